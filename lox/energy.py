@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lox.subspace import Rank, Subspace, as_finite_matrix, safety_subspace
+from lox.subspace import Rank, Subspace, as_finite_matrix, frobenius_norm, safety_subspace
 
 
 def r_align(delta_align: Float[Tensor, "m n"], k: Rank) -> float:
@@ -33,10 +32,8 @@ def r_ft(delta_align: Float[Tensor, "m n"], delta_ft: Float[Tensor, "m n"], k: R
 def energy_share(subspace: Subspace, matrix: Float[Tensor, "*b m n"]) -> float:
     """‖Proj_k(M)‖ / ‖M‖ in Frobenius norm, by ‖U Uᵀ M‖ = ‖Uᵀ M‖. ValueError where M is zero."""
     matrix = as_finite_matrix(matrix, "matrix")
-    norm = matrix.norm()
-    if norm == 0:
-        raise ValueError("the update is zero, so the share of it inside a subspace is not defined")
-    return min(1.0, float((subspace.U.mT @ matrix.to(subspace.U.dtype)).norm() / norm))
+    inside = subspace.U.mT @ matrix.to(subspace.U.dtype)
+    return min(1.0, float(frobenius_norm(inside) / nonzero_norm(matrix)))
 
 
 def energy_profile(
@@ -51,8 +48,13 @@ def energy_profile(
         raise ValueError(f"delta_align is {tuple(delta_align.shape)}, delta_total {tuple(delta_total.shape)}")
     delta_total = as_finite_matrix(delta_total, "delta_total")
     U = safety_subspace(delta_align, "full").U
-    norm = delta_total.norm()
+    share = frobenius_norm(U.mT @ delta_total.to(U.dtype), dim=-1) / nonzero_norm(delta_total)
+    return share.square().cumsum(0).sqrt().clamp(max=1).to(U.dtype)
+
+
+def nonzero_norm(matrix: Float[Tensor, "*b m n"]) -> Tensor:
+    """‖M‖ in Frobenius norm, in float64. ValueError where M is zero."""
+    norm = frobenius_norm(matrix)
     if norm == 0:
         raise ValueError("the update is zero, so the share of it inside a subspace is not defined")
-    energy = (U.mT @ delta_total.to(U.dtype)).square().sum(-1)
-    return (torch.cumsum(energy.double(), 0) / norm.double().square()).sqrt().clamp(max=1).to(U.dtype)
+    return norm

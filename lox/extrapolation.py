@@ -51,7 +51,10 @@ def _add_projected(start: Tensor, aligned: Tensor, base: Tensor, k: Rank, scale:
     delta = update(base, aligned)
     if not delta.any():
         return start.clone()
-    return (start.to(delta.dtype) + scale * safety_subspace(delta, k).matrix()).to(start.dtype)
+    moved = (start.to(delta.dtype) + scale * safety_subspace(delta, k).matrix()).to(start.dtype)
+    if not torch.isfinite(moved).all():
+        raise ValueError(f"the result overflows {start.dtype}: take a smaller alpha, or a wider type")
+    return moved
 
 
 def _each_matrix(base: Weights, aligned: Weights, change: Callable, other: str) -> Weights:

@@ -1,0 +1,194 @@
+"""The ``lox`` command: the module's functions for the command line, with progress and one-line errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+
+class OneLineErrors(TyperGroup):
+    """What a user can mend is one line on stderr and exit code 2; anything else is a bug, traceback and 1."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            errors.print(f"lox: {reason}")
+        except ValueError as error:
+            errors.print(f"lox: {error}")
+        raise typer.Exit(2)
+
+
+app = typer.Typer(
+    cls=OneLineErrors,
+    help="LoX: low-rank extrapolation of a language model's safety alignment.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="markdown",
+)
+
+
+def rank(text: str) -> int | str:
+    """k of the command line: a positive number, or "full"."""
+    if text != "full" and not (text.isdigit() and int(text) > 0):
+        raise typer.BadParameter(f'a positive number or "full", not {text!r}')
+    return text if text == "full" else int(text)
+
+
+METHOD, RUNNING = "Method", "Running"  # the groups of options in --help
+Base = Annotated[str, typer.Argument(metavar="BASE", help="Before alignment: a folder or a Hub id.")]
+Aligned = Annotated[str, typer.Argument(metavar="ALIGNED", help="After alignment: a folder or a Hub id.")]
+K = Annotated[
+    str,
+    typer.Option(
+        help='Rank of the safety subspace, or "full".',
+        parser=rank,
+        metavar="INT|full",
+        rich_help_panel=METHOD,
+    ),
+]
+Device = Annotated[
+    str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, …", rich_help_panel=RUNNING)
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=RUNNING)
+]
+
+
+@app.command(
+    epilog="Examples:\n\n"
+    "`lox extrapolate org/base org/aligned out`\n\n"
+    "`lox extrapolate base/ aligned/ adapter/ --adapter --report report.csv`\n\n"
+    "`lox extrapolate base/ aligned/ out/ --k 6 --alpha 1.25 --matrices linear --dry-run`"
+)
+def extrapolate(
+    base: Base,
+    aligned: Aligned,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write, there once it is whole.")],
+    k: K = "6",
+    alpha: Annotated[
+        float, typer.Option(help="How far to extrapolate; 0 changes nothing.", rich_help_panel=METHOD)
+    ] = 1.25,
+    matrices: Annotated[
+        Literal["all", "linear"],
+        typer.Option(
+            help="all: every matrix; linear: no embeddings, no output head.", rich_help_panel=METHOD
+        ),
+    ] = "all",
+    adapter: Annotated[
+        bool,
+        typer.Option(
+            "--adapter", help="Write a PEFT LoRA adapter on ALIGNED instead.", rich_help_panel=METHOD
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check, and say what would be done.", rich_help_panel=RUNNING)
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="CSV file for a row per matrix.", rich_help_panel=RUNNING)
+    ] = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Immunise a checkpoint: W_aligned + α Proj_k(W_aligned − W_base), matrix by matrix, into OUT.
+
+    Weights are streamed, so the checkpoint may be larger than the memory. An interrupted run goes on
+    from its whole shards when it is started again.
+    """
+    if dry_run:
+        from lox.checkpoint_plan import prepare
+
+        plan = prepare(base, aligned, k=k, alpha=alpha, matrices=matrices, device=device)
+        typer.echo(plan.description(out, adapter))
+        return
+    from lox.immunise import extrapolate_checkpoint, summary
+
+    _require_folder(report)
+    with _progress(quiet) as progress:
+        table = extrapolate_checkpoint(
+            base,
+            aligned,
+            out,
+            k=k,
+            alpha=alpha,
+            matrices=matrices,
+            adapter=adapter,
+            device=device,
+            progress=progress,
+        )
+    if report:
+        table.to_csv(report, index=False)
+    if not quiet:
+        typer.echo(f"{out}: {summary(table)}")
+
+
+@app.command(
+    epilog="Examples:\n\n`lox energy org/base org/aligned`\n\n"
+    "`lox energy base/ aligned/ finetuned/ --k 6 --csv energies.csv`"
+)
+def energy(
+    base: Base,
+    aligned: Aligned,
+    finetuned: Annotated[
+        str | None,
+        typer.Argument(metavar="[FINETUNED]", help="ALIGNED after fine-tuning."),
+    ] = None,
+    k: K = "6",
+    matrices: Annotated[
+        Literal["all", "linear"],
+        typer.Option(
+            help="all: every matrix; linear: no embeddings, no output head.", rich_help_panel=METHOD
+        ),
+    ] = "linear",
+    csv: Annotated[
+        Path | None, typer.Option(help="CSV file for a row per matrix.", rich_help_panel=RUNNING)
+    ] = None,
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """R_align of an alignment and, after fine-tuning, R_ft and their ratio: means over matrices, by kind."""
+    from lox.checkpoint_energy import energy_by_kind, energy_table
+
+    _require_folder(csv)
+    with _progress(quiet) as progress:
+        table = energy_table(
+            base, aligned, finetuned, k=k, matrices=matrices, device=device, progress=progress
+        )
+    if csv:
+        table.to_csv(csv, index=False)
+    if not quiet:
+        typer.echo(energy_by_kind(table).to_string(index=False, float_format="{:.4f}".format))
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar with bytes, speed and time left on stderr, if that is a terminal."""
+    from rich import progress as bars
+
+    columns = (
+        bars.BarColumn(),
+        bars.DownloadColumn(),
+        bars.TransferSpeedColumn(),
+        bars.TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    disable = quiet or not console.is_terminal
+    with bars.Progress(*columns, console=console, transient=True, disable=disable) as bar:
+        task = bar.add_task("bytes", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _require_folder(file: Path | None) -> None:
+    """Before hours of work, not after it: the folder of a file to write is there."""
+    if file and not file.absolute().parent.is_dir():
+        raise FileNotFoundError(f"{file}: its folder does not exist")

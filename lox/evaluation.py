@@ -1,0 +1,106 @@
+"""Replies of a model, and the rates that are read from them, with their uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import bootstrap
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.proportion import proportion_confint
+
+from lox.toy import Messages
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Rate:
+    """``count`` of ``n``, with the Wilson interval [low, high] at 95 % (Wilson, 1927)."""
+
+    count: int
+    n: int
+
+    @property
+    def value(self) -> float:
+        return self.count / self.n
+
+    @property
+    def low(self) -> float:
+        return self._interval()[0]
+
+    @property
+    def high(self) -> float:
+        return self._interval()[1]
+
+    def _interval(self) -> tuple[float, float]:
+        low, high = proportion_confint(self.count, self.n, alpha=1 - CONFIDENCE, method="wilson")
+        # Rounding may put an end on the wrong side of a rate of 0 or 1, and just outside [0, 1].
+        return max(0.0, min(self.value, float(low))), min(1.0, max(self.value, float(high)))
+
+
+def rate(outcomes: Sequence[bool]) -> Rate:
+    """The share of true outcomes; all of them are in the denominator. ValueError if there are none."""
+    if not outcomes:
+        raise ValueError("a rate of no outcomes is not defined")
+    return Rate(sum(outcomes), len(outcomes))
+
+
+def paired_p_value(first: Sequence[bool], second: Sequence[bool]) -> float:
+    """Exact two-sided McNemar test of two outcomes on the same prompts (McNemar, 1947)."""
+    if len(first) != len(second):
+        raise ValueError(f"paired outcomes differ in number: {len(first)} and {len(second)}")
+    table = [[0, 0], [0, 0]]
+    for a, b in zip(first, second):
+        table[int(a)][int(b)] += 1
+    return float(mcnemar(table, exact=True).pvalue)
+
+
+def paired_difference(first: Sequence[Sequence[bool]], second: Sequence[Sequence[bool]]) -> dict:
+    """Mean of first − second over seeds and prompts, with its 95 % percentile bootstrap over prompts.
+
+    Both are seeds × prompts. Prompts are resampled and seeds are not: the interval speaks of other
+    prompts to these models, not of other seeds.
+    """
+    per_prompt = (np.asarray(first, float) - np.asarray(second, float)).mean(axis=0)
+    result = {"difference": float(per_prompt.mean())}
+    if np.ptp(per_prompt) == 0:  # every resample is the same
+        return result | {"low": result["difference"], "high": result["difference"]}
+    interval = bootstrap(
+        (per_prompt,), np.mean, confidence_level=CONFIDENCE, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    return result | {"low": float(interval.low), "high": float(interval.high)}
+
+
+@torch.inference_mode()
+def complete(
+    model, tokenizer, prompts: Sequence[Messages], *, max_new_tokens: int, batch_size: int
+) -> list[str]:
+    """Greedy replies to chat prompts, in their order.
+
+    Prompts are batched by length, so that few tokens are padding. Only reply text comes back,
+    without special tokens.
+    """
+    texts = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
+    lengths = [len(tokenizer(t, add_special_tokens=False)["input_ids"]) for t in texts]
+    order = sorted(range(len(texts)), key=lambda i: lengths[i])
+    replies = [""] * len(texts)
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        batch = tokenizer(
+            [texts[i] for i in chosen],
+            add_special_tokens=False,
+            padding=True,
+            padding_side="left",
+            return_tensors="pt",
+            return_token_type_ids=False,
+        ).to(model.device)
+        output = model.generate(
+            **batch, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
+        )
+        new = output[:, batch["input_ids"].shape[1] :]
+        for i, text in zip(chosen, tokenizer.batch_decode(new, skip_special_tokens=True)):
+            replies[i] = text.strip()
+    return replies

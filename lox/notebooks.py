@@ -1,0 +1,190 @@
+"""Notebooks run with parameters (papermill), and the book built from what they made (Jupyter Book)."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import jupytext
+import nbformat
+import papermill
+import yaml
+from papermill.exceptions import PapermillExecutionError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from lox import profile as profiles
+from lox.stages import content_hash
+
+ROOT = Path(__file__).parent.parent
+SOURCES = ROOT / "notebooks"
+# What a page shows depends on these, whatever its notebook imports.
+INGREDIENTS = ("lox/**/*.py", "lox/**/*.yaml", "data/**/*.*", "results/**/*.csv", "book/*.mplstyle")
+JOBS = 2  # notebooks run at once by ``build``: most of each is work that one core does
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A line ``name: type = value  # meaning`` of a notebook's parameters cell."""
+
+    name: str
+    type: str
+    default: str
+    meaning: str
+
+    def parse(self, text: str) -> Any:
+        """The value that ``text`` writes, of this parameter's type; ValueError if it is of another."""
+        kind = eval(self.type, {"Literal": Literal})  # a type written in one of our own notebooks
+        value = text if kind is str else yaml.safe_load(text)
+        try:
+            return TypeAdapter(kind, config=ConfigDict(strict=True)).validate_python(value)
+        except ValidationError:
+            raise ValueError(f"parameter {self.name} is {self.type}, not {text!r}") from None
+
+
+def names() -> list[str]:
+    """The notebooks there are."""
+    return sorted(path.stem for path in SOURCES.glob("*.md"))
+
+
+def read(name: str) -> nbformat.NotebookNode:
+    """A notebook's source as a notebook. Raises ValueError, naming the known ones, if there is none."""
+    if name not in names():
+        raise ValueError(f"unknown notebook {name!r}: the notebooks are {', '.join(names())}")
+    notebook = jupytext.read(SOURCES / f"{name}.md")
+    notebook.metadata.kernelspec["language"] = "python"  # papermill asks for it
+    return notebook
+
+
+def parameters(name: str) -> list[Parameter]:
+    """The parameters of a notebook, with type, default and meaning."""
+    cells = [c for c in read(name).cells if "parameters" in c.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise ValueError(f"notebook {name}: {len(cells)} cells are tagged `parameters`, there must be one")
+    line = re.compile(r"(\w+): (.+?) = (.+?)  # (.+)")
+    found = [line.fullmatch(text) for text in cells[0].source.splitlines() if text.strip()]
+    if None in found:
+        raise ValueError(f"notebook {name}: a line of parameters is not `name: type = value  # meaning`")
+    return [Parameter(*match.groups()) for match in found]
+
+
+def executed_folder(profile: str) -> Path:
+    """Where the executed notebooks of a profile and their tables are."""
+    return ROOT / "executed" / profile
+
+
+def run(
+    name: str, profile: str = "toy", given: Iterable[tuple[str, str]] = (), *, progress: bool = True
+) -> Path:
+    """Execute a notebook; the executed copy is ``executed/<profile>/<name>.ipynb``.
+
+    ``given`` are pairs of a parameter's name and its value as text. Its tables lie beside it as CSV.
+    Raises ValueError for an unknown notebook, profile or parameter and for a value of the wrong type, and
+    RuntimeError, saying what failed and where, if a cell does.
+    """
+    values = _checked(name, profile, list(given))
+    folder = executed_folder(profile)
+    folder.mkdir(parents=True, exist_ok=True)
+    notebook, made_from = read(name), _fingerprint(name, values)
+    with tempfile.TemporaryDirectory() as scratch:
+        unfinished = Path(scratch) / f"{name}.ipynb"
+        try:
+            papermill.execute_notebook(
+                notebook, unfinished, values, cwd=folder, progress_bar=progress, kernel_name="python3"
+            )
+        except PapermillExecutionError as error:
+            failed = folder / f"{name}.failed.ipynb"
+            shutil.move(unfinished, failed)
+            reason = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
+            raise RuntimeError(f"notebook {name} failed in {reason} (see {_shown(failed)})") from None
+        done = nbformat.read(unfinished, as_version=4)
+    done.metadata["lox"] = {"made_from": made_from}
+    target = folder / f"{name}.ipynb"
+    nbformat.write(done, target.with_suffix(".unfinished"))
+    target.with_suffix(".unfinished").replace(target)
+    (folder / f"{name}.failed.ipynb").unlink(missing_ok=True)
+    return target
+
+
+def is_current(name: str, profile: str) -> bool:
+    """Whether the executed copy was made, with default parameters, from all that is here now."""
+    path = executed_folder(profile) / f"{name}.ipynb"
+    if not path.exists():
+        return False
+    made_from = nbformat.read(path, as_version=4).metadata.get("lox", {}).get("made_from")
+    return made_from == _fingerprint(name, {"profile": profile})
+
+
+def build(profile: str = "toy", report: Callable[[str], None] = print) -> Path:
+    """Run every notebook that is not current and build the site; returns its first page."""
+    profiles.load(profile)
+    waiting = [name for name in names() if not is_current(name, profile)]
+    report(f"{len(names()) - len(waiting)} of {len(names())} notebooks are current, {len(waiting)} to run")
+    if waiting:
+        _prepare(profile, report)
+        _run_all(waiting, profile, report)
+    report("building the site")
+    return _build_site(profile)
+
+
+def _checked(name: str, profile: str, given: list[tuple[str, str]]) -> dict[str, Any]:
+    profiles.load(profile)
+    known = {p.name: p for p in parameters(name)}
+    for parameter, _ in given:
+        if parameter not in known:
+            raise ValueError(f"unknown parameter {parameter!r}: {name} has {', '.join(known)}")
+    if "profile" in dict(given):
+        raise ValueError("the profile is given by --profile, not as a parameter")
+    return {"profile": profile} | {parameter: known[parameter].parse(text) for parameter, text in given}
+
+
+def _fingerprint(name: str, values: dict[str, Any]) -> str:
+    paths = {SOURCES / f"{name}.md", ROOT / "requirements.txt"}
+    paths.update(p for pattern in INGREDIENTS for p in ROOT.glob(pattern))
+    texts = {str(p.relative_to(ROOT)): p.read_bytes().hex() for p in sorted(paths) if p.is_file()}
+    return content_hash([texts, values])
+
+
+def _prepare(profile: str, report: Callable[[str], None]) -> None:
+    """Make what every notebook needs with all cores, before the notebooks share them."""
+    from lox import experiment
+
+    report("the base model (trained in the run if it is not there yet)")
+    experiment.load(profile).folder("base")
+
+
+def _run_all(waiting: list[str], profile: str, report: Callable[[str], None]) -> None:
+    threads = max(1, (os.cpu_count() or 1) // JOBS)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # two jobs that each take all cores slow each other down
+    with ProcessPoolExecutor(JOBS, mp_context=get_context("spawn")) as pool:
+        jobs = {pool.submit(run, name, profile, progress=False): name for name in waiting}
+        for done, job in enumerate(as_completed(jobs), 1):
+            job.result()
+            report(f"[{done}/{len(waiting)}] {jobs[job]}")
+
+
+def _build_site(profile: str) -> Path:
+    toc = ROOT / "_build" / "_toc.yml"
+    toc.parent.mkdir(exist_ok=True)
+    toc.write_text((ROOT / "_toc.yml").read_text().replace("executed/toy/", f"executed/{profile}/"))
+    options = ["--toc", str(toc), "-W", "-n", "--keep-going", "-q"]
+    command = [sys.executable, "-m", "jupyter_book", "build", str(ROOT), *options]
+    finished = subprocess.run(
+        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if finished.returncode:
+        raise RuntimeError(f"the site was not built:\n{finished.stdout[-4000:]}")
+    return ROOT / "_build" / "html" / "index.html"
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(ROOT)

