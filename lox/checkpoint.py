@@ -183,7 +183,7 @@ def _weight_map(folder: Path) -> dict[str, str]:
     if not isinstance(weight_map, dict) or not weight_map:
         raise ValueError(f"{index}: no weight_map; download the checkpoint again")
     for file in sorted({str(file) for file in weight_map.values()}):
-        if Path(file).name != file or file in ("", "."):
+        if Path(file).name != file or file in ("", ".."):
             raise ValueError(f"{index}: {file!r} is no file name in its folder")
         if not (folder / file).is_file():
             raise ValueError(f"{index}: {file} is missing; download the checkpoint again")

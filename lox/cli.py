@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
@@ -28,6 +28,21 @@ class OneLineErrors(TyperGroup):
         raise typer.Exit(2)
 
 
+class NameAndValue(TyperCommand):
+    """Reads ``-p NAME VALUE``: typer has no repeated options of two values, so the two become one word."""
+
+    def parse_args(self, ctx, args: list[str]) -> list[str]:
+        words, joined = iter(args), []
+        for word in words:
+            joined.append(word)
+            if word in ("-p", "--parameter"):
+                pair = [next(words, None), next(words, None)]
+                if None in pair:
+                    raise ValueError("-p takes two words, the NAME of a parameter and its VALUE")
+                joined.append("=".join(pair))
+        return super().parse_args(ctx, joined)
+
+
 app = typer.Typer(
     cls=OneLineErrors,
     help="LoX: low-rank extrapolation of a language model's safety alignment.",
@@ -38,27 +53,18 @@ app = typer.Typer(
 )
 
 
-def rank(text: str) -> int | str:
-    """k of the command line: a positive number, or "full"."""
-    if text != "full" and not (text.isdigit() and int(text) > 0):
-        raise typer.BadParameter(f'a positive number or "full", not {text!r}')
-    return text if text == "full" else int(text)
-
-
 METHOD, RUNNING = "Method", "Running"  # the groups of options in --help
 Base = Annotated[str, typer.Argument(metavar="BASE", help="Before alignment: a folder or a Hub id.")]
 Aligned = Annotated[str, typer.Argument(metavar="ALIGNED", help="After alignment: a folder or a Hub id.")]
 K = Annotated[
     str,
-    typer.Option(
-        help='Rank of the safety subspace, or "full".',
-        parser=rank,
-        metavar="INT|full",
-        rich_help_panel=METHOD,
-    ),
+    typer.Option(help='Rank of the safety subspace, or "full".', metavar="INT|full", rich_help_panel=METHOD),
 ]
 Device = Annotated[
     str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, …", rich_help_panel=RUNNING)
+]
+Profile = Annotated[
+    str, typer.Option(help="Scale of the experiments: a file in lox/profiles, without its ending.")
 ]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=RUNNING)
@@ -108,7 +114,7 @@ def extrapolate(
     if dry_run:
         from lox.checkpoint_plan import prepare
 
-        plan = prepare(base, aligned, k=k, alpha=alpha, matrices=matrices, device=device)
+        plan = prepare(base, aligned, k=rank(k), alpha=alpha, matrices=matrices, device=device)
         typer.echo(plan.description(out, adapter))
         return
     from lox.immunise import extrapolate_checkpoint, summary
@@ -119,7 +125,7 @@ def extrapolate(
             base,
             aligned,
             out,
-            k=k,
+            k=rank(k),
             alpha=alpha,
             matrices=matrices,
             adapter=adapter,
@@ -162,12 +168,60 @@ def energy(
     _require_folder(csv)
     with _progress(quiet) as progress:
         table = energy_table(
-            base, aligned, finetuned, k=k, matrices=matrices, device=device, progress=progress
+            base, aligned, finetuned, k=rank(k), matrices=matrices, device=device, progress=progress
         )
     if csv:
         table.to_csv(csv, index=False)
     if not quiet:
         typer.echo(energy_by_kind(table).to_string(index=False, float_format="{:.4f}".format))
+
+
+@app.command(
+    cls=NameAndValue,
+    epilog="Examples:\n\n`lox run robustness`\n\n`lox run robustness -p k 3 -p alpha 0.5`\n\n"
+    "`lox run robustness --profile smollm2 -p tasks '[gsm8k, identity]'`",
+)
+def run(
+    notebook: Annotated[str, typer.Argument(metavar="NOTEBOOK", help="A chapter's name, as in notebooks/.")],
+    profile: Profile = "toy",
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", metavar="NAME VALUE", help="A parameter of the notebook."),
+    ] = None,
+    help_parameters: Annotated[
+        bool, typer.Option("--help-parameters", help="List the notebook's parameters and stop.")
+    ] = False,
+) -> None:
+    """Execute a notebook with parameters; says where the executed copy and its tables are."""
+    from lox import notebooks
+
+    if help_parameters:
+        for known in notebooks.parameters(notebook):
+            typer.echo(f"{known.name}: {known.type} = {known.default}\n    {known.meaning}")
+        return
+    from lox.watch import stage_progress
+
+    with stage_progress(f"lox run {notebook}"):
+        executed = notebooks.run(notebook, profile, [pair.split("=", 1) for pair in parameter or []])
+    typer.echo(executed)
+    for table in notebooks.tables(executed):
+        typer.echo(table)
+
+
+@app.command(epilog="Examples:\n\n`lox book`\n\n`lox book --profile smollm2 --open`")
+def book(
+    profile: Profile = "toy",
+    open_site: Annotated[bool, typer.Option("--open", help="Open the site in a browser.")] = False,
+) -> None:
+    """Run every notebook whose page is not current, build the site, say where it is."""
+    from lox import notebooks
+    from lox.watch import stage_progress
+
+    with stage_progress("lox book"):
+        site = notebooks.build(profile, report=errors.print)
+    typer.echo(f"{site}")
+    if open_site:
+        typer.launch(site.as_uri())
 
 
 @contextmanager
@@ -192,3 +246,8 @@ def _require_folder(file: Path | None) -> None:
     """Before hours of work, not after it: the folder of a file to write is there."""
     if file and not file.absolute().parent.is_dir():
         raise FileNotFoundError(f"{file}: its folder does not exist")
+
+
+def rank(text: str) -> int | str:
+    """k as it was typed: a number where it is one; the method itself says what is wrong with it."""
+    return int(text) if text.lstrip("-").isdigit() else text

@@ -45,7 +45,7 @@ class RealData:
         self._read: dict[str, list[dict]] = {}
 
     def digest(self) -> str:
-        """Hash of all that decides what the methods return: the sets' rows, the lists of prompts, this code."""
+        """Hash of all that decides what the methods return: the sets' rows, data/prompts, this code."""
         return self._digest
 
     @cached_property

@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jupytext
 import nbformat
@@ -29,6 +29,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = ROOT / "notebooks"
 # What a page shows depends on these, whatever its notebook imports.
 INGREDIENTS = ("lox/**/*.py", "lox/**/*.yaml", "data/**/*.*", "results/**/*.csv", "book/*.mplstyle")
+QUIET = {"TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore", "TRANSFORMERS_VERBOSITY": "error"}  # in kernels
 JOBS = 2  # notebooks run at once by ``build``: most of each is work that one core does
 
 
@@ -43,7 +44,7 @@ class Parameter:
 
     def parse(self, text: str) -> Any:
         """The value that ``text`` writes, of this parameter's type; ValueError if it is of another."""
-        kind = eval(self.type, {"Literal": Literal})  # a type written in one of our own notebooks
+        kind = eval(self.type)  # a type written in one of our own notebooks
         value = text if kind is str else yaml.safe_load(text)
         try:
             return TypeAdapter(kind, config=ConfigDict(strict=True)).validate_python(value)
@@ -89,12 +90,13 @@ def run(
 
     ``given`` are pairs of a parameter's name and its value as text. Its tables lie beside it as CSV.
     Raises ValueError for an unknown notebook, profile or parameter and for a value of the wrong type, and
-    RuntimeError, saying what failed and where, if a cell does.
+    ChildProcessError, saying what failed and where, if a cell does.
     """
     values = _checked(name, profile, list(given))
     folder = executed_folder(profile)
     folder.mkdir(parents=True, exist_ok=True)
     notebook, made_from = read(name), _fingerprint(name, values)
+    os.environ.update(QUIET)
     with tempfile.TemporaryDirectory() as scratch:
         unfinished = Path(scratch) / f"{name}.ipynb"
         try:
@@ -105,14 +107,20 @@ def run(
             failed = folder / f"{name}.failed.ipynb"
             shutil.move(unfinished, failed)
             reason = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
-            raise RuntimeError(f"notebook {name} failed in {reason} (see {_shown(failed)})") from None
+            raise ChildProcessError(f"notebook {name} failed in {reason} (see {_shown(failed)})") from None
         done = nbformat.read(unfinished, as_version=4)
-    done.metadata["lox"] = {"made_from": made_from}
+    done.metadata["lox"] = {"made_from": made_from, "tables": _tables_of(done)}
     target = folder / f"{name}.ipynb"
     nbformat.write(done, target.with_suffix(".unfinished"))
     target.with_suffix(".unfinished").replace(target)
     (folder / f"{name}.failed.ipynb").unlink(missing_ok=True)
     return target
+
+
+def tables(executed: Path) -> list[Path]:
+    """The CSV files that an executed notebook wrote beside itself."""
+    names = nbformat.read(executed, as_version=4).metadata["lox"]["tables"]
+    return [executed.parent / name for name in names]
 
 
 def is_current(name: str, profile: str) -> bool:
@@ -147,6 +155,13 @@ def _checked(name: str, profile: str, given: list[tuple[str, str]]) -> dict[str,
     return {"profile": profile} | {parameter: known[parameter].parse(text) for parameter, text in given}
 
 
+def _tables_of(executed: nbformat.NotebookNode) -> list[str]:
+    """The names of the tables that a notebook's cells saved, from the download links in their outputs."""
+    links = re.compile(r"\]\((\w+\.csv)\)")
+    outputs = [o for cell in executed.cells for o in cell.get("outputs", []) if "data" in o]
+    return [name for o in outputs for name in links.findall(o["data"].get("text/markdown", ""))]
+
+
 def _fingerprint(name: str, values: dict[str, Any]) -> str:
     paths = {SOURCES / f"{name}.md", ROOT / "requirements.txt"}
     paths.update(p for pattern in INGREDIENTS for p in ROOT.glob(pattern))
@@ -176,13 +191,14 @@ def _build_site(profile: str) -> Path:
     toc = ROOT / "_build" / "_toc.yml"
     toc.parent.mkdir(exist_ok=True)
     toc.write_text((ROOT / "_toc.yml").read_text().replace("executed/toy/", f"executed/{profile}/"))
-    options = ["--toc", str(toc), "-W", "-n", "--keep-going", "-q"]
-    command = [sys.executable, "-m", "jupyter_book", "build", str(ROOT), *options]
+    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    options = ["--toc", str(toc), "--all", "-W", "-n", "--keep-going", "-q"]
+    command = [str(jupyter_book), "build", str(ROOT), *options]
     finished = subprocess.run(
         command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     if finished.returncode:
-        raise RuntimeError(f"the site was not built:\n{finished.stdout[-4000:]}")
+        raise ChildProcessError(f"the site was not built:\n{finished.stdout[-4000:]}")
     return ROOT / "_build" / "html" / "index.html"
 
 

@@ -121,7 +121,7 @@ def robustness(rows: pd.DataFrame, published: pd.DataFrame) -> Figure:
     """
     tasks = [task for task in TASK_NAMES if task != "none" and task in set(rows["task"])]
     figure, axes = _panels(2, sharey=True, width_ratios=(3, 2))
-    for offset, defence, colour in ((-0.18, "none", "C3"), (0.18, "lox", "C0")):
+    for offset, defence, colour in ((-0.18, "none", AFTER), (0.18, "lox", BEFORE)):
         ours = rows[rows["defence"] == defence]
         theirs = published[published["defence"] == defence].set_index("task")["asr"]
         for place, task in enumerate(tasks):
@@ -137,7 +137,7 @@ def robustness(rows: pd.DataFrame, published: pd.DataFrame) -> Figure:
     axes[0].set_ylabel("ASR")
     axes[0].yaxis.set_major_formatter(PercentFormatter(1))
     axes[0].set_ylim(0, 1.02)
-    handles = [Patch(color=colour, alpha=0.5) for colour in ("C3", "C0")]
+    handles = [Patch(color=colour, alpha=0.5) for colour in (AFTER, BEFORE)]
     axes[1].legend(handles, ["without LoX", "with LoX"], frameon=False)
     return figure
 

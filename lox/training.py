@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset, disable_progress_bars
-from transformers import Trainer, TrainingArguments, default_data_collator
+from transformers import PrinterCallback, Trainer, TrainingArguments, default_data_collator
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer, pack_dataset
 
 from lox import models
@@ -44,7 +44,7 @@ def pretrain(settings: ToyModel, world: ToyWorld, folder: Path) -> None:
             weight_decay=0.01,
             **_quiet(settings.seed),
         )
-        Trainer(model, arguments, train_dataset=train_set, data_collator=default_data_collator).train()
+        _train(Trainer(model, arguments, train_dataset=train_set, data_collator=default_data_collator))
     models.save(model, tokenizer, folder)
 
 
@@ -66,9 +66,8 @@ def align(
             **_schedule(settings, precision),
             **_quiet(seed),
         )
-        DPOTrainer(
-            model, args=arguments, train_dataset=Dataset.from_list(pairs), processing_class=tokenizer
-        ).train()
+        data = Dataset.from_list(pairs)
+        _train(DPOTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer))
     models.save(model, tokenizer, folder)
 
 
@@ -85,10 +84,14 @@ def finetune(
             **_schedule(settings, precision),
             **_quiet(seed),
         )
-        SFTTrainer(
-            model, args=arguments, train_dataset=Dataset.from_list(examples), processing_class=tokenizer
-        ).train()
+        data = Dataset.from_list(examples)
+        _train(SFTTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer))
     models.save(model, tokenizer, folder)
+
+
+def _train(trainer: Trainer) -> None:
+    trainer.remove_callback(PrinterCallback)  # else its log lies in the middle of a page
+    trainer.train()
 
 
 def _document_ids(tokenizer, document) -> list[int]:

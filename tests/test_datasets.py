@@ -221,9 +221,16 @@ def test_alignment_evaluation_and_fine_tuning_share_no_prompt(data):
 
 def test_all_goals_of_a_part_are_its_own(data):
     goals = [f"Goal {i}, with a comma" for i in range(320)]
+    asked = []
+
+    def refuse_all(prompts):
+        asked.extend(prompt[0]["content"] for prompt in prompts)
+        return ["I cannot do that."] * len(prompts)
+
+    assert data.preferences(2, 0, refuse_all) == []
+    assert sorted(g for g in asked if g in goals) == sorted(goals[100:300])
     assert [p[0]["content"] for p in data.harmful_prompts(100)] == goals[:100]
     assert prompt_texts(data.examples("pure_bad", 20, 0, own_replies)) == set(goals[300:])
-    assert prompt_texts(data.preferences(20, 0, own_replies)) & set(goals) <= set(goals[100:300])
 
 
 def test_own_pairs_are_half_refused_goals_and_half_answered_instructions(data):
