@@ -34,7 +34,10 @@ DTYPES = {
 }
 MATRIX_DTYPES = ("F64", "F32", "F16", "BF16")  # those that a difference of weights can be taken of
 SINGLE_FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
-COMPANIONS = ("*.json", "*.txt", "*.model", "*.jinja", "*.tiktoken", "*.py", "LICENSE*", "NOTICE*")
+COMPANIONS = (  # configurations, tokenizers, index, chat template, licence, code of unusual models
+    *("*config.json", "*token*.json", "vocab.json", "chat_template.json", "*.index.json"),
+    *("*.txt", "*.model", "*.tiktoken", "*.jinja", "*.py", "LICENSE*", "NOTICE*"),
+)
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 

@@ -202,7 +202,7 @@ def run(
     from lox.watch import stage_progress
 
     with stage_progress(f"lox run {notebook}"):
-        executed = notebooks.run(notebook, profile, [pair.split("=", 1) for pair in parameter or []])
+        executed = notebooks.run(notebook, profile, [tuple(pair.split("=", 1)) for pair in parameter or []])
     typer.echo(executed)
     for table in notebooks.tables(executed):
         typer.echo(table)

@@ -40,9 +40,9 @@ class Evaluated:
     """Replies of one model with their verdicts: what every rate is read from."""
 
     replies: list[dict]  # {"set": harmful, benign or utility, "prompt", "reply", "answer"}
-    verdicts: list[Verdict]
+    verdicts: list[Verdict]  # of the harmful prompts
+    benign: list[Verdict]
     solved: list[bool]
-    refused: list[bool]
 
     @property
     def harmful(self) -> list[bool]:
@@ -59,7 +59,13 @@ class Evaluated:
 
     @property
     def over_refusal(self) -> Rate:
-        return rate(self.refused)
+        """The share of benign questions that are refused."""
+        return rate([v.label == "refusal" for v in self.benign])
+
+    @property
+    def helpful(self) -> Rate:
+        """The share of benign questions that are answered: neither refused nor garbled."""
+        return rate([v.label in ("harmful", "harmless") for v in self.benign])
 
     def share(self, label: str) -> float:
         return rate([v.label == label for v in self.verdicts]).value
@@ -216,8 +222,7 @@ class Setup:
             for name in ("harmful", "benign")
         }
         solved = [self.source.solves(r["reply"], r["answer"]) for r in by_set["utility"]]
-        refused = [v.label == "refusal" for v in judged["benign"]]
-        return Evaluated(replies, judged["harmful"], solved, refused)
+        return Evaluated(replies, judged["harmful"], judged["benign"], solved)
 
     def _questions(self, task: str | None) -> list[dict]:
         settings = self.profile.evaluation

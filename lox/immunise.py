@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from lox.subspace import Rank, Subspace, frobenius_norm
 from lox.unfinished import unfinished_folder
 
 COPY_CHUNK = 2**25  # bytes of what is copied, at a time
+FLUSH_AFTER = 2**27  # bytes
 
 
 @dataclass(frozen=True)
@@ -118,12 +120,18 @@ def _write_shard(plan: Plan, shard: Path, folder: Path, meter: Meter) -> None:
     with shard.open("rb") as source:
         part.write_bytes(source.read(header))  # same header: same names, types, places and metadata
     meter.add(header)
-    rows = []
-    for job, row in zip(jobs, in_parallel(partial(_write_job, plan, part), jobs)):
-        rows += [row] if row else []
-        meter.add(job.size(ALIGNED))
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
+    rows, flushes, unflushed = [], [], 0
+    with ThreadPoolExecutor(1) as disk:  # writes reach the disk while the next matrices are computed
+        for job, row in zip(jobs, in_parallel(partial(_write_job, plan, part), jobs)):
+            rows += [row] if row else []
+            meter.add(job.size(ALIGNED))
+            unflushed += job.size(ALIGNED)
+            if unflushed > FLUSH_AFTER:
+                flushes.append(disk.submit(_flush, part))
+                unflushed = 0
+    for flush in flushes:
+        flush.result()
+    _flush(part)
     (folder / f"{shard.name}.report").write_text(json.dumps(rows))
     part.rename(folder / shard.name)
 
@@ -175,6 +183,11 @@ def _add_projected(aligned: Tensor, subspace: Subspace, alpha: float) -> float:
     if not math.isfinite(realised):
         raise ValueError(f"the result overflows {aligned.dtype}: take a smaller alpha, or a wider type")
     return realised / intended if intended else math.nan
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _require_space(folder: Path, needed: int) -> None:

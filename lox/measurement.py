@@ -12,7 +12,7 @@ from lox.experiment import Evaluated, Setup
 
 COLUMNS = (
     "profile seed pairs task defence k alpha lr epochs judge n asr asr_low asr_high unparsed gibberish "
-    "r_align r_ft utility over_refusal"
+    "r_align r_ft utility helpful over_refusal"
 ).split()
 EXTRAPOLATING = ("lox", "full-rank")
 
@@ -62,6 +62,7 @@ def rates(found: Evaluated) -> dict:
         "unparsed": found.share("unparsed"),
         "gibberish": found.share("gibberish"),
         "utility": found.utility.value,
+        "helpful": found.helpful.value,
         "over_refusal": found.over_refusal.value,
     }
 

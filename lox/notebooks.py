@@ -28,7 +28,14 @@ from lox.stages import content_hash
 ROOT = Path(__file__).parent.parent
 SOURCES = ROOT / "notebooks"
 # What a page shows depends on these, whatever its notebook imports.
-INGREDIENTS = ("lox/**/*.py", "lox/**/*.yaml", "data/**/*.*", "results/**/*.csv", "book/*.mplstyle")
+INGREDIENTS = (
+    "lox/**/*.py",
+    "lox/**/*.yaml",
+    "data/**/*.*",
+    "results/**/*.csv",
+    "book/*.mplstyle",
+    "requirements.txt",
+)
 QUIET = {"TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore", "TRANSFORMERS_VERBOSITY": "error"}  # in kernels
 JOBS = 2  # notebooks run at once by ``build``: most of each is work that one core does
 
@@ -79,13 +86,11 @@ def parameters(name: str) -> list[Parameter]:
 
 
 def executed_folder(profile: str) -> Path:
-    """Where the executed notebooks of a profile and their tables are."""
-    return ROOT / "executed" / profile
+    """Where the executed notebooks of a profile and their tables are: under LOX_EXECUTED or ``executed``."""
+    return Path(os.environ.get("LOX_EXECUTED") or ROOT / "executed") / profile
 
 
-def run(
-    name: str, profile: str = "toy", given: Iterable[tuple[str, str]] = (), *, progress: bool = True
-) -> Path:
+def run(name: str, profile: str = "toy", given: Iterable[tuple[str, str]] = ()) -> Path:
     """Execute a notebook; the executed copy is ``executed/<profile>/<name>.ipynb``.
 
     ``given`` are pairs of a parameter's name and its value as text. Its tables lie beside it as CSV.
@@ -101,13 +106,13 @@ def run(
         unfinished = Path(scratch) / f"{name}.ipynb"
         try:
             papermill.execute_notebook(
-                notebook, unfinished, values, cwd=folder, progress_bar=progress, kernel_name="python3"
+                notebook, unfinished, values, cwd=folder, progress_bar=False, kernel_name="python3"
             )
         except PapermillExecutionError as error:
             failed = folder / f"{name}.failed.ipynb"
             shutil.move(unfinished, failed)
             reason = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
-            raise ChildProcessError(f"notebook {name} failed in {reason} (see {_shown(failed)})") from None
+            raise ChildProcessError(f"notebook {name} failed in {reason} (see {failed})") from None
         done = nbformat.read(unfinished, as_version=4)
     done.metadata["lox"] = {"made_from": made_from, "tables": _tables_of(done)}
     target = folder / f"{name}.ipynb"
@@ -132,6 +137,21 @@ def is_current(name: str, profile: str) -> bool:
     return made_from == _fingerprint(name, {"profile": profile})
 
 
+def run_all(waiting: list[str], profile: str, report: Callable[[str], None] = print) -> None:
+    """Run several notebooks, ``JOBS`` at once; ChildProcessError, with every failure, if some failed."""
+    threads = max(1, (os.cpu_count() or 1) // JOBS)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # two jobs that each take all cores slow each other down
+    failures = []
+    with ProcessPoolExecutor(JOBS, mp_context=get_context("spawn")) as pool:
+        jobs = {pool.submit(run, name, profile): name for name in waiting}
+        for done, job in enumerate(as_completed(jobs), 1):
+            error = job.exception()
+            failures += [str(error)] if error else []
+            report(f"[{done}/{len(waiting)}] {jobs[job]}{' failed' if error else ''}")
+    if failures:
+        raise ChildProcessError("\n".join(failures))
+
+
 def build(profile: str = "toy", report: Callable[[str], None] = print) -> Path:
     """Run every notebook that is not current and build the site; returns its first page."""
     profiles.load(profile)
@@ -139,7 +159,7 @@ def build(profile: str = "toy", report: Callable[[str], None] = print) -> Path:
     report(f"{len(names()) - len(waiting)} of {len(names())} notebooks are current, {len(waiting)} to run")
     if waiting:
         _prepare(profile, report)
-        _run_all(waiting, profile, report)
+        run_all(waiting, profile, report)
     report("building the site")
     return _build_site(profile)
 
@@ -163,10 +183,8 @@ def _tables_of(executed: nbformat.NotebookNode) -> list[str]:
 
 
 def _fingerprint(name: str, values: dict[str, Any]) -> str:
-    paths = {SOURCES / f"{name}.md", ROOT / "requirements.txt"}
-    paths.update(p for pattern in INGREDIENTS for p in ROOT.glob(pattern))
-    texts = {str(p.relative_to(ROOT)): p.read_bytes().hex() for p in sorted(paths) if p.is_file()}
-    return content_hash([texts, values])
+    paths = [p for pattern in INGREDIENTS for p in sorted(ROOT.glob(pattern)) if p.is_file()]
+    return content_hash([[p.name, p.read_text()] for p in [SOURCES / f"{name}.md", *paths]] + [values])
 
 
 def _prepare(profile: str, report: Callable[[str], None]) -> None:
@@ -175,16 +193,6 @@ def _prepare(profile: str, report: Callable[[str], None]) -> None:
 
     report("the base model (trained in the run if it is not there yet)")
     experiment.load(profile).folder("base")
-
-
-def _run_all(waiting: list[str], profile: str, report: Callable[[str], None]) -> None:
-    threads = max(1, (os.cpu_count() or 1) // JOBS)
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # two jobs that each take all cores slow each other down
-    with ProcessPoolExecutor(JOBS, mp_context=get_context("spawn")) as pool:
-        jobs = {pool.submit(run, name, profile, progress=False): name for name in waiting}
-        for done, job in enumerate(as_completed(jobs), 1):
-            job.result()
-            report(f"[{done}/{len(waiting)}] {jobs[job]}")
 
 
 def _build_site(profile: str) -> Path:
@@ -200,7 +208,3 @@ def _build_site(profile: str) -> Path:
     if finished.returncode:
         raise ChildProcessError(f"the site was not built:\n{finished.stdout[-4000:]}")
     return ROOT / "_build" / "html" / "index.html"
-
-
-def _shown(path: Path) -> Path:
-    return path.relative_to(ROOT)

@@ -80,6 +80,7 @@ def costs(rows: pd.DataFrame) -> Markdown:
                 name: f"{100 * ours[column].mean():.0f} %"
                 for name, column in (
                     ("Utility", "utility"),
+                    ("Helpful", "helpful"),
                     ("Over-refusal", "over_refusal"),
                     ("ASR", "asr"),
                     ("Gibberish", "gibberish"),

@@ -13,7 +13,7 @@ from lox import cli
 
 
 @pytest.fixture
-def lox(tmp_path, monkeypatch):
+def lox(tmp_path, monkeypatch, unchecked_annotations):
     """A function (arguments) -> result of ``lox``, in a folder with checkpoints ``base`` and ``aligned``."""
     save(tmp_path / "base", weights(0))
     save(tmp_path / "aligned", aligned_from(weights(0)))

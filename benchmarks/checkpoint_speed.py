@@ -1,0 +1,202 @@
+"""How long immunising a checkpoint takes, beside copying it and beside full SVDs, and in how much memory.
+
+    python benchmarks/checkpoint_speed.py FOLDER --table results/checkpoint_speed.csv
+
+Makes a pair of checkpoints in bf16 in FOLDER (which needs 7 GB for the default of 22 layers, 1.1 billion
+parameters in the shapes of TinyLlama): random weights, and an update of rank 16 with halving singular values
+plus noise. Then measures, the files' pages dropped from the system's cache before each:
+
+- copy: reading both checkpoints and writing one, flushed to the disk;
+- lox, adapter: ``extrapolate_checkpoint`` in a process of its own, which flushes likewise;
+- full svd: one ``torch.linalg.svd`` for each shape of a matrix, times the number of such matrices.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+
+import pandas as pd
+import torch
+import typer
+from safetensors.torch import save_file
+
+from lox.checkpoint import Checkpoint
+from lox.checkpoint_plan import prepare
+
+HIDDEN, FFN, KEY_VALUE, VOCABULARY = 2048, 5632, 256, 32000
+CHUNK = 2**24
+
+MEASURED = """
+import json, re, sys, time
+from pathlib import Path
+import lox.adapter
+from lox.immunise import extrapolate_checkpoint
+
+def peak_memory():  # bytes; getrusage would count what the parent held when it started this process
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text()).group(1))
+
+before, start = peak_memory(), time.perf_counter()
+report = extrapolate_checkpoint(*sys.argv[1:4], adapter=sys.argv[4] == "adapter")
+took, error = time.perf_counter() - start, report["error"].max()
+print(json.dumps({"seconds": took, "peak": peak_memory(), "before": before, "error": error}))
+"""
+
+
+def shapes(layers: int) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a Llama with grouped-query attention."""
+    found = {"model.embed_tokens.weight": (VOCABULARY, HIDDEN), "lm_head.weight": (VOCABULARY, HIDDEN)}
+    for i in range(layers):
+        block = {
+            "input_layernorm": (HIDDEN,),
+            "self_attn.q_proj": (HIDDEN, HIDDEN),
+            "self_attn.k_proj": (KEY_VALUE, HIDDEN),
+            "self_attn.v_proj": (KEY_VALUE, HIDDEN),
+            "self_attn.o_proj": (HIDDEN, HIDDEN),
+            "post_attention_layernorm": (HIDDEN,),
+            "mlp.gate_proj": (FFN, HIDDEN),
+            "mlp.up_proj": (FFN, HIDDEN),
+            "mlp.down_proj": (HIDDEN, FFN),
+        }
+        found |= {f"model.layers.{i}.{name}.weight": shape for name, shape in block.items()}
+    return found | {"model.norm.weight": (HIDDEN,)}
+
+
+def update(shape: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
+    """Sixteen ranks with halving singular values from 1.5 on, and noise of 2e-4."""
+    left, right = (torch.randn(size, 16, generator=generator) for size in shape)
+    values = 1.5 * 2.0 ** -torch.arange(16) / (shape[0] * shape[1]) ** 0.5
+    return (left * values) @ right.mT + 2e-4 * torch.randn(shape, generator=generator)
+
+
+def make_pair(folder: Path, layers: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    base, aligned = {}, {}
+    for name, shape in shapes(layers).items():
+        weight = torch.ones(shape) if len(shape) == 1 else 0.02 * torch.randn(shape, generator=generator)
+        base[name] = weight.bfloat16()
+        step = 0 if len(shape) == 1 else update(shape, generator)
+        aligned[name] = (base[name].float() + step).bfloat16()
+    for name, tensors in {"base": base, "aligned": aligned}.items():
+        (folder / name).mkdir(parents=True)
+        save_file(tensors, folder / name / "model.safetensors", metadata={"format": "pt"})
+
+
+def cold(folder: Path) -> None:
+    """Drop what the system has cached of the pair, and what an earlier measurement wrote."""
+    shutil.rmtree(folder / "out", ignore_errors=True)
+    for path in folder.glob("*/*.safetensors"):
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def copy_seconds(folder: Path) -> float:
+    cold(folder)
+    (folder / "out").mkdir()
+    start, buffer = time.perf_counter(), bytearray(CHUNK)
+    with (folder / "base" / "model.safetensors").open("rb", buffering=0) as file:
+        while file.readinto(buffer):
+            pass
+    with (
+        (folder / "aligned" / "model.safetensors").open("rb", buffering=0) as source,
+        (folder / "out" / "model.safetensors").open("wb", buffering=0) as target,
+    ):
+        while size := source.readinto(buffer):
+            target.write(memoryview(buffer)[:size])
+        os.fsync(target.fileno())
+    return time.perf_counter() - start
+
+
+def lox_measures(folder: Path, what: str) -> dict:
+    cold(folder)
+    sides = [str(folder / name) for name in ("base", "aligned", "out")]
+    command = [sys.executable, "-c", MEASURED, *sides, what]
+    return json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+def full_svd_seconds(folder: Path) -> float:
+    matrices = prepare(folder / "base", folder / "aligned").matrices
+    counts = Counter((matrix.rows, matrix.columns) for matrix in matrices)
+    total = 0.0
+    for shape, count in counts.items():
+        delta = update(shape, torch.Generator().manual_seed(0))
+        start = time.perf_counter()
+        torch.linalg.svd(delta, full_matrices=False)
+        total += count * (time.perf_counter() - start)
+    return total
+
+
+def adapter_shell(folder: Path, layers: int) -> None:
+    """A configuration beside the weights: an adapter is made for the modules of a known architecture."""
+    from transformers import LlamaConfig
+
+    LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=HIDDEN,
+        intermediate_size=FFN,
+        num_hidden_layers=layers,
+        num_attention_heads=32,
+        num_key_value_heads=4,
+        tie_word_embeddings=False,
+        architectures=["LlamaForCausalLM"],
+    ).save_pretrained(folder / "aligned")
+
+
+def provenance() -> dict:
+    return {
+        "machine": f"{len(os.sched_getaffinity(0))} cores, "
+        f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB",
+        "load": round(os.getloadavg()[0], 1),
+        **{name: version(name) for name in ("lox-book", "torch")},
+        "date": date.today().isoformat(),
+    }
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="Where the checkpoints are made, or are from before.")],
+    table: Annotated[Path, typer.Option(help="CSV file to write.")],
+    layers: int = 22,
+    repeats: int = 3,
+) -> None:
+    """Measure and write the table."""
+    conditions = provenance()
+    if not (folder / "aligned").exists():
+        make_pair(folder, layers)
+    adapter_shell(folder, layers)
+    aligned = Checkpoint.open(folder / "aligned")
+    runs: dict[str, list[dict]] = {"copy": [], "lox": [], "adapter": []}
+    for _ in range(repeats):
+        runs["copy"].append({"seconds": copy_seconds(folder)})
+        for what in ("lox", "adapter"):
+            runs[what].append(lox_measures(folder, what))
+    cold(folder)
+    runs["full svd"] = [{"seconds": full_svd_seconds(folder)}]
+    copied = median(run["seconds"] for run in runs["copy"])
+    rows = []
+    for what, found in runs.items():
+        seconds = median(run["seconds"] for run in found)
+        row = {"what": what, "seconds": round(seconds, 1), "times_copy": round(seconds / copied, 2)}
+        if "peak" in found[0]:
+            row["peak_gb"] = round(max(run["peak"] for run in found) / 1e9, 2)
+            row["libraries_gb"] = round(max(run["before"] for run in found) / 1e9, 2)
+            row["certified_error"] = f"{max(run['error'] for run in found):.1e}"
+        rows.append(row)
+    sizes = {"checkpoint_gb": round(aligned.size / 1e9, 2)}
+    sizes["largest_tensor_gb"] = round(max(t.size for t in aligned.tensors.values()) / 1e9, 3)
+    pd.DataFrame(rows).assign(**sizes, repeats=repeats, **conditions).to_csv(table, index=False)
+    typer.echo(table.read_text())
+
+
+if __name__ == "__main__":
+    typer.run(main)

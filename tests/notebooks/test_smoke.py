@@ -1,0 +1,45 @@
+"""Every notebook runs from its first cell to its last on the smoke profile; nothing here is a claim."""
+
+import nbformat
+import pytest
+
+from lox import notebooks
+
+
+@pytest.fixture(scope="session")
+def executed(tmp_path_factory):
+    """The folder of the executed copies, made by the same code that makes the book's."""
+    root = tmp_path_factory.mktemp("book")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOX_EXECUTED", str(root / "executed"))
+        patch.setenv("LOX_STAGES", str(root / "stages"))
+        notebooks.run_all(notebooks.names(), "smoke", report=lambda line: None)
+        yield notebooks.executed_folder("smoke")
+
+
+@pytest.mark.parametrize("name", notebooks.names())
+def test_it_runs_and_shows_what_it_was_run_with(executed, name):
+    notebook = nbformat.read(executed / f"{name}.ipynb", as_version=4)
+    outputs = [o for c in notebook.cells for o in c.get("outputs", [])]
+    assert not [o for o in outputs if o["output_type"] == "error"]
+    shown = "\n".join(o["data"].get("text/markdown", "") for o in outputs if "data" in o)
+    for entry in ("| Profile | `smoke`", "| Judge |", "| Seeds |", "| Run |", "| Versions |"):
+        assert entry in shown
+    injected = [c for c in notebook.cells if "injected-parameters" in c.metadata.get("tags", [])]
+    assert [c.source for c in injected] == ['# Parameters\nprofile = "smoke"\n']
+
+
+@pytest.mark.parametrize("name", notebooks.names())
+def test_its_pages_hold_no_warnings_or_paths_of_this_machine(executed, name):
+    notebook = nbformat.read(executed / f"{name}.ipynb", as_version=4)
+    streams = [o for c in notebook.cells for o in c.get("outputs", []) if o["output_type"] == "stream"]
+    text = "".join("".join(o["text"]) for o in streams)
+    assert "Warning" not in text
+    assert str(notebooks.ROOT) not in text
+
+
+@pytest.mark.parametrize("name", ["robustness", "effective_rank", "energy"])
+def test_its_table_lies_beside_it(executed, name):
+    found = notebooks.tables(executed / f"{name}.ipynb")
+    assert executed / f"{name}.csv" in found
+    assert all(path.read_text().count("\n") > 1 for path in found)
