@@ -28,7 +28,7 @@ book: $(VENV)/installed
 	@echo "The book: file://$(CURDIR)/_build/html/index.html"
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest tests --ignore=tests/book
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --ignore=tests/book -n 2 --dist loadfile
 
 check: $(VENV)/installed
 	$(BIN)/python -m pytest tests/book

@@ -96,7 +96,7 @@ class Plan:
         subspace = safety_subspace(delta, self.k)
         inside = float(frobenius_norm(subspace.S))
         row |= {"k": subspace.k, "r_align": min(1.0, inside / size), "error": subspace.error}
-        return aligned, subspace, row | {"added": abs(self.alpha) * inside / norm(aligned)}
+        return aligned, subspace, row | {"added": abs(self.alpha) * inside / (norm(aligned) or math.nan)}
 
 
 def prepare(

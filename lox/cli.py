@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -235,9 +236,8 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
         bars.TransferSpeedColumn(),
         bars.TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
-    disable = quiet or not console.is_terminal
-    with bars.Progress(*columns, console=console, transient=True, disable=disable) as bar:
+    disable = quiet or not sys.stderr.isatty()  # rich also takes a notebook for a terminal
+    with bars.Progress(*columns, console=Console(stderr=True), transient=True, disable=disable) as bar:
         task = bar.add_task("bytes", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

@@ -88,7 +88,11 @@ class Setup:
 
     @cached_property
     def judge(self):
-        return ToyJudge(self.source) if self.profile.evaluation.judge == "toy" else RefusalPhrases()
+        judges = {"toy": lambda: ToyJudge(self.source), "refusal-phrases": RefusalPhrases}
+        name = self.profile.evaluation.judge
+        if name not in judges:
+            raise ValueError(f"unknown judge {name!r}: the judges are {', '.join(judges)}")
+        return judges[name]()
 
     # --- models -----------------------------------------------------------------------------------
 

@@ -95,7 +95,8 @@ def summary(report: pd.DataFrame) -> str:
 
 def write_checkpoint(plan: Plan, folder: Path, progress: Progress | None = None) -> list[dict]:
     """All shards, and what lies beside them, into ``folder``; shards that are there already are kept."""
-    missing = [shard for shard in plan.aligned.files if not (folder / shard.name).exists()]
+    reports = {shard: folder / f"{shard.name}.report" for shard in plan.aligned.files}
+    missing = [s for s, report in reports.items() if not ((folder / s.name).exists() and report.exists())]
     _require_space(folder, sum(shard.stat().st_size for shard in missing))
     meter = Meter(plan.aligned.size, progress)
     for shard in plan.aligned.files:
@@ -103,12 +104,11 @@ def write_checkpoint(plan: Plan, folder: Path, progress: Progress | None = None)
             _write_shard(plan, shard, folder, meter)
         else:
             meter.add(shard.stat().st_size)
-    reports = [folder / f"{shard.name}.report" for shard in plan.aligned.files]
-    rows = [row for report in reports for row in json.loads(report.read_text())]
-    for report in reports:
-        report.unlink()
     for path in plan.aligned.companions:
         shutil.copyfile(path, folder / path.name)
+    rows = [row for report in reports.values() for row in json.loads(report.read_text())]
+    for report in reports.values():
+        report.unlink()
     return rows
 
 

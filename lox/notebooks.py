@@ -106,7 +106,13 @@ def run(name: str, profile: str = "toy", given: Iterable[tuple[str, str]] = ()) 
         unfinished = Path(scratch) / f"{name}.ipynb"
         try:
             papermill.execute_notebook(
-                notebook, unfinished, values, cwd=folder, progress_bar=False, kernel_name="python3"
+                notebook,
+                unfinished,
+                values,
+                cwd=folder,
+                progress_bar=False,
+                kernel_name="python3",
+                extra_arguments=["--log-level=ERROR"],  # of the kernel, whose warnings land on the terminal
             )
         except PapermillExecutionError as error:
             failed = folder / f"{name}.failed.ipynb"

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+import plotly.graph_objects as plotly
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from lox.tables import TASK_NAMES
+from lox.tables import DEFENCE_NAMES, MODEL_NAMES, TASK_NAMES
 
 plt.style.use(Path(__file__).parent.parent / "book" / "lox.mplstyle")
 
@@ -159,4 +160,201 @@ def rank_curves(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
     axes[0].set_ylabel(r"ASR($\theta_r$)")
     axes[0].set_xscale("symlog", linthresh=1, base=2)
     axes[0].set_ylim(-0.02, 1.02)
+    return figure
+
+
+# --- alignment_update ------------------------------------------------------------------------------
+
+
+def spectra_by_kind(spectra: pd.DataFrame, chance: pd.DataFrame) -> Figure:
+    """s_i / ‖ΔW‖ over i, a panel for each kind of matrix, a line for each layer, the mean over seeds.
+
+    Both have columns kind, layer, i and share; ``chance``, of random matrices, is the dashed line.
+    """
+    kinds = list(dict.fromkeys(spectra["kind"]))
+    columns = -(-(len(kinds) + 1) // 2)
+    figure, grid = plt.subplots(2, columns, figsize=(9.0, 5.0), sharex=True, sharey=True)
+    plt.close(figure)
+    layers = sorted(spectra["layer"].unique())
+    colors = plt.get_cmap()([0.9 * i / max(1, len(layers) - 1) for i in range(len(layers))])
+    for axes, kind in zip(grid.flat, kinds):
+        lines = spectra[spectra["kind"] == kind].groupby(["layer", "i"])["share"].mean()
+        for layer, color in zip(layers, colors):
+            if layer in lines:
+                axes.plot(lines[layer], color=color, lw=1.4, label=f"layer {layer}")
+        random = chance[chance["kind"] == kind].groupby("i")["share"].mean()
+        axes.plot(random, color=REFERENCE, linestyle="--", label="random")
+        axes.set(xscale="log", yscale="log", title=kind, ylim=(1e-3, 1.1))
+    for axes in grid.flat[len(kinds) :]:
+        axes.axis("off")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="lower right", ncols=1 + len(layers) // 8)
+    figure.supxlabel("i")
+    figure.supylabel("$s_i \\, / \\, \\|\\Delta W\\|$")
+    return figure
+
+
+def concentration(updates: pd.DataFrame, sizes: pd.DataFrame) -> Figure:
+    """R in an update's own top k directions over k / min(m, n): kinds of update; amounts of alignment.
+
+    Both have columns update (the line's name), seed, share, r; lines are means over seeds, bands their
+    range. The update "random" is drawn as a dashed reference.
+    """
+    figure, panels = _panels(2, sharey=True)
+    titles = ("Alignment, fine-tuning, chance", "The amount of alignment")
+    for axes, frame, title in zip(panels, (updates, sizes), titles):
+        names = [name for name in dict.fromkeys(frame["update"]) if name != "random"]
+        shades = plt.get_cmap()([0.85 * (1 - i / len(names)) for i in range(len(names))])
+        colors = shades if axes is panels[1] else [f"C{i}" for i in range(len(names))]
+        styles = {name: {"color": color} for name, color in zip(names, colors)}
+        for name, style in (styles | {"random": {"color": REFERENCE, "linestyle": "--"}}).items():
+            _over_seeds(axes, frame[frame["update"] == name], "r", label=name, **style)
+        axes.set(xscale="log", xlabel="k / min(m, n)", ylim=(0, 1.02), title=title)
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.legend(loc="lower right")
+    panels[0].set_ylabel("R in its own top k directions")
+    return figure
+
+
+# --- degradation -----------------------------------------------------------------------------------
+
+
+def degradation(points: pd.DataFrame, published: pd.DataFrame) -> Figure:
+    """Degradation over R_ft / R_align: a colour for each k, area the alignment pairs; right, the paper's.
+
+    Both have columns pairs, k, ratio and degradation; ``points`` seed, low and high (interval of the
+    degradation) too. Lines join the means over seeds, size by size.
+    """
+    figure, panels = _panels(2, sharey=True, sharex=True)
+    for axes, frame, title in ((panels[0], points, "this run"), (panels[1], published, "paper (read off)")):
+        for i, (k, group) in enumerate(frame.groupby("k")):
+            means = group.groupby("pairs")[["ratio", "degradation"]].mean()
+            axes.plot(means["ratio"], means["degradation"], color=f"C{i}", lw=1, alpha=0.6)
+            area = 110 * group["pairs"] / frame["pairs"].max()
+            style = {"color": f"C{i}", "alpha": 0.7}
+            axes.scatter(group["ratio"], group["degradation"], area, label=f"k = {k}", **style)
+            if "low" in group:
+                axes.vlines(group["ratio"], group["low"], group["high"], lw=0.7, **style)
+        axes.set(xlabel="$R_{ft} \\, / \\, R_{align}$", title=title)
+        axes.axhline(0, color=REFERENCE, lw=0.8)
+        axes.legend(loc="best")
+    panels[0].set_ylabel("safety degradation (rise of the ASR)")
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1))
+    return figure
+
+
+# --- landscape -------------------------------------------------------------------------------------
+
+X_LABEL, Y_LABEL = "x, distance along LoX's step", "y, distance along fine-tuning"
+
+
+def safety_landscape(surface: pd.DataFrame, models: pd.DataFrame) -> Figure:
+    """ASR, and the share of harmless questions answered, over the plane; a cell is one measured point.
+
+    ``surface`` has columns x, y, asr, helpful on a full grid, ``models`` model, x, y.
+    """
+    figure, panels = _panels(2, sharey=True)
+    titles = ("harmful requests answered (ASR)", "harmless questions answered")
+    for axes, column, title in zip(panels, ("asr", "helpful"), titles):
+        grid = surface.pivot(index="y", columns="x", values=column)
+        cells = axes.pcolormesh(grid.columns, grid.index, grid, vmin=0, vmax=1, shading="nearest")
+        axes.grid(visible=False)
+        axes.set(title=title, xlabel=X_LABEL)
+        for i, model in enumerate(models.itertuples()):
+            style = {"markeredgecolor": "black", "markerfacecolor": "white", "markersize": 9}
+            axes.plot(model.x, model.y, "os^D"[i], label=MODEL_NAMES[model.model], **style)
+    panels[0].set_ylabel(Y_LABEL)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.colorbar(cells, ax=panels, format=PercentFormatter(1))
+    return figure
+
+
+def safety_surface(surface: pd.DataFrame, models: pd.DataFrame) -> plotly.Figure:
+    """The same to be turned: height is the ASR, colour the share of harmless questions answered."""
+    height, colour = (surface.pivot(index="y", columns="x", values=c) for c in ("asr", "helpful"))
+    ground = plotly.Surface(
+        x=height.columns,
+        y=height.index,
+        z=height,
+        surfacecolor=colour,
+        cmin=0,
+        cmax=1,
+        colorscale="Viridis",
+        colorbar={"title": "harmless<br>answered", "tickformat": ".0%", "len": 0.6},
+        hovertemplate="x %{x:.2f}, y %{y:.2f}<br>ASR %{z:.0%}, harmless %{surfacecolor:.0%}<extra></extra>",
+    )
+    marks = plotly.Scatter3d(
+        x=models["x"],
+        y=models["y"],
+        z=models["asr"],
+        text=[MODEL_NAMES[name] for name in models["model"]],
+        mode="markers+text",
+        marker={"size": 5, "color": "#d55e00", "line": {"color": "black", "width": 1}},
+        hovertemplate="%{text}: ASR %{z:.0%}<extra></extra>",
+    )
+    axes = {
+        "xaxis": {"title": {"text": "x, along LoX's step"}},
+        "yaxis": {"title": {"text": "y, along fine-tuning"}},
+        "zaxis": {"title": {"text": "ASR"}, "range": [0, 1.02], "tickformat": ".0%"},
+        "camera": {"eye": {"x": -1.4, "y": -1.6, "z": 1.0}},
+    }
+    layout = {"height": 520, "margin": {"l": 0, "r": 0, "t": 10, "b": 0}, "template": "simple_white"}
+    return plotly.Figure([ground, marks], plotly.Layout(scene=axes, showlegend=False, **layout))
+
+
+def landscape_lines(lines: pd.DataFrame, limit: float) -> Figure:
+    """ASR, and harmless questions answered, along y from the aligned (x = 0) and from the LoX model (x = 1).
+
+    ``lines`` has columns seed, x_steps, y_steps, asr, asr_low, asr_high, helpful; a line is a seed, its
+    band the Wilson interval; ``limit`` is drawn.
+    """
+    figure, panels = _panels(2, sharey=True)
+    for (x, seed), line in lines.groupby(["x_steps", "seed"]):
+        color, name = (AFTER, "from the aligned model") if x == 0 else (BEFORE, "from the LoX model")
+        label = name if seed == lines["seed"].min() else None
+        panels[0].plot(line["y_steps"], line["asr"], color=color, lw=1.3, label=label)
+        panels[0].fill_between(
+            line["y_steps"], line["asr_low"], line["asr_high"], color=color, alpha=0.1, lw=0
+        )
+        panels[1].plot(line["y_steps"], line["helpful"], color=color, lw=1.3)
+    panels[0].axhline(limit, color=REFERENCE, linestyle=":", lw=1)
+    panels[0].set(title="harmful requests answered (ASR)", ylim=(-0.02, 1.02))
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1))
+    panels[0].legend(loc="upper left")
+    panels[1].set_title("harmless questions answered")
+    for axes in panels:
+        axes.set_xlabel("y in steps: 1 is the mean fine-tuning")
+    return figure
+
+
+# --- baselines -------------------------------------------------------------------------------------
+
+DEFENCE_COLORS = {"none": AFTER, "lox": BEFORE, "full-rank": "C2", "safeinst": "C3", "removal": "C4"}
+
+
+def baselines(rows: pd.DataFrame) -> Figure:
+    """ASR after each task under each defence, a dot a seed; right, ASR against harmless questions answered.
+
+    On the right a mark is a task, its mean over seeds; the ring of each colour is the mean over tasks.
+    """
+    rows = rows[rows["task"] != "none"]
+    tasks = [task for task in TASK_NAMES if task in set(rows["task"])]
+    defences = list(dict.fromkeys(rows["defence"]))
+    figure, axes = _panels(2, sharey=True, width_ratios=(3, 2))
+    width = 0.8 / len(defences)
+    for i, defence in enumerate(defences):
+        ours, color = rows[rows["defence"] == defence], DEFENCE_COLORS[defence]
+        means = ours.groupby("task")[["asr", "helpful"]].mean().loc[tasks]
+        places = [place + (i - (len(defences) - 1) / 2) * width for place in range(len(tasks))]
+        axes[0].bar(places, means["asr"], 0.9 * width, color=color, alpha=0.4, label=DEFENCE_NAMES[defence])
+        for place, task in zip(places, tasks):
+            seeds = ours.loc[ours["task"] == task, "asr"]
+            axes[0].plot([place] * len(seeds), seeds, "o", color=color, markersize=3)
+        axes[1].plot(means["helpful"], means["asr"], "o", color=color, markersize=4, alpha=0.7)
+        axes[1].plot(*means[["helpful", "asr"]].mean(), "o", color=color, markersize=12, fillstyle="none")
+    axes[0].set_xticks(range(len(tasks)), [TASK_NAMES[task] for task in tasks], rotation=20, ha="right")
+    axes[0].set(ylabel="ASR", ylim=(-0.03, 1.02))
+    axes[1].set(xlabel="harmless questions answered", xlim=(-0.03, 1.03))
+    for axis in (axes[0].yaxis, axes[1].xaxis):
+        axis.set_major_formatter(PercentFormatter(1))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(defences))
     return figure

@@ -14,7 +14,7 @@ from lox.checkpoint import Checkpoint
 from lox.checkpoint_pair import shared_matrices
 from lox.energy import energy_profile, nonzero_norm
 from lox.extrapolation import update
-from lox.subspace import as_finite_matrix
+from lox.subspace import as_finite_matrix, frobenius_norm
 
 
 def spectrum(delta: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ def random_updates(like: Iterable[tuple[dict, Tensor]], seed: int) -> Iterator[t
     generator = torch.Generator().manual_seed(seed)
     for label, delta in like:
         draw = torch.randn(delta.shape, generator=generator, dtype=torch.float64)
-        yield label, draw * (torch.linalg.matrix_norm(delta.double()) / torch.linalg.matrix_norm(draw))
+        yield label, draw * (frobenius_norm(delta) / frobenius_norm(draw))
 
 
 def spectra(labelled: Iterable[tuple[dict, Tensor]]) -> pd.DataFrame:
@@ -63,14 +63,27 @@ def spectra(labelled: Iterable[tuple[dict, Tensor]]) -> pd.DataFrame:
 
 
 def concentration(table: pd.DataFrame, k: int) -> pd.DataFrame:
-    """Of every matrix in a table of ``spectra``: norm, stable rank, R in its own top k directions.
+    """Of every matrix in a table of ``spectra``: its label, norm, stable rank, and R_k, its r at i = k.
 
-    The stable rank is ‖ΔW‖² / s_1² = 1 / R_1²: between 1 (one direction) and the rank (all alike).
+    The stable rank ‖ΔW‖² / s_1² = 1 / R_1² is between 1 (one direction) and the rank (all alike).
     """
     label = ["name", "layer", "kind", "rows", "cols", "norm"]
     first = table[table["i"] == 1].set_index(label)
-    own = table[table["i"] == table[["rows", "cols"]].min(axis=1).clip(upper=k)].set_index(label)
-    return pd.DataFrame({"stable_rank": first["share"] ** -2, "r": own["r"]}).reset_index()
+    at_k = table[table["i"] == _full_rank(table).clip(upper=k)].set_index(label)
+    return pd.DataFrame({"stable_rank": first["share"] ** -2, "r": at_k["r"]}).reset_index()
+
+
+def mean_profile(table: pd.DataFrame) -> pd.DataFrame:
+    """R over the share of the directions, the mean over all matrices of a table of ``spectra``.
+
+    Columns: share = j / s for j = 1 … s, the smallest matrix's number of directions; and r, which a
+    matrix with more of them, f, gives at i = ⌈share · f⌉.
+    """
+    full = _full_rank(table)
+    smallest = full.min()
+    j = table["i"] * smallest // full  # the last j with j / s · f ≤ i
+    on_grid = (j > 0) & (-(-j * full // smallest) == table["i"])
+    return table[on_grid].assign(share=j / smallest).groupby("share")["r"].mean().reset_index()
 
 
 def surviving(
@@ -78,24 +91,29 @@ def surviving(
 ) -> pd.DataFrame:
     """R_align and R_ft (equations 1, 2) of every linear layer, at k = ⌈share · min(m, n)⌉ of each share.
 
-    Columns: the label's, share, k, r_align, r_ft and ratio = r_ft / r_align. One full SVD a matrix.
+    Columns: the label's, norm_align and norm_ft = ‖ΔW_ft‖, share, k, r_align, r_ft. One full SVD a matrix.
     """
     rows = []
     for label, delta_align, delta_total in updates(base, aligned, finetuned):
+        norm_ft = float(frobenius_norm(delta_total - delta_align))
+        label |= {"norm_align": float(nonzero_norm(delta_align)), "norm_ft": norm_ft}
         before, after = _energy(spectrum(delta_align)), energy_profile(delta_align, delta_total)
         for share in shares:
             k = rank_at(share, label["rows"], label["cols"])
             energies = {"r_align": float(before[k - 1]), "r_ft": float(after[k - 1])}
             rows.append(label | {"share": share, "k": k} | energies)
-    table = pd.DataFrame(rows)
-    return table.assign(ratio=table["r_ft"] / table["r_align"])
+    return pd.DataFrame(rows)
 
 
 def rank_at(share: float, rows: int, cols: int) -> int:
     """⌈share · min(rows, cols)⌉: the k that is this share of a matrix's directions, rounded up."""
     if not 0 < share <= 1:
         raise ValueError(f"a share of the directions lies above 0 and up to 1, not at {share!r}")
-    return math.ceil(share * min(rows, cols))
+    return math.ceil(share * min(rows, cols) - 1e-9)  # a product just above a whole number is rounding
+
+
+def _full_rank(table: pd.DataFrame) -> pd.Series:
+    return table[["rows", "cols"]].min(axis=1)
 
 
 def _energy(share: Tensor) -> Tensor:

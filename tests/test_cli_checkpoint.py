@@ -68,6 +68,11 @@ def test_quiet(lox, command):
     assert result.exit_code == 0 and result.output == ""
 
 
+def test_no_bar_where_nobody_watches(lox, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a notebook
+    assert lox("extrapolate", "base", "aligned", "out").stderr == ""
+
+
 ERRORS = {
     "no such folder": ["extrapolate", "absent", "aligned", "out"],
     "exists already": ["extrapolate", "base", "aligned", "base"],

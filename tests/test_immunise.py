@@ -1,5 +1,6 @@
 """Extrapolated checkpoints: the weights that ``lox.extrapolate`` gives, in files that are whole or absent."""
 
+import errno
 import os
 import resource
 import signal
@@ -288,6 +289,40 @@ def test_a_killed_run_goes_on_from_its_whole_shards(tmp_path):
     assert report.equals(uninterrupted)
     for path in (tmp_path / "again").iterdir():
         assert path.read_bytes() == (folders[2] / path.name).read_bytes()
+
+
+@pytest.mark.parametrize("lost", ["nothing", "a report", "all reports"])
+def test_an_error_after_the_shards_costs_no_shard(tmp_path, monkeypatch, lost):
+    base = weights(0)
+    save(tmp_path / "base", base), save(tmp_path / "aligned", aligned_from(base), shards=2)
+    sides = tmp_path / "base", tmp_path / "aligned"
+    expected = extrapolate_checkpoint(*sides, tmp_path / "expected")
+
+    def fails(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
+        patched.setattr("shutil.copyfile", fails)
+        extrapolate_checkpoint(*sides, tmp_path / "out")
+    (left,) = beside(tmp_path / "out")
+    reports = sorted(left.glob("*.report"))
+    assert len(reports) == 2 and not (tmp_path / "out").exists()
+    for report in {"nothing": [], "a report": reports[:1], "all reports": reports}[lost]:
+        report.unlink()
+
+    assert extrapolate_checkpoint(*sides, tmp_path / "out").equals(expected)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == {
+        p.name: p.read_bytes() for p in (tmp_path / "expected").iterdir()
+    }
+
+
+def test_an_update_that_cancels_the_weights(tmp_path):
+    save(tmp_path / "base", {"w": torch.eye(4)}), save(tmp_path / "aligned", {"w": torch.zeros(4, 4)})
+    report = extrapolate_checkpoint(
+        tmp_path / "base", tmp_path / "aligned", tmp_path / "out", k="full", alpha=1.0
+    )
+    torch.testing.assert_close(load(tmp_path / "out")["w"], -torch.eye(4))
+    assert report["added"].isna().all()  # relative to nothing
 
 
 def test_other_parameters_do_not_go_on_from_them(tmp_path):
