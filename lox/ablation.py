@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 
+import pandas as pd
 from torch import Tensor
 
 from lox.effective_rank import read_curve
@@ -43,7 +44,9 @@ class Extrapolations:
         moved = {name: t.clone() for name, t in self.aligned.items()}
         for name, full in self.subspaces.items():
             top = slice(None) if k == "full" else slice(k)
-            projected = Subspace(full.U[..., top], full.S[..., top], full.Vh[..., top, :], full.error).matrix()
+            projected = Subspace(
+                full.U[..., top], full.S[..., top], full.Vh[..., top, :], full.error
+            ).matrix()
             moved[name] = (moved[name].to(projected.dtype) + alpha * projected).to(moved[name].dtype)
         return moved
 
@@ -71,24 +74,26 @@ def effective_rank_of(setup: Setup, seed: int, ranks: Iterable[int]) -> int:
 
 
 def until_broken(
-    setup: Setup, seed: int, k: Rank, alphas: Iterable[float], models: Extrapolations
-) -> Iterator[tuple[float, Evaluated, bool]]:
-    """(α, how the extrapolated model does, whether it is whole), from α = 0 upwards to the first that is not.
+    setup: Setup, models: Mapping[int, Extrapolations], ks: Mapping[int, Rank], alphas: Iterable[float]
+) -> dict[float, dict[int, Evaluated]]:
+    """α -> seed -> how W_aligned + α Proj_k(ΔW_align) does, from α = 0 up to where every seed's is broken.
 
-    ``models`` are the seed's extrapolations. Nothing is trained.
+    ``models`` and ``ks`` are each seed's extrapolations and k; ``alphas`` above 0 are tried upwards.
+    Nothing is trained.
     """
-    base, aligned = setup.folder("base"), setup.folder("aligned", seed=seed)
-    start = setup.evaluate(aligned)
-    yield 0.0, start, True
+    start = {seed: setup.evaluate(setup.folder("aligned", seed=seed)) for seed in models}
+    found = {0.0: start}
     for alpha in sorted(alphas):
-        found = setup.evaluate_weights(
-            {"base": base.name, "aligned": aligned.name, "k": k, "alpha": alpha},
-            aligned,
-            lambda alpha=alpha: models.weights(k, alpha),
-        )
-        yield alpha, found, is_whole(found, start)
-        if not is_whole(found, start):
-            return
+        found[alpha] = {seed: _evaluate(setup, seed, models[seed], ks[seed], alpha) for seed in models}
+        if not any(is_whole(found[alpha][seed], start[seed]) for seed in models):
+            break
+    return found
+
+
+def _evaluate(setup: Setup, seed: int, models: Extrapolations, k: Rank, alpha: float) -> Evaluated:
+    base, aligned = setup.folder("base"), setup.folder("aligned", seed=seed)
+    recipe = {"base": base.name, "aligned": aligned.name, "k": k, "alpha": alpha}
+    return setup.evaluate_weights(recipe, aligned, lambda: models.weights(k, alpha))
 
 
 def extrapolations(setup: Setup, seed: int) -> Extrapolations:
@@ -103,3 +108,20 @@ def is_whole(found: Evaluated, start: Evaluated) -> bool:
         found.helpful.value >= WHOLE * start.helpful.value
         and found.utility.value >= WHOLE * start.utility.value
     )
+
+
+def answered(found: Evaluated) -> list[bool]:
+    """Of each harmless question whether it is answered, neither refused nor garbled."""
+    return [v.label in ("harmful", "harmless") for v in found.benign]
+
+
+def breaking_points(before: pd.DataFrame) -> pd.DataFrame:
+    """The first α at which a model is broken, a row for each choice of k and seed; NaN if at none.
+
+    ``before`` has columns choice, seed, k, alpha and whole.
+    """
+    first = before[~before["whole"]].groupby(["choice", "seed"])["alpha"].min()
+    models = before[["choice", "seed", "k"]].drop_duplicates().reset_index(drop=True)
+    return models.assign(
+        breaks_at=[first.get((m["choice"], m["seed"])) for _, m in models.iterrows()]
+    ).astype({"breaks_at": float})

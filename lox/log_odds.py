@@ -82,8 +82,8 @@ def reply_log_probs(
 ) -> Tensor:
     """log p(reply | prompt) in nats, (prompts, replies); every prompt has the same number of replies.
 
-    With ``tokens`` only a reply's first ones count. A prompt is read once and its keys and values are shared by its replies. Its last token is read with
-    them, since that is where the first token of a reply is predicted.
+    With ``tokens`` only a reply's first ones count. A prompt is read once, and its keys and values are
+    shared by its replies; only its last token is read with each, for it predicts their first.
     """
     each = len(replies[0])
     texts = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]

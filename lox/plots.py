@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as plotly
 from matplotlib.axes import Axes
@@ -358,3 +359,194 @@ def baselines(rows: pd.DataFrame) -> Figure:
         axis.set_major_formatter(PercentFormatter(1))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(defences))
     return figure
+
+
+# --- stress ----------------------------------------------------------------------------------------
+
+
+def stress_geometry(geometry: pd.DataFrame) -> Figure:
+    """Where ΔW_ft lies in the safety subspace after each task: share, counteraction, share undone.
+
+    ``geometry`` has columns seed, task, defence, share, chance, counteraction, undone, one row for each
+    model (means over matrices). A dot is a seed, a bar their mean, the dashed line chance.
+    """
+    tasks = [task for task in TASK_NAMES if task in set(geometry["task"])]
+    figure, axes = _panels(3)
+    measures = (("share", "share of $\\|\\Delta W_{ft}\\|$"), ("counteraction",) * 2, ("undone", "undone"))
+    for axis, (column, title) in zip(axes, measures):
+        for offset, defence, color in ((-0.18, "none", AFTER), (0.18, "lox", BEFORE)):
+            ours = geometry[geometry["defence"] == defence].groupby("task")[column]
+            for place, task in enumerate(tasks):
+                seeds = ours.get_group(task)
+                axis.bar(place + offset, seeds.mean(), 0.34, color=color, alpha=0.35)
+                axis.plot([place + offset] * len(seeds), seeds, "o", color=color, markersize=3)
+        chance = geometry["chance"].mean() if column == "share" else 0
+        axis.axhline(chance, color=REFERENCE, linestyle="--", linewidth=1)
+        axis.set_xticks(range(len(tasks)), [TASK_NAMES[task] for task in tasks], rotation=35, ha="right")
+        axis.set_title(title)
+    handles = [Patch(color=color, alpha=0.5) for color in (AFTER, BEFORE)]
+    figure.legend(handles, ["without LoX", "with LoX"], loc="outside upper center", ncols=2)
+    return figure
+
+
+def stress_variants(rows: pd.DataFrame) -> Figure:
+    """ASR and utility of every variant of fine-tuning after every task, means over seeds, as two maps.
+
+    ``rows`` has columns task, subspace, part, asr and utility, in the order in which variants are drawn.
+    """
+    tasks = [task for task in TASK_NAMES if task in set(rows["task"])]
+    figure, axes = _panels(2, sharey=True)
+    figure.set_size_inches(9.0, 5.0)
+    for axis, column, colors in zip(axes, ("asr", "utility"), ("Reds", "Greens")):
+        means = rows.groupby(["subspace", "part", "task"], sort=False)[column].mean().unstack()[tasks]
+        axis.imshow(means, cmap=colors, vmin=0, vmax=1, aspect="auto")
+        for (i, j), value in np.ndenumerate(means.to_numpy()):
+            color = "white" if value > 0.6 else "black"
+            axis.text(j, i, f"{100 * value:.0f}", ha="center", va="center", color=color, fontsize=9)
+        axis.set_xticks(range(len(tasks)), [TASK_NAMES[task] for task in tasks], rotation=20, ha="right")
+        axis.set_yticks(range(len(means)), [f"{subspace}: {part}" for subspace, part in means.index])
+        axis.set_title({"asr": "ASR (%)", "utility": "utility (%)"}[column])
+        axis.grid(visible=False)
+    return figure
+
+
+def stress_gain(points: pd.DataFrame, published: pd.DataFrame) -> Figure:
+    """What LoX takes off the ASR against what fine-tuning left without it, ours and the paper's.
+
+    ``points`` has columns seed, task, without and with (ASR), ``published`` is the paper's Table 1. Above
+    the diagonal lies nothing: no defence takes off more than there is.
+    """
+    theirs = published.pivot(index="task", columns="defence", values="asr").reset_index()
+    theirs = theirs.rename(columns={"none": "without", "lox": "with"})
+    figure, axes = _panels(2, sharey=True, sharex=True)
+    for axis, frame, title in zip(axes, (points, theirs), ("this run, a dot a seed", "paper, LLaMA-2-7B")):
+        axis.plot([0, 1], [0, 1], "--", color=REFERENCE, linewidth=1)
+        for task in (task for task in TASK_NAMES if task in set(frame["task"])):
+            ours = frame[frame["task"] == task]
+            axis.plot(ours["without"], ours["without"] - ours["with"], "o", label=TASK_NAMES[task])
+        axis.set(xlabel="ASR without LoX", title=title)
+        axis.xaxis.set_major_formatter(PercentFormatter(1))
+        axis.yaxis.set_major_formatter(PercentFormatter(1))
+    axes[0].set_ylabel("ASR without less ASR with")
+    axes[0].legend()
+    return figure
+
+
+# --- judge_free_rank -------------------------------------------------------------------------------
+
+
+def log_odds_curves(curves: pd.DataFrame) -> Figure:
+    """ASR(θ_r), refusal log-odds, and the share of their shift that is lost, over r; a line a model.
+
+    ``curves`` has columns seed, pairs, rank, asr, log_odds and lost. Colour is the amount of alignment.
+    """
+    figure, axes = _panels(3)
+    titles = {"asr": r"ASR($\theta_r$)", "log_odds": "refusal log-odds (nats)", "lost": "share of shift lost"}
+    for axis, (column, title) in zip(axes, titles.items()):
+        for i, (pairs, group) in enumerate(curves.groupby("pairs")):
+            for j, (_, curve) in enumerate(group.groupby("seed")):
+                label = f"{pairs} pairs" if j == 0 else None
+                axis.plot(curve["rank"], curve[column], "o-", color=f"C{i}", markersize=3, lw=1, label=label)
+        axis.set(title=title, xlabel="rank r")
+        axis.set_xscale("symlog", linthresh=1, base=2)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    return figure
+
+
+# --- ablation --------------------------------------------------------------------------------------
+
+
+def _grid(rows: int, columns: int, **options) -> tuple[Figure, list[list[Axes]]]:
+    figure, axes = plt.subplots(rows, columns, figsize=(9.0, 2.9 * rows), squeeze=False, **options)
+    plt.close(figure)
+    return figure, [list(line) for line in axes]
+
+
+def ablation_before(before: pd.DataFrame) -> Figure:
+    """What extrapolation alone does to a model, over α, a line for each choice of k.
+
+    ``before`` has columns choice, seed, alpha and the four shares drawn; a line is the mean over seeds,
+    its band their range.
+    """
+    figure, panels = _grid(2, 2, sharex=True, sharey=True)
+    shown = {
+        "helpful": "harmless questions answered",
+        "utility": "problems solved (utility)",
+        "over_refusal": "harmless questions refused",
+        "gibberish": "gibberish to harmful requests",
+    }
+    for axes, (column, title) in zip(sum(panels, []), shown.items()):
+        for i, (choice, rows) in enumerate(before.groupby("choice", sort=False)):
+            values = rows.groupby("alpha")[column].agg(["mean", "min", "max"])
+            axes.plot(values.index, values["mean"], ".-", color=f"C{i}", label=f"k: {choice}")
+            axes.fill_between(values.index, values["min"], values["max"], color=f"C{i}", alpha=0.1, lw=0)
+        axes.set_title(title)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    panels[0][0].set_ylim(-0.03, 1.03)
+    for axes in panels[1]:
+        axes.set_xlabel("α")
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def ablation_after(after: pd.DataFrame, published: pd.DataFrame) -> Figure:
+    """ASR over α after each task, a line for each choice of k, above ours, below the paper's.
+
+    ``after`` has columns choice, seed, task, alpha and asr: a line is the mean over seeds, a dot a seed.
+    """
+    tasks = [task for task in TASK_NAMES if task in set(after["task"])]
+    figure, panels = _grid(2, len(tasks), sharex=True, sharey=True)
+    for place, task in enumerate(tasks):
+        for i, (choice, rows) in enumerate(after[after["task"] == task].groupby("choice", sort=False)):
+            means = rows.groupby("alpha")["asr"].mean()
+            panels[0][place].plot(means.index, means, "-", color=f"C{i}", label=f"k: {choice}")
+            panels[0][place].plot(rows["alpha"], rows["asr"], ".", color=f"C{i}", alpha=0.6)
+        for i, (k, rows) in enumerate(published[published["task"] == task].groupby("k", sort=False)):
+            panels[1][place].plot(
+                rows["alpha"], rows["asr"], "s:", color=f"C{i}", markersize=3, label=f"k: {k}"
+            )
+        panels[0][place].set_title(f"{TASK_NAMES[task]}, this run")
+        panels[1][place].set(title=f"{TASK_NAMES[task]}, paper (read off)", xlabel="α")
+    for line in panels:
+        line[0].set(ylabel="ASR", ylim=(-0.03, 1.03))
+        line[0].yaxis.set_major_formatter(PercentFormatter(1))
+        line[-1].legend(loc="upper right")
+    return figure
+
+
+# --- persistence -----------------------------------------------------------------------------------
+
+
+def persistence(rows: pd.DataFrame, published: pd.DataFrame) -> Figure:
+    """ASR and utility after each epoch without and with LoX, beside the paper's ASR; a line of panels a task.
+
+    ``rows`` has columns seed, task, lr, defence, epoch, asr and utility: a line is the mean over seeds,
+    its band their range. The smaller learning rate is drawn solid, the larger dashed.
+    """
+    tasks = [task for task in TASK_NAMES if task in set(rows["task"])]
+    figure, panels = _grid(len(tasks), 3, sharey=True)
+    for line, task in zip(panels, tasks):
+        for axes, data, column, title in (
+            (line[0], rows, "asr", "ASR, this run"),
+            (line[1], rows, "utility", "utility, this run"),
+            (line[2], published, "asr", "ASR, paper (read off)"),
+        ):
+            _epochs(axes, data[data["task"] == task], column)
+            axes.set_title(f"{TASK_NAMES[task]}: {title}")
+            axes.legend(loc="best", fontsize=7.5)
+        line[0].set_ylim(-0.03, 1.03)
+        line[0].yaxis.set_major_formatter(PercentFormatter(1))
+    for axes in panels[-1]:
+        axes.set_xlabel("epoch")
+    return figure
+
+
+def _epochs(axes: Axes, rows: pd.DataFrame, column: str) -> None:
+    for style, lr in zip(("-", "--"), sorted(rows["lr"].unique())):
+        for defence, color in (("none", AFTER), ("lox", BEFORE)):
+            chosen = rows[(rows["lr"] == lr) & (rows["defence"] == defence)]
+            values = chosen.groupby("epoch")[column].agg(["mean", "min", "max"])
+            label = f"{DEFENCE_NAMES[defence]}, lr {lr:g}"
+            axes.plot(values.index, values["mean"], style, color=color, label=label)
+            axes.fill_between(values.index, values["min"], values["max"], color=color, alpha=0.12, lw=0)

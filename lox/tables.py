@@ -233,3 +233,167 @@ def defences_beside_paper(rows: pd.DataFrame, table1: pd.DataFrame, ablation: pd
 
 def _significant(d: pd.Series) -> str:
     return f"{sum(p < SIGNIFICANT for p in d['p_holm'])} of {len(d['p_holm'])}"
+
+
+# --- stress ----------------------------------------------------------------------------------------
+
+
+def contrasts(differences: pd.DataFrame) -> Markdown:
+    """Paired differences of ``stress.compare`` in points, their interval and what it allows to say."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "Task": TASK_NAMES[d["task"]],
+                "ASR of": d["first"],
+                "less that of": d["second"],
+                "points": _points(d),
+                "so": "higher" if d["low"] > 0 else "lower" if d["high"] < 0 else "not told apart",
+                "McNemar p of each seed": ", ".join(f"{p:.2g}" for p in d["p"]),
+            }
+            for _, d in differences.iterrows()
+        )
+    )
+
+
+def contrasts_in_words(differences: pd.DataFrame) -> Markdown:
+    """For each contrast, after how many tasks the first ASR is higher, lower, or neither: by the interval."""
+    lines = []
+    for (first, second), group in differences.groupby(["first", "second"], sort=False):
+        higher, lower = (group["low"] > 0).sum(), (group["high"] < 0).sum()
+        lines.append(
+            f"- ASR of **{first}** against **{second}**: higher after {higher} of {len(group)} tasks, "
+            f"lower after {lower}, not told apart after {len(group) - higher - lower}."
+        )
+    return Markdown("\n".join(lines))
+
+
+# --- ablation --------------------------------------------------------------------------------------
+
+
+def breaking(points: pd.DataFrame, gains: pd.DataFrame, alpha: float) -> Markdown:
+    """Where each choice of k breaks, and what it still answers where full rank is broken.
+
+    ``points`` is of ``ablation.breaking_points``; ``gains`` has a paired difference, choice less full rank,
+    of the harmless questions answered at ``alpha``, a row for each choice.
+    """
+    gained = gains.set_index("choice")
+    lines = []
+    for choice, group in points.groupby("choice", sort=False):
+        line = {
+            "k": choice,
+            "as a number, each seed": ", ".join(map(str, group["k"])),
+            "broken first at α, each seed": ", ".join(
+                "never" if pd.isna(a) else f"{a:g}" for a in group["breaks_at"]
+            ),
+            f"answered at α = {alpha:g}, less full rank (points)": (
+                _points(gained.loc[choice]) if choice in gained.index else ""
+            ),
+        }
+        lines.append(line)
+    return markdown(pd.DataFrame(lines))
+
+
+def breaking_in_words(points: pd.DataFrame) -> Markdown:
+    """In how many seeds each choice of k breaks later than full rank, sooner, or at the same α."""
+    at = points.pivot(index="seed", columns="choice", values="breaks_at").fillna(float("inf"))
+    lines = []
+    for choice in points["choice"].unique():
+        if choice != "full":
+            later, sooner = int((at[choice] > at["full"]).sum()), int((at[choice] < at["full"]).sum())
+            same = len(at) - later - sooner
+            lines.append(
+                f"- **k: {choice}** breaks at a larger α than full rank in {later} of {len(at)} seeds, at a "
+                f"smaller one in {sooner}, at the same in {same}."
+            )
+    return Markdown("\n".join(lines))
+
+
+def ablation_beside_paper(after: pd.DataFrame, published: pd.DataFrame) -> Markdown:
+    """ASR after each task for each choice of k and each α, ours beside the paper's, with what it costs."""
+    lines = []
+    for (task, choice, alpha), ours in after.groupby(["task", "choice", "alpha"], sort=False):
+        if alpha == 0 and choice != after["choice"].iloc[0]:
+            continue  # the same models for every k
+        k = choice.split()[0]
+        theirs = published[
+            (published["task"] == task) & (published["k"] == k) & (published["alpha"] == alpha)
+        ]["asr"].dropna()
+        lines.append(
+            {
+                "Task": TASK_NAMES[task],
+                "k": choice if alpha else "any",
+                "α": f"{alpha:g}",
+                "ASR": per_cent(pooled(ours)),
+                "paper": "not published"
+                if theirs.empty
+                else per_cent(Rate(round(theirs.iloc[0] * PAPER_PROMPTS), PAPER_PROMPTS)),
+                "Gibberish": f"{100 * ours['gibberish'].mean():.0f} %",
+                "Helpful": f"{100 * ours['helpful'].mean():.0f} %",
+                "Over-refusal": f"{100 * ours['over_refusal'].mean():.0f} %",
+                "Utility": f"{100 * ours['utility'].mean():.0f} %",
+            }
+        )
+    return markdown(pd.DataFrame(lines))
+
+
+def low_against_full(differences: pd.DataFrame) -> Markdown:
+    """ASR after fine-tuning of full rank less that of a low rank at the same α, and what the interval allows."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "Task": TASK_NAMES[d["task"]],
+                "k": d["choice"],
+                "α": f"{d['alpha']:g}",
+                "ASR, full rank less this (points)": _points(d),
+                "so the lower ASR has": _lower(d, f"k: {d['choice']}", "full rank"),
+            }
+            for _, d in differences.iterrows()
+        )
+    )
+
+
+def _lower(d: pd.Series, second: str, first: str) -> str:
+    """Which of the two that were compared has the lower rate, by the interval of first less second."""
+    return second if d["low"] > 0 else first if d["high"] < 0 else "not told apart"
+
+
+# --- persistence -----------------------------------------------------------------------------------
+
+
+def persistence(differences: pd.DataFrame, published: pd.DataFrame) -> Markdown:
+    """What LoX takes off the ASR after some epochs, in points, beside what it does in the paper.
+
+    ``differences`` has a paired difference, none less lox, for each task, lr and epoch, and rate_rank, the
+    place of its lr among the task's (0 the smallest), by which the paper's learning rates are matched.
+    """
+    lines = []
+    for _, d in differences.iterrows():
+        theirs = published[(published["task"] == d["task"]) & (published["epoch"] == d["epoch"])]
+        lr = sorted(theirs["lr"].unique())[d["rate_rank"]] if len(theirs) else None
+        asr = theirs[theirs["lr"] == lr].set_index("defence")["asr"]
+        lines.append(
+            {
+                "Task": TASK_NAMES[d["task"]],
+                "lr": f"{d['lr']:g}",
+                "Epoch": d["epoch"],
+                "ASR, none less LoX (points)": _points(d),
+                "lower ASR": _lower(d, "LoX", "none"),
+                "paper's lr": f"{lr:g}" if len(asr) else "",
+                "paper (points, no pairs published)": (
+                    f"{100 * (asr['none'] - asr['lox']):.0f}" if len(asr) else "not published"
+                ),
+            }
+        )
+    return markdown(pd.DataFrame(lines))
+
+
+def persistence_in_words(differences: pd.DataFrame) -> Markdown:
+    """At which of the epochs compared LoX has the lower ASR, by the interval, for each task and lr."""
+    lines = []
+    for (task, lr), group in differences.groupby(["task", "lr"], sort=False):
+        lower = [str(d["epoch"]) for _, d in group.iterrows() if d["low"] > 0]
+        rest = [str(d["epoch"]) for _, d in group.iterrows() if d["low"] <= 0]
+        parts = [f"lower with LoX after epoch {', '.join(lower)}"] if lower else []
+        parts += [f"not shown to be lower after epoch {', '.join(rest)}"] if rest else []
+        lines.append(f"- **{TASK_NAMES[task]}, lr {lr:g}**: ASR {'; '.join(parts)}.")
+    return Markdown("\n".join(lines))

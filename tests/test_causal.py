@@ -71,9 +71,9 @@ def test_the_scaled_part_has_the_norm_of_the_other(start, delta_ft, delta_align)
     random, safety = causal.bases("random", delta_align, 3), causal.bases("top", delta_align, 3)
     scaled = causal.inside(start, delta_ft, random, safety)[LINEAR] - start[LINEAR]
     other = causal.inside(start, delta_ft, safety)[LINEAR] - start[LINEAR]
-    assert scaled.norm() == pytest.approx(other.norm(), rel=1e-4)
+    assert float(scaled.norm()) == pytest.approx(float(other.norm()), rel=1e-4)
     plain = causal.inside(start, delta_ft, random)[LINEAR] - start[LINEAR]
-    cosine = (scaled * plain).sum() / scaled.norm() / plain.norm()
+    cosine = float((scaled * plain).sum() / scaled.norm() / plain.norm())
     assert cosine == pytest.approx(1, abs=1e-5)
 
 

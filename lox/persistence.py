@@ -1,0 +1,89 @@
+"""Fine-tuning watched epoch by epoch: one run, and the model as it was after each of its epochs.
+
+Imports what trains and nothing that measures: the stages are named by this module's code and its
+imports', and a new judge should not train anything again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from datasets import Dataset
+from transformers import TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from lox import models, stages
+from lox.profile import Training
+from lox.training import _quiet, _schedule, _train
+
+
+def epoch_folders(
+    setup, seed: int, task: str, defence: str = "none", *, epochs: int, lr: float, share: float = 1.0
+) -> list[Path]:
+    """Folders of the model before fine-tuning and after each of ``epochs`` epochs of one run.
+
+    ``setup`` is an ``experiment.Setup``; ``share`` is how much of the profile's examples of the task is
+    used (the first ones), the rest of the settings are the profile's. The learning-rate schedule spans all
+    epochs. Raises ValueError for a share outside (0, 1], and as ``Setup.folder`` does for bad names.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share is a part of the examples, above 0 and at most 1, not {share!r}")
+    start = setup.defended(seed, defence)
+    settings = setup.attack_settings(task, epochs, lr)
+    settings = settings.model_copy(update={"examples": max(1, round(share * settings.examples))})
+
+    def build(folder: Path) -> None:
+        data = setup.source.examples(task, settings.examples, seed, setup.own_replies)
+        finetune_by_epoch(start, data, settings, seed, setup.profile.precision, folder)
+
+    recipe = {
+        "start": str(start.relative_to(stages.root())),
+        "task": task,
+        "settings": settings.model_dump(),
+        "seed": seed,
+        "data": setup.source.digest(),
+        "precision": setup.profile.precision,
+    }
+    made = stages.stage("epochs", recipe, build, finetune_by_epoch)
+    return [start, *(epoch_folder(made, epoch) for epoch in range(1, epochs + 1))]
+
+
+def finetune_by_epoch(
+    start: Path, examples: list[dict], settings: Training, seed: int, precision: str, folder: Path
+) -> None:
+    """``training.finetune`` that keeps the model after every epoch, in ``folder/epoch-1`` and so on.
+
+    Activations are kept for the backward pass and not recomputed: the same weights, a fifth sooner.
+    """
+    model, tokenizer = models.load(start)
+    with tempfile.TemporaryDirectory() as scratch:
+        arguments = SFTConfig(
+            output_dir=scratch,
+            max_length=settings.max_length,
+            completion_only_loss=True,
+            gradient_checkpointing=False,
+            **_schedule(settings, precision),
+            **_quiet(seed),
+        )
+        data = Dataset.from_list(examples)
+        keep = KeepEveryEpoch(tokenizer, folder)
+        _train(
+            SFTTrainer(
+                model, args=arguments, train_dataset=data, processing_class=tokenizer, callbacks=[keep]
+            )
+        )
+
+
+class KeepEveryEpoch(TrainerCallback):
+    """Saves model and tokenizer at the end of each epoch."""
+
+    def __init__(self, tokenizer, folder: Path):
+        self.tokenizer, self.folder = tokenizer, folder
+
+    def on_epoch_end(self, args, state, control, model=None, **kwargs) -> None:
+        models.save(model, self.tokenizer, epoch_folder(self.folder, round(state.epoch)))
+
+
+def epoch_folder(made: Path, epoch: int) -> Path:
+    return made / f"epoch-{epoch}"
