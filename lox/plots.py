@@ -159,7 +159,9 @@ def rank_curves(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
         axis.set_title(title)
         axis.legend(frameon=False)
     axes[0].set_ylabel(r"ASR($\theta_r$)")
+    ranks = sorted(set(curves["rank"]))
     axes[0].set_xscale("symlog", linthresh=1, base=2)
+    axes[0].set_xticks(ranks, [str(r) for r in ranks])
     axes[0].set_ylim(-0.02, 1.02)
     return figure
 
@@ -286,17 +288,19 @@ def safety_surface(surface: pd.DataFrame, models: pd.DataFrame) -> plotly.Figure
     marks = plotly.Scatter3d(
         x=models["x"],
         y=models["y"],
-        z=models["asr"],
+        z=models["asr"] + 0.03,  # above the surface, which would hide half of each mark
+        customdata=models["asr"],
         text=[MODEL_NAMES[name] for name in models["model"]],
         mode="markers+text",
+        textposition="middle right",
         marker={"size": 5, "color": "#d55e00", "line": {"color": "black", "width": 1}},
-        hovertemplate="%{text}: ASR %{z:.0%}<extra></extra>",
+        hovertemplate="%{text}: ASR %{customdata:.0%}<extra></extra>",
     )
     axes = {
         "xaxis": {"title": {"text": "x, along LoX's step"}},
         "yaxis": {"title": {"text": "y, along fine-tuning"}},
         "zaxis": {"title": {"text": "ASR"}, "range": [0, 1.02], "tickformat": ".0%"},
-        "camera": {"eye": {"x": -1.4, "y": -1.6, "z": 1.0}},
+        "camera": {"eye": {"x": 1.7, "y": -1.5, "z": 1.0}},
     }
     layout = {"height": 520, "margin": {"l": 0, "r": 0, "t": 10, "b": 0}, "template": "simple_white"}
     return plotly.Figure([ground, marks], plotly.Layout(scene=axes, showlegend=False, **layout))

@@ -337,7 +337,7 @@ def ablation_beside_paper(after: pd.DataFrame, published: pd.DataFrame) -> Markd
 
 
 def low_against_full(differences: pd.DataFrame) -> Markdown:
-    """ASR after fine-tuning of full rank less that of a low rank at the same α, and what the interval allows."""
+    """ASR after fine-tuning, full rank less a low rank at the same α, and what its interval allows to say."""
     return markdown(
         pd.DataFrame(
             {

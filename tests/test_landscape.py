@@ -92,7 +92,7 @@ def test_the_points_of_the_aligned_and_the_lox_model_say_what_these_say(scape):
         row = scape.line(x, [0.0, 1.0]).iloc[0]
         replies = scape.setup.evaluate(scape.folders[model], "dolly").replies
         own = [r["reply"] for s in ("harmful", "benign") for r in [r for r in replies if r["set"] == s][:6]]
-        assert stored_replies(scape, x)[0] == own
+        assert stored_replies(scape, x)[0] == own != stored_replies(scape, x)[1]
         assert (row["n"], row["x"], row["y"]) == (6, x * scape.plane.x_step, 0)
 
 
