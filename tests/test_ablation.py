@@ -75,9 +75,9 @@ def evaluated(answered: int, solved: int) -> Evaluated:
 
 @pytest.mark.parametrize(
     ("answered", "solved", "whole"),
-    [(4, 3, True), (3, 6, False), (8, 2, False), (10, 10, True)],
+    [(5, 4, True), (4, 6, False), (8, 3, False), (10, 10, True)],
 )
-def test_whole_is_half_of_the_start_in_both(answered, solved, whole):
+def test_whole_is_more_than_half_of_the_start_in_both(answered, solved, whole):
     assert ablation.is_whole(evaluated(answered, solved), evaluated(8, 6)) is whole
 
 
