@@ -76,10 +76,16 @@ def outside(start: Weights, delta_ft: Weights, bases: Bases) -> dict[str, Tensor
     return weights
 
 
-def unsplit(start: Weights, delta_ft: Weights) -> dict[str, Tensor]:
-    """``start`` plus ΔW_ft of the embeddings, the output head and the norms alone."""
+def split_only(start: Weights, weights: Weights) -> dict[str, Tensor]:
+    """``weights`` with embeddings, output head and norms put back to ``start``."""
     split = set(split_names(start))
-    return {name: w.clone() if name in split else w + delta_ft[name] for name, w in start.items()}
+    return {name: (weights if name in split else start)[name] for name in start}
+
+
+def unsplit_only(start: Weights, weights: Weights) -> dict[str, Tensor]:
+    """``weights`` with the layers' matrices, the weights that are split, put back to ``start``."""
+    split = set(split_names(start))
+    return {name: (start if name in split else weights)[name] for name in start}
 
 
 def share(Q: Float[Tensor, "m k"], delta: Float[Tensor, "m n"]) -> float:

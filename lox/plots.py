@@ -538,6 +538,7 @@ def persistence(rows: pd.DataFrame, published: pd.DataFrame) -> Figure:
         ):
             _epochs(axes, data[data["task"] == task], column)
             axes.set_title(f"{TASK_NAMES[task]}: {title}")
+        for axes in line[1:]:  # the first panel has the second's lines
             axes.legend(loc="best", fontsize=7.5)
         line[0].set_ylim(-0.03, 1.03)
         line[0].yaxis.set_major_formatter(PercentFormatter(1))

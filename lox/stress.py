@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,12 +18,15 @@ from lox.subspace import Rank
 
 SUBSPACES = ("safety", "random", "bottom", "own")
 # Variants of fine-tuning: (subspace, part of ΔW_ft that is put in). "inside, scaled" has the norm that the
-# part inside the safety subspace has.
+# part inside the safety subspace has; "split" are the layers' matrices, "unsplit" all other weights.
 VARIANTS = (
     ("all", "nothing"),
     ("all", "whole"),
+    ("all", "split only"),
+    ("all", "unsplit only"),
     ("safety", "inside"),
     ("safety", "outside"),
+    ("safety", "outside, split only"),
     ("random", "inside"),
     ("random", "inside, scaled"),
     ("random", "outside"),
@@ -31,9 +34,10 @@ VARIANTS = (
     ("bottom", "outside"),
     ("own", "inside"),
     ("own", "outside"),
-    ("all", "unsplit weights"),
 )
-LOX_VARIANTS = VARIANTS[:4]  # after LoX the controls are not repeated
+# After LoX the controls are not repeated; the whole ΔW_ft of the undefended run, put in, says how much of
+# the protection is the start's alone.
+LOX_VARIANTS = (*VARIANTS[:2], *VARIANTS[4:6], ("all", "whole, of the undefended run"))
 
 
 @dataclass(frozen=True)
@@ -80,20 +84,30 @@ class Stress:
         )
 
     def part(self, subspace: str, part: str) -> dict[str, Tensor]:
-        """The weights with a part of ΔW_ft only, one of ``VARIANTS``; ValueError for another."""
-        if (subspace, part) not in VARIANTS:
-            raise ValueError(f"no variant {(subspace, part)!r}: they are {', '.join(map(str, VARIANTS))}")
-        start, delta_ft = read_weights(self.start), _delta(self.start, self.finetuned)
+        """The weights with a part of ΔW_ft only, one of the variants; ValueError for another."""
+        if (subspace, part) not in {*VARIANTS, *LOX_VARIANTS}:
+            known = ", ".join(map(str, dict.fromkeys([*VARIANTS, *LOX_VARIANTS])))
+            raise ValueError(f"no variant {(subspace, part)!r}: they are {known}")
+        start = read_weights(self.start)
         if subspace == "all":
-            return {
-                "nothing": lambda: start,
-                "whole": lambda: read_weights(self.finetuned),
-                "unsplit weights": lambda: causal.unsplit(start, delta_ft),
-            }[part]()
-        if part == "outside":
-            return causal.outside(start, delta_ft, self._bases(subspace))
-        norms_of = self._bases("safety") if part == "inside, scaled" else None
-        return causal.inside(start, delta_ft, self._bases(subspace), norms_of)
+            return self._of_all(part, start)
+        delta_ft, bases = _delta(self.start, self.finetuned), self._bases(subspace)
+        if part.startswith("inside"):
+            norms_of = self._bases("safety") if part == "inside, scaled" else None
+            return causal.inside(start, delta_ft, bases, norms_of)
+        outside = causal.outside(start, delta_ft, bases)
+        return causal.split_only(start, outside) if part == "outside, split only" else outside
+
+    def _of_all(self, part: str, start: dict[str, Tensor]) -> dict[str, Tensor]:
+        if part == "nothing":
+            return start
+        if part == "whole, of the undefended run":
+            plain = replace(self, defence="none")
+            return {name: start[name] + delta for name, delta in _delta(plain.start, plain.finetuned).items()}
+        whole = read_weights(self.finetuned)
+        if part == "whole":
+            return whole
+        return (causal.split_only if part == "split only" else causal.unsplit_only)(start, whole)
 
     def evaluate(self, subspace: str, part: str) -> Evaluated:
         """Replies and verdicts of the model with that part of ΔW_ft only."""

@@ -387,13 +387,22 @@ def persistence(differences: pd.DataFrame, published: pd.DataFrame) -> Markdown:
     return markdown(pd.DataFrame(lines))
 
 
-def persistence_in_words(differences: pd.DataFrame) -> Markdown:
-    """At which of the epochs compared LoX has the lower ASR, by the interval, for each task and lr."""
+def persistence_in_words(differences: pd.DataFrame, growth: pd.DataFrame) -> Markdown:
+    """At which epochs LoX has the lower ASR, by the interval, and whether its own ASR grows with more epochs.
+
+    ``growth`` has, for each task and lr, the paired difference of LoX's ASR, last epoch less first.
+    """
+    grown = growth.set_index(["task", "lr"])
     lines = []
     for (task, lr), group in differences.groupby(["task", "lr"], sort=False):
         lower = [str(d["epoch"]) for _, d in group.iterrows() if d["low"] > 0]
         rest = [str(d["epoch"]) for _, d in group.iterrows() if d["low"] <= 0]
         parts = [f"lower with LoX after epoch {', '.join(lower)}"] if lower else []
         parts += [f"not shown to be lower after epoch {', '.join(rest)}"] if rest else []
-        lines.append(f"- **{TASK_NAMES[task]}, lr {lr:g}**: ASR {'; '.join(parts)}.")
+        g = grown.loc[task, lr]
+        trend = "grows" if g["low"] > 0 else "falls" if g["high"] < 0 else "is not shown to change"
+        lines.append(
+            f"- **{TASK_NAMES[task]}, lr {lr:g}**: ASR {'; '.join(parts)}. With LoX it {trend} from the "
+            f"first epoch to the last: {_points(g)} points."
+        )
     return Markdown("\n".join(lines))

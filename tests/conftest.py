@@ -1,8 +1,12 @@
 """What several test files share: one thread, matrices with a known spectrum, calls as users make them."""
 
+import hypothesis
 import jaxtyping
 import pytest
 import torch
+
+hypothesis.settings.register_profile("book", deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("book")
 
 torch.set_num_threads(1)  # timings and last digits do not depend on the machine's core count
 

@@ -63,8 +63,15 @@ def test_what_is_not_split_goes_with_the_outside(start, delta_ft, delta_align):
     for name in (EMBEDDING, "lm_head.weight", "model.norm.weight"):
         assert torch.equal(causal.inside(start, delta_ft, bases)[name], start[name])
         assert torch.equal(causal.outside(start, delta_ft, bases)[name], start[name] + delta_ft[name])
-        assert torch.equal(causal.unsplit(start, delta_ft)[name], start[name] + delta_ft[name])
-    assert torch.equal(causal.unsplit(start, delta_ft)[LINEAR], start[LINEAR])
+
+
+def test_split_and_unsplit_weights_alone(start):
+    other = weights(3)
+    split, unsplit = causal.split_only(start, other), causal.unsplit_only(start, other)
+    assert {n for n in start if torch.equal(split[n], other[n])} == {LINEAR}
+    assert {n for n in start if torch.equal(unsplit[n], start[n])} == {LINEAR}
+    assert all(torch.equal(split[n], start[n]) for n in start if n != LINEAR)
+    assert all(torch.equal(unsplit[n], other[n]) for n in start if n != LINEAR)
 
 
 def test_the_scaled_part_has_the_norm_of_the_other(start, delta_ft, delta_align):

@@ -61,3 +61,21 @@ def test_comparing_a_variant_with_itself_is_zero(found):
 def test_an_unknown_variant_is_refused(found):
     with pytest.raises(ValueError, match="no variant .'safety', 'half'.: they are"):
         found.part("safety", "half")
+
+
+def test_split_and_unsplit_weights_add_up_to_the_whole(found):
+    parts = [found.part("all", part) for part in ("split only", "unsplit only", "nothing", "whole")]
+    split, unsplit, start, whole = parts
+    for name in start:
+        torch.testing.assert_close(split[name] + unsplit[name] - start[name], whole[name], atol=1e-5, rtol=0)
+    outside, layers = found.part("safety", "outside"), found.part("safety", "outside, split only")
+    names = set(causal.split_names(start))
+    assert all(torch.equal(layers[n], (outside if n in names else start)[n]) for n in start)
+
+
+def test_the_undefended_update_can_be_put_on_the_lox_model(found):
+    plain = stress.Stress(found.setup, found.seed, found.task, "none", found.k)
+    moved, start = found.part("all", "whole, of the undefended run"), found.part("all", "nothing")
+    for name, w in plain.part("all", "whole").items():
+        delta = w - plain.part("all", "nothing")[name]
+        torch.testing.assert_close(moved[name] - start[name], delta, atol=1e-5, rtol=0)
