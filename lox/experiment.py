@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -245,7 +246,7 @@ class Setup:
         def build(folder: Path) -> None:
             model, tokenizer = models.load(like)
             if make is not None:
-                model.load_state_dict(make())
+                _set_weights(model, make())
             answered = _complete(model, tokenizer, asked, self.profile.evaluation.batch)
             (folder / "replies.json").write_text(json.dumps(answered, indent=1))
 
@@ -269,6 +270,13 @@ class Setup:
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """All weights of a checkpoint folder, name -> tensor."""
     return {name: t for path in sorted(folder.glob("*.safetensors")) for name, t in load_file(path).items()}
+
+
+@torch.no_grad()
+def _set_weights(model, weights: Mapping[str, Tensor]) -> None:
+    """Put ``weights`` into the model; a tied weight is there once, under the name it is saved by."""
+    for name, parameter in model.named_parameters():
+        parameter.copy_(weights[name])
 
 
 def _complete(model, tokenizer, asked: list[dict], batch_size: int) -> list[dict]:

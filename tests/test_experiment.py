@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from lox import experiment, extrapolation, measurement, stages
 
@@ -92,3 +93,15 @@ def test_unknown_names_are_refused_with_the_known_ones(setup, call, message):
 def test_paired_comparison_of_a_defence_with_itself_is_zero(setup):
     found = measurement.compare(setup, "gsm8k", [1], "none", "none")
     assert (found["difference"], found["p"]) == (0, [1.0])
+
+
+def test_computed_weights_reach_a_model_with_a_tied_head():
+    config = LlamaConfig(
+        vocab_size=11, hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        tie_word_embeddings=True,
+    )  # fmt: skip
+    source, target = LlamaForCausalLM(config), LlamaForCausalLM(config)
+    saved = {name: t for name, t in source.state_dict().items() if name != "lm_head.weight"}
+    experiment._set_weights(target, saved)
+    ids = torch.arange(5).unsqueeze(0)
+    torch.testing.assert_close(target(ids).logits, source(ids).logits, rtol=0, atol=0)
