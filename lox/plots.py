@@ -460,6 +460,10 @@ def log_odds_curves(curves: pd.DataFrame) -> Figure:
 
 # --- ablation --------------------------------------------------------------------------------------
 
+# each choice of k, and the paper's k of the same reading
+K_COLORS = {"6 of 4096": "C0", "100 of 4096": "C1", "100": "C1", "500 of 4096": "C2"}
+K_COLORS |= {"500": "C2", "6": "C3", "full": "C4", "effective rank": "C5"}
+
 
 def _grid(rows: int, columns: int, **options) -> tuple[Figure, list[list[Axes]]]:
     figure, axes = plt.subplots(rows, columns, figsize=(9.0, 2.9 * rows), squeeze=False, **options)
@@ -481,10 +485,12 @@ def ablation_before(before: pd.DataFrame) -> Figure:
         "gibberish": "gibberish to harmful requests",
     }
     for axes, (column, title) in zip(sum(panels, []), shown.items()):
-        for i, (choice, rows) in enumerate(before.groupby("choice", sort=False)):
+        for choice, rows in before.groupby("choice", sort=False):
             values = rows.groupby("alpha")[column].agg(["mean", "min", "max"])
-            axes.plot(values.index, values["mean"], ".-", color=f"C{i}", label=f"k: {choice}")
-            axes.fill_between(values.index, values["min"], values["max"], color=f"C{i}", alpha=0.1, lw=0)
+            axes.plot(values.index, values["mean"], ".-", color=K_COLORS[choice], label=f"k: {choice}")
+            axes.fill_between(
+                values.index, values["min"], values["max"], color=K_COLORS[choice], alpha=0.1, lw=0
+            )
         axes.set_title(title)
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     panels[0][0].set_ylim(-0.03, 1.03)
@@ -502,20 +508,20 @@ def ablation_after(after: pd.DataFrame, published: pd.DataFrame) -> Figure:
     tasks = [task for task in TASK_NAMES if task in set(after["task"])]
     figure, panels = _grid(2, len(tasks), sharex=True, sharey=True)
     for place, task in enumerate(tasks):
-        for i, (choice, rows) in enumerate(after[after["task"] == task].groupby("choice", sort=False)):
+        for choice, rows in after[after["task"] == task].groupby("choice", sort=False):
             means = rows.groupby("alpha")["asr"].mean()
-            panels[0][place].plot(means.index, means, "-", color=f"C{i}", label=f"k: {choice}")
-            panels[0][place].plot(rows["alpha"], rows["asr"], ".", color=f"C{i}", alpha=0.6)
-        for i, (k, rows) in enumerate(published[published["task"] == task].groupby("k", sort=False)):
+            panels[0][place].plot(means.index, means, "-", color=K_COLORS[choice], label=f"k: {choice}")
+            panels[0][place].plot(rows["alpha"], rows["asr"], ".", color=K_COLORS[choice], alpha=0.6)
+        for k, rows in published[published["task"] == task].groupby("k", sort=False):
             panels[1][place].plot(
-                rows["alpha"], rows["asr"], "s:", color=f"C{i}", markersize=3, label=f"k: {k}"
+                rows["alpha"], rows["asr"], "s:", color=K_COLORS[k], markersize=3, label=f"k: {k}"
             )
         panels[0][place].set_title(f"{TASK_NAMES[task]}, this run")
         panels[1][place].set(title=f"{TASK_NAMES[task]}, paper (read off)", xlabel="α")
     for line in panels:
         line[0].set(ylabel="ASR", ylim=(-0.03, 1.03))
         line[0].yaxis.set_major_formatter(PercentFormatter(1))
-        line[-1].legend(loc="upper right")
+        line[0].legend(loc="upper right")
     return figure
 
 
