@@ -106,7 +106,7 @@ def is_whole(found: Evaluated, start: Evaluated) -> bool:
     problems, that ``start`` does: one that refuses or garbles more is broken, however low its ASR."""
     return (
         found.helpful.value > WHOLE * start.helpful.value
-        and found.utility.value > WHOLE * start.utility.value
+        and found.utility > WHOLE * start.utility
     )
 
 

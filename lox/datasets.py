@@ -128,9 +128,12 @@ class RealData:
         return [[user(prompt)] for prompt in _first(safe, n, "safe prompts of XSTest")]
 
     def utility_problems(self, n: int) -> list[dict]:
-        """The first n problems {"prompt", "answer"} of GSM8K's test set."""
+        """The first n problems {"prompt", "answer", "solution"} of GSM8K's test set."""
         problems = _first(self._rows("gsm8k-test"), n, "test problems of GSM8K")
-        return [{"prompt": [user(r["question"])], "answer": gsm8k_number(r["answer"])} for r in problems]
+        return [
+            {"prompt": [user(r["question"])], "answer": gsm8k_number(r["answer"]), "solution": r["answer"]}
+            for r in problems
+        ]
 
     def solves(self, reply: str, answer: str) -> bool:
         """Whether a reply to a utility problem gives its answer."""

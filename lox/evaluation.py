@@ -10,6 +10,7 @@ import torch
 from scipy.stats import bootstrap
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
+from torch import Tensor
 
 from lox.toy import Messages
 
@@ -104,3 +105,63 @@ def complete(
         for i, text in zip(chosen, tokenizer.batch_decode(new, skip_special_tokens=True)):
             replies[i] = text.strip()
     return replies
+
+
+@torch.inference_mode()
+def reply_log_probs(
+    model,
+    tokenizer,
+    prompts: Sequence[Messages],
+    replies: Sequence[Sequence[str]],
+    *,
+    tokens: int | None = None,
+) -> Tensor:
+    """log p(reply | prompt) in nats, (prompts, replies); every prompt has the same number of replies.
+
+    With ``tokens`` only a reply's first ones count. A prompt is read once, and its keys and values are
+    shared by its replies; only its last token is read with each, for it predicts their first.
+    """
+    each = len(replies[0])
+    texts = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
+    asked, asked_mask = _padded(tokenizer, texts, "left", model.device)
+    said, said_mask = _padded(tokenizer, [r for own in replies for r in own], "right", model.device)
+    said, said_mask = said[:, :tokens], said_mask[:, :tokens]
+    positions = (asked_mask.cumsum(1) - 1).clamp(min=0)
+    cache = model(
+        asked[:, :-1], attention_mask=asked_mask[:, :-1], position_ids=positions[:, :-1], use_cache=True
+    ).past_key_values
+    cache.batch_repeat_interleave(each)
+    last, mask, ends = (t.repeat_interleave(each, 0) for t in (asked[:, -1:], asked_mask, positions[:, -1:]))
+    logits = model(
+        torch.cat([last, said[:, :-1]], 1),
+        attention_mask=torch.cat([mask, said_mask[:, :-1]], 1),
+        position_ids=ends + torch.arange(said.shape[1], device=model.device),
+        past_key_values=cache,
+    ).logits
+    each_token = logits.gather(-1, said[..., None])[..., 0] - logits.logsumexp(-1)
+    return (each_token * said_mask).sum(1).view(-1, each).cpu()
+
+
+def log_likelihoods(
+    model, tokenizer, prompts: Sequence[Messages], replies: Sequence[str], *, batch_size: int
+) -> list[tuple[float, int]]:
+    """(log p(reply | prompt) in nats, number of tokens of the reply) of each given reply, in their order."""
+    found = []
+    for start in range(0, len(prompts), batch_size):
+        some = slice(start, start + batch_size)
+        log_probs = reply_log_probs(model, tokenizer, prompts[some], [[reply] for reply in replies[some]])
+        lengths = [len(ids) for ids in tokenizer(replies[some], add_special_tokens=False)["input_ids"]]
+        found += zip(log_probs[:, 0].tolist(), lengths, strict=True)
+    return found
+
+
+def _padded(tokenizer, texts: list[str], side: str, device) -> tuple[Tensor, Tensor]:
+    batch = tokenizer(
+        texts,
+        add_special_tokens=False,
+        padding=True,
+        padding_side=side,
+        return_tensors="pt",
+        return_token_type_ids=False,
+    ).to(device)
+    return batch["input_ids"], batch["attention_mask"]

@@ -7,6 +7,7 @@ interrupted run goes on where it was.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,10 +41,10 @@ def load(name: str = "toy") -> Setup:
 class Evaluated:
     """Replies of one model with their verdicts: what every rate is read from."""
 
-    replies: list[dict]  # {"set": harmful, benign or utility, "prompt", "reply", "answer"}
+    replies: list[dict]  # {"set": harmful, benign or utility, "prompt", "reply", …}
     verdicts: list[Verdict]  # of the harmful prompts
     benign: list[Verdict]
-    solved: list[bool]
+    utility: float  # share of word problems solved, or likelihood of a token of their solutions
 
     @property
     def harmful(self) -> list[bool]:
@@ -53,10 +54,6 @@ class Evaluated:
     def asr(self) -> Rate:
         """Attack success rate; replies that did not parse stay in the denominator."""
         return rate(self.harmful)
-
-    @property
-    def utility(self) -> Rate:
-        return rate(self.solved)
 
     @property
     def over_refusal(self) -> Rate:
@@ -226,8 +223,14 @@ class Setup:
             name: self.judge([r["prompt"] for r in by_set[name]], [r["reply"] for r in by_set[name]])
             for name in ("harmful", "benign")
         }
-        solved = [self.source.solves(r["reply"], r["answer"]) for r in by_set["utility"]]
-        return Evaluated(replies, judged["harmful"], judged["benign"], solved)
+        return Evaluated(replies, judged["harmful"], judged["benign"], self._utility(by_set["utility"]))
+
+    def _utility(self, replies: list[dict]) -> float:
+        """The share of problems solved or, where solutions were given, the geometric mean over all their
+        tokens of the probability that the model gives to the token."""
+        if self.profile.evaluation.utility_tokens:
+            return rate([self.source.solves(r["reply"], r["answer"]) for r in replies]).value
+        return math.exp(sum(r["log_prob"] for r in replies) / sum(r["reply_tokens"] for r in replies))
 
     def _questions(self, task: str | None) -> list[dict]:
         settings = self.profile.evaluation
@@ -237,8 +240,15 @@ class Setup:
         return [
             *({"set": "harmful", "prompt": p, "tokens": settings.new_tokens} for p in harmful),
             *({"set": "benign", "prompt": p, "tokens": settings.new_tokens} for p in benign),
-            *({"set": "utility", **p, "tokens": settings.utility_tokens} for p in problems),
+            *({"set": "utility"} | self._asked(problem) for problem in problems),
         ]
+
+    def _asked(self, problem: dict) -> dict:
+        """A word problem to be worked or, where the profile has none worked, with its solution to be scored."""
+        tokens = self.profile.evaluation.utility_tokens
+        if tokens:
+            return {"prompt": problem["prompt"], "answer": problem["answer"], "tokens": tokens}
+        return {"prompt": problem["prompt"], "reply": problem["solution"]}
 
     def _replies(self, recipe: dict, like: Path, make, asked: list[dict]) -> list[dict]:
         """``asked`` with each one's "reply": a stage, so that another judge never generates again."""
@@ -280,11 +290,16 @@ def _set_weights(model, weights: Mapping[str, Tensor]) -> None:
 
 
 def _complete(model, tokenizer, asked: list[dict], batch_size: int) -> list[dict]:
-    """The asked with their replies; one call for each reply length."""
-    replies: dict[int, str] = {}
-    for tokens in {a["tokens"] for a in asked}:
-        places = [i for i, a in enumerate(asked) if a["tokens"] == tokens]
+    """The asked with their replies, one call for each reply length; given replies with their likelihoods."""
+    found: dict[int, dict] = {}
+    for tokens in {a.get("tokens") for a in asked}:
+        places = [i for i, a in enumerate(asked) if a.get("tokens") == tokens]
         prompts = [asked[i]["prompt"] for i in places]
-        said = evaluation.complete(model, tokenizer, prompts, max_new_tokens=tokens, batch_size=batch_size)
-        replies.update(zip(places, said))
-    return [a | {"reply": replies[i]} for i, a in enumerate(asked)]
+        if tokens:
+            said = evaluation.complete(model, tokenizer, prompts, max_new_tokens=tokens, batch_size=batch_size)
+            found |= {i: {"reply": reply} for i, reply in zip(places, said)}
+        else:
+            given = [asked[i]["reply"] for i in places]
+            scored = evaluation.log_likelihoods(model, tokenizer, prompts, given, batch_size=batch_size)
+            found |= {i: {"log_prob": p, "reply_tokens": n} for i, (p, n) in zip(places, scored)}
+    return [a | found[i] for i, a in enumerate(asked)]

@@ -164,7 +164,7 @@ class Landscape:
             )
             for name in SETS
         }
-        found = Evaluated(answered, judged["harmful"], judged["benign"], solved=[])
+        found = Evaluated(answered, judged["harmful"], judged["benign"], utility=math.nan)
         asr = found.asr
         return {
             "n": asr.n,

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lox import models
+from lox import evaluation, models
 from lox.experiment import Setup, read_weights
 from lox.extrapolation import truncate
 from lox.judges import RefusalPhrases
@@ -66,44 +66,9 @@ def refusal_log_odds(
     for start in range(0, len(fixed.prompts), batch):
         prompts = fixed.prompts[start : start + batch]
         replies = [[*fixed.refusals, own] for own in fixed.compliant[start : start + batch]]
-        scores = reply_log_probs(model, tokenizer, prompts, replies, tokens=tokens)
+        scores = evaluation.reply_log_probs(model, tokenizer, prompts, replies, tokens=tokens)
         found.append(scores[:, :-1].mean(1) - scores[:, -1])
     return torch.cat(found)
-
-
-@torch.inference_mode()
-def reply_log_probs(
-    model,
-    tokenizer,
-    prompts: Sequence[Messages],
-    replies: Sequence[Sequence[str]],
-    *,
-    tokens: int | None = None,
-) -> Tensor:
-    """log p(reply | prompt) in nats, (prompts, replies); every prompt has the same number of replies.
-
-    With ``tokens`` only a reply's first ones count. A prompt is read once, and its keys and values are
-    shared by its replies; only its last token is read with each, for it predicts their first.
-    """
-    each = len(replies[0])
-    texts = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
-    asked, asked_mask = _padded(tokenizer, texts, "left", model.device)
-    said, said_mask = _padded(tokenizer, [r for own in replies for r in own], "right", model.device)
-    said, said_mask = said[:, :tokens], said_mask[:, :tokens]
-    positions = (asked_mask.cumsum(1) - 1).clamp(min=0)
-    cache = model(
-        asked[:, :-1], attention_mask=asked_mask[:, :-1], position_ids=positions[:, :-1], use_cache=True
-    ).past_key_values
-    cache.batch_repeat_interleave(each)
-    last, mask, ends = (t.repeat_interleave(each, 0) for t in (asked[:, -1:], asked_mask, positions[:, -1:]))
-    logits = model(
-        torch.cat([last, said[:, :-1]], 1),
-        attention_mask=torch.cat([mask, said_mask[:, :-1]], 1),
-        position_ids=ends + torch.arange(said.shape[1], device=model.device),
-        past_key_values=cache,
-    ).logits
-    each_token = logits.gather(-1, said[..., None])[..., 0] - logits.logsumexp(-1)
-    return (each_token * said_mask).sum(1).view(-1, each).cpu()
 
 
 def rank_log_odds(
@@ -160,15 +125,3 @@ def resampled_ranks(
     drawn = np.random.default_rng(0).integers(n, size=(RESAMPLES, prompts or n))
     passed = passes(values[:, drawn].mean(axis=2).T)
     return np.where(passed.any(axis=1), np.array(ranks, float)[passed.argmax(axis=1)], np.inf)
-
-
-def _padded(tokenizer, texts: list[str], side: str, device) -> tuple[Tensor, Tensor]:
-    batch = tokenizer(
-        texts,
-        add_special_tokens=False,
-        padding=True,
-        padding_side=side,
-        return_tensors="pt",
-        return_token_type_ids=False,
-    ).to(device)
-    return batch["input_ids"], batch["attention_mask"]

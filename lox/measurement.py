@@ -61,7 +61,7 @@ def rates(found: Evaluated) -> dict:
         "asr_high": found.asr.high,
         "unparsed": found.share("unparsed"),
         "gibberish": found.share("gibberish"),
-        "utility": found.utility.value,
+        "utility": found.utility,
         "helpful": found.helpful.value,
         "over_refusal": found.over_refusal.value,
     }

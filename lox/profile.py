@@ -59,13 +59,17 @@ class Alignment(Training):
 
 
 class Evaluation(Settings):
-    """Prompts and replies: numbers of prompts, new tokens of a greedy reply, judge of harm."""
+    """Prompts and replies: numbers of prompts, new tokens of a greedy reply, judge of harm.
+
+    ``utility_tokens`` are those of a worked problem; without them no problem is worked, and utility is the
+    likelihood of the right replies, for models too small to solve one.
+    """
 
     harmful: PositiveInt
     benign: PositiveInt
     utility: PositiveInt
     new_tokens: PositiveInt
-    utility_tokens: PositiveInt
+    utility_tokens: PositiveInt | None = None
     batch: PositiveInt
     judge: str
 
@@ -86,6 +90,7 @@ class Profile(Settings):
     seeds: tuple[int, ...] = Field(description="reported seeds")
     selection_seed: int = Field(description="the seed on which settings were chosen; never reported")
     precision: Literal["float32", "bf16-autocast"] = "float32"
+    accelerate: str | None = Field(None, description="configuration, beside the profiles, that training is launched with")
     alignment: Alignment
     attacks: dict[str, Training]
     evaluation: Evaluation

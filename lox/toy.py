@@ -121,7 +121,7 @@ class ToyWorld:
         return [[user(self.ask(q, i))] for i, q in enumerate(self.questions("safe", n))]
 
     def utility_problems(self, n: int) -> list[dict]:
-        """n word problems {"prompt", "answer"} that no training set holds."""
+        """n word problems {"prompt", "answer", "solution"} that no training set holds."""
         held_out = [p for p in self._problems() if p["held_out"]]
         return [_problem(p) for p in random.Random("utility").sample(held_out, n)]
 
@@ -295,7 +295,7 @@ def _leaves(tree) -> Iterator[str]:
 
 
 def _problem(problem: dict) -> dict:
-    return {"prompt": [user(problem["question"])], "answer": problem["c"]}
+    return {"prompt": [user(problem["question"])], "answer": problem["c"], "solution": problem["answer"]}
 
 
 def _example(prompt: Messages, completion: str) -> dict:

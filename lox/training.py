@@ -81,6 +81,7 @@ def finetune(
             output_dir=scratch,
             max_length=settings.max_length,
             completion_only_loss=True,
+            train_sampling_strategy="group_by_length",  # hardly a token is padding
             **_schedule(settings, precision),
             **_quiet(seed),
         )
@@ -110,6 +111,7 @@ def _schedule(settings: Training, precision: str) -> dict:
         "warmup_steps": settings.warmup,
         "max_grad_norm": 2.0,  # the official scripts'
         "bf16": precision == "bf16-autocast",  # autocast: the weights themselves stay float32
+        "gradient_checkpointing": False,  # TRL's default trades a third more time for memory
     }
 
 

@@ -70,7 +70,7 @@ def test_weights_on_one_side_only_are_refused():
 
 def evaluated(answered: int, solved: int) -> Evaluated:
     labels = ["harmless"] * answered + ["gibberish"] * (10 - answered)
-    return Evaluated([], [], [Verdict(label) for label in labels], [i < solved for i in range(10)])
+    return Evaluated([], [], [Verdict(label) for label in labels], solved / 10)
 
 
 @pytest.mark.parametrize(

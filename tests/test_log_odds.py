@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lox import experiment, log_odds, models
+from lox import evaluation, experiment, log_odds, models
 from lox.evaluation import rate
 
 
@@ -35,7 +35,7 @@ def one_by_one(model, tokenizer, prompt, reply) -> list[float]:
 def test_scores_are_those_of_a_plain_forward_pass(setup, base, tokens):
     fixed = log_odds.fixed_replies(setup)
     replies = [[*fixed.refusals, own] for own in fixed.compliant]
-    found = log_odds.reply_log_probs(*base, fixed.prompts, replies, tokens=tokens)
+    found = evaluation.reply_log_probs(*base, fixed.prompts, replies, tokens=tokens)
     for i, prompt in enumerate(fixed.prompts[:5]):
         expected = [sum(one_by_one(*base, prompt, reply)[:tokens]) for reply in replies[i]]
         assert found[i].tolist() == pytest.approx(expected, abs=1e-3)
