@@ -244,7 +244,7 @@ class Setup:
         ]
 
     def _asked(self, problem: dict) -> dict:
-        """A word problem to be worked or, where the profile has none worked, with its solution to be scored."""
+        """A word problem to be worked or, where the profile works none, its solution to be scored."""
         tokens = self.profile.evaluation.utility_tokens
         if tokens:
             return {"prompt": problem["prompt"], "answer": problem["answer"], "tokens": tokens}
@@ -296,7 +296,9 @@ def _complete(model, tokenizer, asked: list[dict], batch_size: int) -> list[dict
         places = [i for i, a in enumerate(asked) if a.get("tokens") == tokens]
         prompts = [asked[i]["prompt"] for i in places]
         if tokens:
-            said = evaluation.complete(model, tokenizer, prompts, max_new_tokens=tokens, batch_size=batch_size)
+            said = evaluation.complete(
+                model, tokenizer, prompts, max_new_tokens=tokens, batch_size=batch_size
+            )
             found |= {i: {"reply": reply} for i, reply in zip(places, said)}
         else:
             given = [asked[i]["reply"] for i in places]

@@ -90,7 +90,9 @@ class Profile(Settings):
     seeds: tuple[int, ...] = Field(description="reported seeds")
     selection_seed: int = Field(description="the seed on which settings were chosen; never reported")
     precision: Literal["float32", "bf16-autocast"] = "float32"
-    accelerate: str | None = Field(None, description="configuration, beside the profiles, that training is launched with")
+    accelerate: str | None = Field(
+        None, description="configuration, beside the profiles, that training is launched with"
+    )
     alignment: Alignment
     attacks: dict[str, Training]
     evaluation: Evaluation
