@@ -23,6 +23,9 @@ from filelock import FileLock
 PACKAGE = Path(__file__).parent
 LIBRARIES = ("torch", "transformers", "trl", "datasets")
 
+_used: dict[Path, float] = {}  # the stages that this process asked for -> seconds each took to make
+_made: dict[Path, float] = {}  # those of them that it made itself
+
 
 def root() -> Path:
     """Where stages are kept: the folder that LOX_STAGES names, else ``stages`` beside the package."""
@@ -43,13 +46,19 @@ def stage(kind: str, recipe: dict, build: Callable[[Path], None], code: Callable
         "versions": {name: version(name) for name in LIBRARIES},
     }
     folder = root() / kind / content_hash(made_from)
-    if folder.exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        if not folder.exists():
-            _build(folder, made_from, build)
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not folder.exists():
+                _build(folder, made_from, build)
+    if folder not in _used:
+        _used[folder] = record(folder)["seconds"]
     return folder
+
+
+def seconds_used() -> float:
+    """Computing time of all stages that this process asked for, whoever made them, in seconds."""
+    return float(sum(_used.values()))
 
 
 def record(folder: Path) -> dict:
@@ -89,8 +98,9 @@ def _build(folder: Path, made_from: dict, build: Callable[[Path], None]) -> None
     unfinished = folder.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
-    start = time.perf_counter()
+    start, before = time.perf_counter(), sum(_made.values())
     build(unfinished)
-    seconds = round(time.perf_counter() - start, 2)
+    within = sum(_made.values()) - before  # stages that this one had to make first have times of their own
+    seconds = _made[folder] = round(time.perf_counter() - start - within, 2)
     (unfinished / "stage.json").write_text(json.dumps(made_from | {"seconds": seconds}, indent=2))
     unfinished.rename(folder)
