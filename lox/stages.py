@@ -11,6 +11,7 @@ import ast
 import hashlib
 import json
 import os
+import resource
 import shutil
 import time
 from collections.abc import Callable
@@ -23,8 +24,8 @@ from filelock import FileLock
 PACKAGE = Path(__file__).parent
 LIBRARIES = ("torch", "transformers", "trl", "datasets")
 
-_used: dict[Path, float] = {}  # the stages that this process asked for -> seconds each took to make
-_made: dict[Path, float] = {}  # those of them that it made itself
+_used: dict[Path, dict] = {}  # the stages that this process asked for -> their records
+_made: dict[Path, float] = {}  # those of them that it made itself -> seconds
 
 
 def root() -> Path:
@@ -37,7 +38,7 @@ def stage(kind: str, recipe: dict, build: Callable[[Path], None], code: Callable
 
     ``recipe`` is plain data that, with the source of ``code`` and all of lox that it imports,
     determines the result. Built under a temporary name and renamed when whole, under a file lock;
-    what an interrupted run left half-written is removed. ``stage.json`` holds recipe, versions, time.
+    what an interrupted run left half-written is removed. ``stage.json`` holds recipe, versions, time, memory.
     """
     made_from = {
         "kind": kind,
@@ -52,17 +53,18 @@ def stage(kind: str, recipe: dict, build: Callable[[Path], None], code: Callable
             if not folder.exists():
                 _build(folder, made_from, build)
     if folder not in _used:
-        _used[folder] = record(folder)["seconds"]
+        _used[folder] = record(folder)
     return folder
 
 
-def seconds_used() -> float:
-    """Computing time of all stages that this process asked for, whoever made them, in seconds."""
-    return float(sum(_used.values()))
+def used() -> dict[Path, dict]:
+    """The stages that this process asked for, whoever made them: folder -> record."""
+    return dict(_used)
 
 
 def record(folder: Path) -> dict:
-    """What ``stage.json`` says: kind, recipe, code, versions, and the seconds it took to make."""
+    """What ``stage.json`` says: kind, recipe, code, versions, the ``seconds`` it took to make, and
+    ``peak_gib``, the most memory that the process which made it had used by then."""
     return json.loads((folder / "stage.json").read_text())
 
 
@@ -102,5 +104,9 @@ def _build(folder: Path, made_from: dict, build: Callable[[Path], None]) -> None
     build(unfinished)
     within = sum(_made.values()) - before  # stages that this one had to make first have times of their own
     seconds = _made[folder] = round(time.perf_counter() - start - within, 2)
-    (unfinished / "stage.json").write_text(json.dumps(made_from | {"seconds": seconds}, indent=2))
+    cost = {
+        "seconds": seconds,
+        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+    }
+    (unfinished / "stage.json").write_text(json.dumps(made_from | cost, indent=2))
     unfinished.rename(folder)
