@@ -1,4 +1,4 @@
-"""What a page of the book shows around its results: header, downloads, published and recorded numbers, provenance."""
+"""What a page shows around its results: header, downloads, published and recorded numbers, provenance."""
 
 from __future__ import annotations
 
