@@ -41,8 +41,8 @@ def recorded(profile: str, name: str) -> pd.DataFrame:
     return _table(ROOT / "results" / profile, name, f"recorded table of profile {profile}")
 
 
-def records(profile: str) -> Markdown:
-    """How the recorded tables of a profile were made, a line for each run."""
+def records(profile: str) -> pd.DataFrame:
+    """How the recorded tables of a profile were made, a row for each run."""
     runs = [json.loads(path.read_text()) for path in sorted((ROOT / "results" / profile).glob("*.json"))]
     lines = [
         {
@@ -56,7 +56,7 @@ def records(profile: str) -> Markdown:
         }
         for run in runs
     ]
-    return Markdown(pd.DataFrame(lines).to_markdown(index=False))
+    return pd.DataFrame(lines)
 
 
 def header(setup: Setup) -> Markdown:

