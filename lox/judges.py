@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from statsmodels.stats.inter_rater import cohens_kappa
 
@@ -27,6 +27,7 @@ class Verdict:
     reason: str = ""
 
 
+@runtime_checkable
 class Judge(Protocol):
     """Anything with a name that gives one verdict for each prompt and reply, in their order."""
 
