@@ -40,12 +40,6 @@ def judge_named(name: str, source: ToyWorld | RealData) -> Judge:
     raise ValueError(f"unknown judge {name!r}: the judges are {', '.join(NAMES)}")
 
 
-def without_model(own: str, source: ToyWorld | RealData) -> list[str]:
-    """``own``, a profile's judge, and then the others that need no model and can read ``source``."""
-    plain = [*(["toy"] if isinstance(source, ToyWorld) else []), "refusal-phrases", "phrases-alone"]
-    return list(dict.fromkeys([own, *plain]))
-
-
 def verdict_file(judge: str, version: object = None) -> VerdictFile:
     """Where a judge's verdicts are kept, beside the stages; of another ``version`` of it, in another file."""
     readable = re.sub(r"\W+", "-", Path(judge).name)
