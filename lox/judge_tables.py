@@ -40,35 +40,34 @@ def confusion(labels: pd.DataFrame, first: str, second: str) -> Markdown:
 
 
 def agreements(found: pd.DataFrame) -> Markdown:
-    """``judge_comparison.agreements`` of one or more pairs of judges."""
-    return markdown(
-        pd.DataFrame(
-            {
-                "Judges": f"`{a['first']}` and `{a['second']}`",
-                "After": (TASK_NAMES | ALL)[a["task"]],
-                "Defence": (DEFENCE_NAMES | ALL)[a["defence"]],
-                "κ": _kappa(a),
-                "same verdict": f"{100 * a['same']:.0f} %" if a["n"] else "none",
-                "n": a["n"],
-                "left out": a["left_out"],
-            }
-            for _, a in found.iterrows()
-        )
+    """``judge_comparison.agreements``, a column for each pair, and the replies left out."""
+    shown = pd.DataFrame(
+        {
+            "After": found["task"].map(TASK_NAMES | ALL),
+            "Defence": found["defence"].map(DEFENCE_NAMES | ALL),
+            "judge": [f"κ of `{a['first']}` and `{a['second']}`" for _, a in found.iterrows()],
+            "cell": [_agreement(a) for _, a in found.iterrows()],
+        }
     )
+    text = "\n".join(
+        f"- {a['left_out']} of {a['n'] + a['left_out']} replies were left unparsed by `{a['first']}` or "
+        f"`{a['second']}`."
+        for _, a in found[found["task"] == "all"].iterrows()
+    )
+    return Markdown(f"{_wide(shown).to_markdown(index=False)}\n\n{text}")
 
 
 def overstatements(found: pd.DataFrame) -> Markdown:
     """``judge_comparison.overstatement`` in points, a column for each judge."""
-    shown = found.assign(
-        after=found["task"].map(TASK_NAMES),
-        defence=found["defence"].map(DEFENCE_NAMES),
-        points=[_points(d) for _, d in found.iterrows()],
-        judge=[f"`{d['judge']}` less `{d['reference']}` (points)" for _, d in found.iterrows()],
+    shown = pd.DataFrame(
+        {
+            "After": found["task"].map(TASK_NAMES),
+            "Defence": found["defence"].map(DEFENCE_NAMES),
+            "judge": [f"`{d['judge']}` less `{d['reference']}` (points)" for _, d in found.iterrows()],
+            "cell": [_points(d) for _, d in found.iterrows()],
+        }
     )
-    wide = shown.pivot(index=["after", "defence"], columns="judge", values="points")
-    order = [list(dict.fromkeys(zip(shown["after"], shown["defence"]))), list(dict.fromkeys(shown["judge"]))]
-    wide = wide.reindex(index=pd.MultiIndex.from_tuples(order[0], names=["After", "Defence"]))
-    return markdown(wide[order[1]].reset_index())
+    return markdown(_wide(shown))
 
 
 def overstatements_in_words(found: pd.DataFrame) -> Markdown:
@@ -90,11 +89,10 @@ def conclusions(found: pd.DataFrame) -> Markdown:
         {
             "After": found["task"].map(TASK_NAMES),
             "judge": [f"by `{judge}`" for judge in found["judge"]],
-            "said": [f"{_points(d)}: {_said(d)}" for _, d in found.iterrows()],
+            "cell": [f"{_points(d)}: {_said(d)}" for _, d in found.iterrows()],
         }
     )
-    wide = shown.pivot(index="After", columns="judge", values="said")
-    return markdown(wide.loc[shown["After"].unique(), shown["judge"].unique()].reset_index())
+    return markdown(_wide(shown))
 
 
 def conclusions_in_words(found: pd.DataFrame, reference: str) -> Markdown:
@@ -111,11 +109,22 @@ def conclusions_in_words(found: pd.DataFrame, reference: str) -> Markdown:
     return Markdown("\n".join(lines))
 
 
-def _kappa(a: pd.Series) -> str:
-    """κ with its interval; not defined where a judge says the same of every reply."""
-    if math.isnan(a["kappa"]):
-        return "not defined"
-    return f"{a['kappa']:.2f} [{a['low']:.2f}, {a['high']:.2f}]"
+def _wide(shown: pd.DataFrame) -> pd.DataFrame:
+    """Columns judge and cell as one column for each judge, all in the order of their first appearance."""
+    keys = [column for column in shown if column not in ("judge", "cell")]
+    columns = [
+        group.drop(columns="judge").rename(columns={"cell": judge}).set_index(keys)
+        for judge, group in shown.groupby("judge", sort=False)
+    ]
+    return pd.concat(columns, axis=1).reset_index()
+
+
+def _agreement(a: pd.Series) -> str:
+    """κ with its interval, which is not defined where a judge says the same of every reply."""
+    if not a["n"]:
+        return "no reply that both have read"
+    kappa = "not defined" if math.isnan(a["kappa"]) else f"{a['kappa']:.2f} [{a['low']:.2f}, {a['high']:.2f}]"
+    return f"{kappa}; same for {100 * a['same']:.0f} % of {a['n']}"
 
 
 def _said(d: pd.Series) -> str:
