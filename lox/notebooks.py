@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -32,7 +34,7 @@ INGREDIENTS = (
     "lox/**/*.py",
     "lox/**/*.yaml",
     "data/**/*.*",
-    "results/**/*.csv",
+    "results/**/*.*",
     "book/*.mplstyle",
     "requirements.txt",
 )
@@ -132,6 +134,41 @@ def tables(executed: Path) -> list[Path]:
     """The CSV files that an executed notebook wrote beside itself."""
     names = nbformat.read(executed, as_version=4).metadata["lox"]["tables"]
     return [executed.parent / name for name in names]
+
+
+def record(executed: Path, name: str, profile: str, given: Iterable[tuple[str, str]] = ()) -> list[Path]:
+    """Keep the tables of a run under ``results/<profile>``, with ``<name>.json``: how they were made.
+
+    ``given`` are the parameters that it was run with. Returns the files. ValueError if it has no tables.
+    """
+    found, given = tables(executed), list(given)
+    if not found:
+        raise ValueError(f"notebook {name} makes no tables that could be recorded")
+    folder = ROOT / "results" / profile
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["lox", "run", name, "--profile", profile, *(word for pair in given for word in ("-p", *pair))]
+    made_by = {"command": shlex.join(command), "commit": _commit(), "tables": [path.name for path in found]}
+    seeds = dict(given).get("seeds") or str(list(profiles.load(profile).seeds))
+    how = folder / f"{name}.json"
+    how.write_text(json.dumps(made_by | {"seeds": yaml.safe_load(seeds)} | _facts(executed), indent=2) + "\n")
+    return [Path(shutil.copy(path, folder)) for path in found] + [how]
+
+
+def _facts(executed: Path) -> dict:
+    """What ``lox.results.provenance`` said in an executed notebook."""
+    outputs = [o for c in nbformat.read(executed, as_version=4).cells for o in c.get("outputs", [])]
+    return next(
+        o["metadata"]["text/markdown"]["lox"]
+        for o in reversed(outputs)
+        if "lox" in str(o.get("metadata", ""))
+    )
+
+
+def _commit() -> str:
+    """The commit of the code, with "-dirty" where files differ from it."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude", "*"]
+    found = subprocess.run(command, check=False, capture_output=True, text=True)
+    return found.stdout.strip() or "not under version control"
 
 
 def is_current(name: str, profile: str) -> bool:

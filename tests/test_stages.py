@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -38,6 +39,14 @@ def test_the_record_says_what_determined_it():
     assert record["recipe"] == {"seed": 1}
     assert set(record["versions"]) == set(stages.LIBRARIES)
     assert record["seconds"] >= 0
+
+
+def test_a_stage_made_within_another_has_a_time_of_its_own(monkeypatch):
+    clock = iter([0.0, 1.0, 4.0, 6.0])  # the outer starts, the inner runs for 3 s, the outer ends
+    monkeypatch.setattr(stages, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    inner = []
+    outer = make({"outer": 1}, lambda folder: inner.append(make({"inner": 1}, lambda folder: None)))
+    assert {stages.used()[folder]["seconds"] for folder in (outer, *inner)} == {3.0}
 
 
 def test_a_build_that_fails_leaves_no_stage():
