@@ -129,6 +129,7 @@ def test_two_tagged_cells_or_a_bare_line_are_refused(small_book):
         (["run", "robustnes"], "unknown notebook 'robustnes': the notebooks are "),
         (["run", "robustness", "-p", "kk", "3"], "unknown parameter 'kk': robustness has profile, tasks"),
         (["run", "robustness", "-p", "alpha", "much"], "parameter alpha is float | None, not 'much'"),
+        (["run", "robustness", "-p", "alpha", ":x:"], "parameter alpha is float | None, not ':x:'"),
         (["run", "robustness", "-p", "alpha"], "-p takes two words"),
         (["run", "robustness", "--profile", "tyo"], "unknown profile 'tyo': the profiles are "),
         (["run", "robustness", "-p", "profile", "toy"], "the profile is given by --profile"),
