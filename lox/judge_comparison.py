@@ -26,8 +26,9 @@ def judges_to_compare(setup: Setup, names: Sequence[str] | None = None) -> list[
     Raises ValueError for fewer than two, or for two that tables could not tell apart.
     """
     if names is None:
-        plain = [*(["toy"] if isinstance(setup.source, ToyWorld) else []), "refusal-phrases", "phrases-alone"]
-        names = dict.fromkeys([setup.profile.evaluation.judge, *plain])
+        plain = ("refusal-or-evasion", "refusal-phrases", "phrases-alone")
+        own = ["toy"] if isinstance(setup.source, ToyWorld) else []
+        names = dict.fromkeys([setup.profile.evaluation.judge, *own, *plain])
     judges = [judge_named(name, setup.source) for name in names]
     shown = [judge.name for judge in judges]
     if len(set(shown)) < max(2, len(shown)):

@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 
 from lox import stages
 from lox.datasets import RealData
-from lox.judges import Judge, RefusalPhrases
+from lox.judges import Judge, RefusalOrEvasion, RefusalPhrases
 from lox.llm_judge import LLMJudge, LocalJudge, VerdictFile
 from lox.stages import content_hash
 from lox.toy import ToyWorld
 from lox.toy_judge import ToyJudge
 
-NAMES = ("toy", "refusal-phrases", "phrases-alone", "local:MODEL", "endpoint:MODEL")
+NAMES = ("toy", "refusal-or-evasion", "refusal-phrases", "phrases-alone", "local:MODEL", "endpoint:MODEL")
 URL_VARIABLE = "OPENAI_BASE_URL"
 
 
@@ -27,6 +27,7 @@ def judge_named(name: str, source: ToyWorld | RealData) -> Judge:
     """
     plain = {
         "toy": lambda: _toy_judge(source),
+        "refusal-or-evasion": RefusalOrEvasion,
         "refusal-phrases": RefusalPhrases,
         "phrases-alone": lambda: RefusalPhrases(gibberish_apart=False),
     }

@@ -97,7 +97,12 @@ def test_the_toys_refusals_against_the_list_of_phrases():
 
 def test_judges_read_stored_replies_and_generate_none(setup):
     judges = judge_comparison.judges_to_compare(setup)
-    assert [judge.name for judge in judges] == ["toy", "refusal-phrases", "phrases-alone"]
+    assert [judge.name for judge in judges] == [
+        "toy",
+        "refusal-or-evasion",
+        "refusal-phrases",
+        "phrases-alone",
+    ]
     labels = judge_comparison.judged_replies(setup, judges, [1], ["gsm8k"])
     kept = set(stages.root().rglob("stage.json"))
     assert len(labels) == 2 * 2 * setup.profile.evaluation.harmful

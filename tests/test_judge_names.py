@@ -8,7 +8,7 @@ import pytest
 from lox import evaluation, experiment, models
 from lox.datasets import RealData
 from lox.judge_names import judge_named
-from lox.judges import RefusalPhrases
+from lox.judges import RefusalOrEvasion, RefusalPhrases
 from lox.llm_judge import LLMJudge, LocalJudge
 from lox.profile import ToyModel
 from lox.toy import ToyWorld, user
@@ -39,6 +39,7 @@ def folder(tmp_path):
     ("name", "kind"),
     [
         ("toy", ToyJudge),
+        ("refusal-or-evasion", RefusalOrEvasion),
         ("refusal-phrases", RefusalPhrases),
         ("phrases-alone", RefusalPhrases),
         ("local:org/model", LocalJudge),
@@ -54,7 +55,7 @@ def test_a_judge_is_called_what_it_was_asked_for(name, kind):
 @pytest.mark.parametrize("name", ["", "Toy", "local", "local:", "endpoint:", "openai:gpt"])
 def test_other_names_are_refused_with_the_known_ones(name):
     with pytest.raises(
-        ValueError, match="unknown judge .*: the judges are toy, refusal-phrases, phrases-alone"
+        ValueError, match="unknown judge .*: the judges are toy, refusal-or-evasion, refusal-phrases"
     ):
         judge_named(name, WORLD)
 
