@@ -31,17 +31,22 @@ def attack_success(gathered: pd.DataFrame) -> Figure:
         raise ValueError(f"no figure of attack success: the table has no column {', '.join(missing)}")
     dots, across = _dots(gathered)
     tasks = [task for task in TASK_NAMES if task in set(dots["task"])]
-    figure, panels = plt.subplots(
-        1, len(tasks), figsize=(1.5 + 3.5 * len(tasks), 3.8), sharey=True, squeeze=False
-    )
-    plt.close(figure)  # else a notebook shows it twice
-    for axes, task in zip(panels[0], tasks):
-        _panel(axes, dots[dots["task"] == task], list(dots["place"].unique()), list(dots["series"].unique()))
+    places, series = list(dots["place"].unique()), list(dots["series"].unique())
+    figure, panels = _panels(len(tasks))
+    for axes, task in zip(panels, tasks):
+        _draw(axes, dots[dots["task"] == task], places, series)
         axes.set(title=TASK_NAMES[task], xlabel=across, ylim=(-0.02, 1.02))
-    panels[0, 0].set_ylabel("ASR")
-    panels[0, 0].yaxis.set_major_formatter(PercentFormatter(1))
-    figure.legend(*_legend(panels[0]), loc="outside upper center", ncols=3)
+    panels[0].set_ylabel("ASR")
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1))
+    figure.legend(*_legend(panels), loc="outside upper center", ncols=3)
     return figure
+
+
+def _panels(count: int) -> tuple[Figure, list[Axes]]:
+    size = (1.5 + 3.5 * count, 3.8)
+    figure, axes = plt.subplots(1, count, figsize=size, sharey=True, squeeze=False)
+    plt.close(figure)  # else a notebook shows it twice
+    return figure, list(axes[0])
 
 
 def _dots(gathered: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -64,7 +69,7 @@ def _dots(gathered: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return dots.drop_duplicates(["task", "place", "series", "seed", "asr"]), across
 
 
-def _panel(axes: Axes, dots: pd.DataFrame, places: list[str], series: list[str]) -> None:
+def _draw(axes: Axes, dots: pd.DataFrame, places: list[str], series: list[str]) -> None:
     """Dots beside each other at their place, so that no interval hides another."""
     order = dots["series"].map(series.index)
     rank = dots.assign(order=order).sort_values(["order", "seed"]).groupby("place").cumcount()

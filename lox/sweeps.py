@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,21 @@ READABLE = 100  # characters of a cell's name before its hash: file systems allo
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a notebook: a profile, and parameters as text, in the order of the sweep's columns."""
+    """One run of a notebook: its profile, and the sweep's other columns as text, empty for a default."""
 
     notebook: str
     profile: str
-    given: tuple[tuple[str, str], ...]
+    columns: tuple[tuple[str, str], ...]
 
     @property
+    def given(self) -> list[tuple[str, str]]:
+        """The parameters that are not left at their default, as text."""
+        return [(name, text) for name, text in self.columns if text]
+
+    @cached_property
     def values(self) -> dict[str, Any]:
         """The parameters as parsed, with the profile; ValueError for what ``lox run`` would refuse."""
-        return notebooks.checked(self.notebook, self.profile, list(self.given))
+        return notebooks.checked(self.notebook, self.profile, self.given)
 
     @property
     def name(self) -> str:
@@ -94,8 +100,9 @@ def gather(cells: dict[str, Cell], folder: Path) -> pd.DataFrame:
 
 
 def _told(cell: Cell) -> dict[str, str]:
-    given = {"profile": cell.profile} | dict(cell.given)
-    return {"cell": cell.name, "notebook": cell.notebook} | {GIVEN + key: text for key, text in given.items()}
+    columns = {"profile": cell.profile} | dict(cell.columns)
+    told = {GIVEN + name: text for name, text in columns.items()}
+    return {"cell": cell.name, "notebook": cell.notebook} | told
 
 
 def _plain(value: Any) -> str:
@@ -116,8 +123,8 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _cell(row: dict[str, str]) -> Cell:
-    given = tuple((n, value) for n, value in row.items() if value and n not in ("notebook", "profile"))
-    cell = Cell(row["notebook"], row["profile"], given)
+    columns = tuple((name, text) for name, text in row.items() if name not in ("notebook", "profile"))
+    cell = Cell(row["notebook"], row["profile"], columns)
     sources = "\n".join(c.source for c in notebooks.read(cell.notebook).cells if c.cell_type == "code")
     if not re.search(rf'results\.save\(.+, "{cell.notebook}"\)', sources):
         raise ValueError(f"notebook {cell.notebook} has no table of results, {cell.notebook}.csv, to gather")
