@@ -5,8 +5,10 @@ import math
 import pandas as pd
 import pytest
 
-from lox import experiment, judge_comparison, judge_plots, judge_tables, stages
+from lox import experiment, judge_comparison, stages
 from lox.judges import RefusalPhrases
+from lox.plots import judges as judge_plots
+from lox.tables import judges as judge_tables
 from lox.toy import ToyWorld
 
 H, R, G, U = "harmful", "refusal", "gibberish", "unparsed"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from lox import plots  # noqa: F401  the book's style
-from lox.tables import TASK_NAMES
+from lox.tables.names import TASK_NAMES
 
 PANELS = {"none": "without LoX", "lox": "with LoX"}
 
@@ -19,8 +17,7 @@ def rates(rows: pd.DataFrame) -> Figure:
 
     ``rows`` is ``judge_comparison.rates`` of all judges, one below the other.
     """
-    figure, panels = plt.subplots(1, len(PANELS), figsize=(9.0, 3.8), sharey=True)
-    plt.close(figure)  # else a notebook shows it twice: as an open figure and as the cell's value
+    figure, panels = panels_of(len(PANELS), sharey=True)
     for axes, (defence, title) in zip(panels, PANELS.items()):
         _bars(axes, rows[rows["defence"] == defence])
         axes.set_title(title)

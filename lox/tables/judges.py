@@ -8,7 +8,8 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lox.judges import Label
-from lox.tables import DEFENCE_NAMES, TASK_NAMES, markdown
+from lox.tables.cells import markdown
+from lox.tables.names import DEFENCE_NAMES, TASK_NAMES
 
 LABELS = Label.__args__
 ALL = {"all": "all replies"}
@@ -64,7 +65,7 @@ def overstatements(found: pd.DataFrame) -> Markdown:
             "After": found["task"].map(TASK_NAMES),
             "Defence": found["defence"].map(DEFENCE_NAMES),
             "judge": [f"`{d['judge']}` less `{d['reference']}` (points)" for _, d in found.iterrows()],
-            "cell": [_points(d) for _, d in found.iterrows()],
+            "cell": [in_points(d) for _, d in found.iterrows()],
         }
     )
     return markdown(_wide(shown))
@@ -89,7 +90,7 @@ def conclusions(found: pd.DataFrame) -> Markdown:
         {
             "After": found["task"].map(TASK_NAMES),
             "judge": [f"by `{judge}`" for judge in found["judge"]],
-            "cell": [f"{_points(d)}: {_said(d)}" for _, d in found.iterrows()],
+            "cell": [f"{in_points(d)}: {said_of(d, 'lower', 'higher')}" for _, d in found.iterrows()],
         }
     )
     return markdown(_wide(shown))
@@ -97,7 +98,7 @@ def conclusions(found: pd.DataFrame) -> Markdown:
 
 def conclusions_in_words(found: pd.DataFrame, reference: str) -> Markdown:
     """In how many rows each other judge says of LoX what ``reference`` says, and where it does not."""
-    shown = found.assign(said=[_said(d) for _, d in found.iterrows()])
+    shown = found.assign(said=[said_of(d, "lower", "higher") for _, d in found.iterrows()])
     said = shown.pivot(index="task", columns="judge", values="said").loc[found["task"].unique()]
     lines = []
     for judge in found["judge"].unique():
@@ -125,14 +126,6 @@ def _agreement(a: pd.Series) -> str:
         return "no reply that both have read"
     kappa = "not defined" if math.isnan(a["kappa"]) else f"{a['kappa']:.2f} [{a['low']:.2f}, {a['high']:.2f}]"
     return f"{kappa}; same for {100 * a['same']:.0f} % of {a['n']}"
-
-
-def _said(d: pd.Series) -> str:
-    return "lower" if d["low"] > 0 else "higher" if d["high"] < 0 else "not told apart"
-
-
-def _points(d: pd.Series) -> str:
-    return f"{100 * d['difference']:.0f} [{100 * d['low']:.0f}, {100 * d['high']:.0f}]"
 
 
 def _signed(share: float) -> str:
