@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from lox.plots.frame import panels_of
 from lox.tables.names import TASK_NAMES
 
 PANELS = {"none": "without LoX", "lox": "with LoX"}

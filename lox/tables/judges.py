@@ -8,7 +8,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lox.judges import Label
-from lox.tables.cells import markdown
+from lox.tables.cells import in_points, markdown, said_of
 from lox.tables.names import DEFENCE_NAMES, TASK_NAMES
 
 LABELS = Label.__args__

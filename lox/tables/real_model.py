@@ -86,7 +86,7 @@ def _aligning(rows: pd.DataFrame, curves: pd.DataFrame) -> str:
     aligned = rows_of(rows, task="none", defence="none")
     return (
         f"**Alignment** takes the ASR from {per_cent(pooled(base))} to {per_cent(pooled(aligned))} "
-        f"({len(aligned)} seeds); {share(aligned['over_refusal'].mean())} of the harmless requests are refused."
+        f"({len(aligned)} seeds); refused: {share(aligned['over_refusal'].mean())} of the harmless requests."
     )
 
 
@@ -110,7 +110,7 @@ def _defence(differences: pd.DataFrame) -> str:
     higher = [TASK_NAMES[d.task] for d in differences.itertuples() if d.high < 0]
     other = [TASK_NAMES[d.task] for d in differences.itertuples() if d.low <= 0 <= d.high]
     return (
-        f"**LoX.** By intervals that exclude 0, the ASR is lower with LoX after {', '.join(lower) or 'no task'}, "
+        f"**LoX.** By intervals that exclude 0, the ASR is lower after {', '.join(lower) or 'no task'}, "
         f"higher after {', '.join(higher) or 'none'}; not told apart: {', '.join(other) or 'none'}."
     )
 
