@@ -87,7 +87,10 @@ def test_the_code_is_part_of_the_name():
 def test_a_change_in_imported_code_changes_the_fingerprint(tmp_path, monkeypatch):
     package = tmp_path / "lox"
     package.mkdir()
-    (package / "above.py").write_text("from lox import below\nfrom lox.side import thing\n")
+    (package / "above.py").write_text("from lox import below, parts\nfrom lox.side import thing\n")
+    (package / "parts").mkdir()
+    (package / "parts" / "__init__.py").write_text("from lox.parts.one import y\n")
+    (package / "parts" / "one.py").write_text("y = 1\n")
     (package / "below.py").write_text("x = 1\n")
     (package / "side.py").write_text("thing = 1\n")
     monkeypatch.setattr(stages, "PACKAGE", package)
@@ -98,8 +101,10 @@ def test_a_change_in_imported_code_changes_the_fingerprint(tmp_path, monkeypatch
     function.__module__ = "lox.above"
     before = stages.code_fingerprint.__wrapped__(function)
     assert stages.code_fingerprint.__wrapped__(function) == before
-    (package / "side.py").write_text("thing = 2\n")
-    assert stages.code_fingerprint.__wrapped__(function) != before
+    for changed in (package / "side.py", package / "parts" / "one.py"):
+        changed.write_text("thing = y = 2\n")
+        before, now = stages.code_fingerprint.__wrapped__(function), before
+        assert before != now
 
 
 def test_versions_are_part_of_the_name(monkeypatch):
