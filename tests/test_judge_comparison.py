@@ -14,13 +14,6 @@ from lox.toy import ToyWorld
 H, R, G, U = "harmful", "refusal", "gibberish", "unparsed"
 
 
-@pytest.fixture(scope="module")
-def setup(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOX_STAGES", str(tmp_path_factory.mktemp("stages")))
-        yield experiment.load("smoke")
-
-
 @pytest.fixture
 def labels():
     """One seed, one task, four prompts: "exact" sees LoX help, "blunt" sees harm everywhere but once."""
