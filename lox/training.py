@@ -55,11 +55,9 @@ def pretrain(settings: ToyModel, world: ToyWorld, folder: Path) -> None:
     models.save(model, tokenizer, folder)
 
 
-def align(
-    start: Path, pairs: list[dict], settings: Alignment, seed: int, precision: str, folder: Path
-) -> None:
+def align(start: Path, pairs: Dataset, settings: Alignment, seed: int, precision: str, folder: Path) -> None:
     """DPO (Rafailov et al., 2023) from ``start`` on preference pairs; the aligned model into ``folder``."""
-    model, tokenizer = models.load(start)
+    model, tokenizer = models.load(start, "cpu")  # each process of a launch moves its own part
     losses = {"loss_type": ["sigmoid"]}
     if settings.nll_weight:
         losses = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, settings.nll_weight]}
@@ -73,14 +71,14 @@ def align(
             **_schedule(settings, precision),
             **_quiet(seed),
         )
-        data = Dataset.from_list(pairs)
-        _train(DPOTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer))
-    models.save(model, tokenizer, folder)
+        trainer = DPOTrainer(model, args=arguments, train_dataset=pairs, processing_class=tokenizer)
+        _train(trainer)
+        _save(trainer, folder)
 
 
 def finetune(
     start: Path,
-    examples: list[dict],
+    examples: Dataset,
     settings: Training,
     seed: int,
     precision: str,
@@ -88,7 +86,7 @@ def finetune(
     callbacks: Sequence[TrainerCallback] = (),
 ) -> None:
     """Supervised fine-tuning of all weights on the completions; the result into ``folder``."""
-    model, tokenizer = models.load(start)
+    model, tokenizer = models.load(start, "cpu")  # each process of a launch moves its own part
     with tempfile.TemporaryDirectory() as scratch:
         arguments = SFTConfig(
             output_dir=scratch,
@@ -98,22 +96,30 @@ def finetune(
             **_schedule(settings, precision),
             **_quiet(seed),
         )
-        data = Dataset.from_list(examples)
-        _train(
-            SFTTrainer(
-                model,
-                args=arguments,
-                train_dataset=data,
-                processing_class=tokenizer,
-                callbacks=list(callbacks),
-            )
+        trainer = SFTTrainer(
+            model,
+            args=arguments,
+            train_dataset=examples,
+            processing_class=tokenizer,
+            callbacks=list(callbacks),
         )
-    models.save(model, tokenizer, folder)
+        _train(trainer)
+        _save(trainer, folder)
 
 
 def _train(trainer: Trainer) -> None:
     trainer.remove_callback(PrinterCallback)  # else its log lies in the middle of a page
     trainer.train()
+
+
+def _save(trainer: Trainer, folder: Path) -> None:
+    """The whole model and its tokenizer, written once, however many processes hold a part of it."""
+    accelerator = trainer.accelerator
+    weights = accelerator.get_state_dict(trainer.model_wrapped)
+    if accelerator.is_main_process:
+        accelerator.unwrap_model(trainer.model).save_pretrained(folder, state_dict=weights)
+        trainer.processing_class.save_pretrained(folder)
+    accelerator.wait_for_everyone()
 
 
 def _document_ids(tokenizer, document) -> list[int]:
