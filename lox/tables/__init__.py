@@ -7,13 +7,12 @@ from lox.tables.effective_rank import ranks
 from lox.tables.landscape import edges, in_plane
 from lox.tables.names import DEFENCE_NAMES, TASK_NAMES
 from lox.tables.persistence import persistence, persistence_in_words
-from lox.tables.real_model import SOURCES, alignments, real_in_words, settings, worlds, worlds_energy
+from lox.tables.real_model import alignments, real_in_words, settings, worlds, worlds_energy
 from lox.tables.robustness import beside_paper, costs, paired
 from lox.tables.stress import contrasts, contrasts_in_words
 
 __all__ = [
     "DEFENCE_NAMES",
-    "SOURCES",
     "TASK_NAMES",
     "ablation_beside_paper",
     "alignments",

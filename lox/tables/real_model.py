@@ -12,8 +12,6 @@ from lox.profile import Profile
 from lox.tables.cells import markdown, mean_shares, paper_rate, per_cent, pooled, rows_of, share
 from lox.tables.names import TASK_NAMES, attacks_in
 
-SOURCES = {"self": "pairs from its own replies", "hh-rlhf": "pairs of HH-RLHF"}
-
 
 def settings(profile: Profile) -> Markdown:
     """Every training run of a profile: what from, how long, how fast."""
