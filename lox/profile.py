@@ -42,7 +42,11 @@ class PretrainedModel(Settings):
 
 
 class Training(Settings):
-    """One fine-tuning run: ``max_length`` in tokens, ``warmup`` in steps, ``lr`` the peak learning rate."""
+    """One fine-tuning run: ``max_length`` in tokens, ``warmup`` in steps, ``lr`` the peak learning rate.
+
+    ``by_length`` makes batches of examples of similar length: less padding, but less mixed batches, and so
+    another result. DPO's batches are always mixed.
+    """
 
     examples: PositiveInt
     epochs: PositiveInt = 1
@@ -52,6 +56,7 @@ class Training(Settings):
     schedule: Literal["linear", "constant_with_warmup", "cosine"] = "linear"
     warmup: int = Field(0, ge=0)
     max_length: PositiveInt
+    by_length: bool = False
 
 
 class Alignment(Training):

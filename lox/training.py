@@ -92,7 +92,7 @@ def finetune(
             output_dir=scratch,
             max_length=settings.max_length,
             completion_only_loss=True,
-            train_sampling_strategy="group_by_length",  # hardly a token is padding
+            train_sampling_strategy="group_by_length" if settings.by_length else "random",
             **_schedule(settings, precision),
             **_quiet(seed),
         )
