@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lox import evaluation, models, profile, stages, training
+from lox import evaluation, launch, models, profile, stages, training
 from lox.datasets import RealData
 from lox.evaluation import Rate, rate
 from lox.extrapolation import truncate
@@ -129,7 +129,7 @@ class Setup:
 
         def build(folder: Path) -> None:
             data = self.source.preferences(settings.examples, seed, self.own_replies, source=settings.source)
-            training.align(base, data, settings, seed, self.profile.precision, folder)
+            launch.train(training.align, base, data, settings, seed, self.profile, folder)
 
         recipe = {"base": base.name, "settings": settings.model_dump()} | self._training_recipe(seed)
         return stage("aligned", recipe, build, training.align)
@@ -163,7 +163,7 @@ class Setup:
             data = self.source.examples(task, settings.examples, seed, self.own_replies)
             if defence == "safeinst":
                 data = data + self.source.safety_examples(round(len(data) * SAFEINST_SHARE) or 1, seed)
-            training.finetune(start, data, settings, seed, self.profile.precision, folder)
+            launch.train(training.finetune, start, data, settings, seed, self.profile, folder)
 
         recipe = {
             "start": content_hash(str(start.relative_to(stages.root()))),
@@ -192,7 +192,8 @@ class Setup:
         return settings.model_copy(update={"epochs": epochs or settings.epochs, "lr": lr or settings.lr})
 
     def _training_recipe(self, seed: int) -> dict:
-        return {"seed": seed, "data": self.source.digest(), "precision": self.profile.precision}
+        settings = {"seed": seed, "data": self.source.digest(), "precision": self.profile.precision}
+        return settings | launch.recipe(self.profile.accelerate)
 
     # --- measurements -----------------------------------------------------------------------------
 

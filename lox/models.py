@@ -86,6 +86,8 @@ def fetch(settings: PretrainedModel, folder: Path) -> None:
         model, tokenizer = load(settings.source)
     else:
         model, tokenizer = _from_gguf(settings.package)
+    if settings.chat_template is not None:
+        tokenizer.chat_template = settings.chat_template
     save(model, tokenizer, folder)
 
 

@@ -49,7 +49,7 @@ def pretrain(settings: ToyModel, world: ToyWorld, folder: Path) -> None:
 
 
 def align(
-    start: Path, pairs: list[dict], settings: Alignment, seed: int, precision: str, folder: Path
+    start: Path, pairs: list[dict] | Dataset, settings: Alignment, seed: int, precision: str, folder: Path
 ) -> None:
     """DPO (Rafailov et al., 2023) from ``start`` on preference pairs; the aligned model into ``folder``."""
     model, tokenizer = models.load(start)
@@ -66,13 +66,19 @@ def align(
             **_schedule(settings, precision),
             **_quiet(seed),
         )
-        data = Dataset.from_list(pairs)
-        _train(DPOTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer))
-    models.save(model, tokenizer, folder)
+        data = _dataset(pairs)
+        trainer = DPOTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer)
+        _train(trainer)
+        _save(trainer, folder)
 
 
 def finetune(
-    start: Path, examples: list[dict], settings: Training, seed: int, precision: str, folder: Path
+    start: Path,
+    examples: list[dict] | Dataset,
+    settings: Training,
+    seed: int,
+    precision: str,
+    folder: Path,
 ) -> None:
     """Supervised fine-tuning of all weights on the completions; the result into ``folder``."""
     model, tokenizer = models.load(start)
@@ -85,14 +91,26 @@ def finetune(
             **_schedule(settings, precision),
             **_quiet(seed),
         )
-        data = Dataset.from_list(examples)
-        _train(SFTTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer))
-    models.save(model, tokenizer, folder)
+        data = _dataset(examples)
+        trainer = SFTTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer)
+        _train(trainer)
+        _save(trainer, folder)
+
+
+def _dataset(rows: list[dict] | Dataset) -> Dataset:
+    """``rows`` as a data set; several processes bring one on disk, through which they share additions."""
+    return rows if isinstance(rows, Dataset) else Dataset.from_list(rows)
 
 
 def _train(trainer: Trainer) -> None:
     trainer.remove_callback(PrinterCallback)  # else its log lies in the middle of a page
     trainer.train()
+
+
+def _save(trainer: Trainer, folder: Path) -> None:
+    """Model and tokenizer into ``folder``; of several processes the first writes, the whole weights."""
+    trainer.save_model(folder)
+    (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle
 
 
 def _document_ids(tokenizer, document) -> list[int]:
