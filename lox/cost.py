@@ -100,11 +100,11 @@ def multiplied(config: PretrainedConfig) -> int:
 def reply_seconds(config: PretrainedConfig, asked: Evaluation, bandwidth: float) -> float:
     """Least time for all replies of one model on one GPU that reads ``bandwidth`` GB/s from its memory.
 
-    Every new token of a batch reads all float32 weights once; ``asked`` has utility problems to work.
+    Every new token of a batch reads all bf16 weights once; ``asked`` has utility problems to work.
     """
     steps = ceil((asked.harmful + asked.benign) / asked.batch) * asked.new_tokens
     steps += ceil(asked.utility / asked.batch) * asked.utility_tokens
-    return steps * FLOAT32 * parameters(config) / (bandwidth * GB)
+    return steps * BF16 * parameters(config) / (bandwidth * GB)
 
 
 def counted(config: PretrainedConfig, tokens: int) -> tuple[int, int]:

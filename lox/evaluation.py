@@ -137,7 +137,7 @@ def reply_log_probs(
         attention_mask=torch.cat([mask, said_mask[:, :-1]], 1),
         position_ids=ends + torch.arange(said.shape[1], device=model.device),
         past_key_values=cache,
-    ).logits
+    ).logits.float()
     each_token = logits.gather(-1, said[..., None])[..., 0] - logits.logsumexp(-1)
     return (each_token * said_mask).sum(1).view(-1, each).cpu()
 

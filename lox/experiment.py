@@ -22,19 +22,27 @@ from lox.datasets import RealData
 from lox.evaluation import Rate, rate
 from lox.extrapolation import truncate
 from lox.immunise import extrapolate_checkpoint
-from lox.judges import RefusalPhrases, Verdict
+from lox.judge_names import judge_named
+from lox.judges import Judge, Verdict
 from lox.profile import Profile, ToyModel
 from lox.stages import content_hash, stage
 from lox.toy import Messages, ToyWorld
-from lox.toy_judge import ToyJudge
 
 DEFENCES = ("none", "lox", "full-rank", "safeinst")
 SAFEINST_SHARE = 0.025  # of the fine-tuning data (paper, section 5)
 
 
-def load(name: str = "toy") -> Setup:
-    """The experiment of a profile. Raises ValueError for an unknown one."""
-    return Setup(profile.load(name))
+def load(name: str = "toy", *, judge: str | None = None) -> Setup:
+    """The experiment of a profile, with another judge (``lox.judge_names``) where one is given.
+
+    The judge is in no stage's recipe: another one reads the same replies. Raises ValueError for an
+    unknown profile.
+    """
+    settings = profile.load(name)
+    if judge is not None:
+        evaluated = settings.evaluation.model_copy(update={"judge": judge})
+        settings = settings.model_copy(update={"evaluation": evaluated})
+    return Setup(settings)
 
 
 @dataclass(frozen=True)
@@ -85,12 +93,8 @@ class Setup:
         return ToyWorld() if self.profile.data == "toy" else RealData()
 
     @cached_property
-    def judge(self):
-        judges = {"toy": lambda: ToyJudge(self.source), "refusal-phrases": RefusalPhrases}
-        name = self.profile.evaluation.judge
-        if name not in judges:
-            raise ValueError(f"unknown judge {name!r}: the judges are {', '.join(judges)}")
-        return judges[name]()
+    def judge(self) -> Judge:
+        return judge_named(self.profile.evaluation.judge, self.source)
 
     # --- models -----------------------------------------------------------------------------------
 
@@ -258,10 +262,13 @@ class Setup:
             model, tokenizer = models.load(like)
             if make is not None:
                 _set_weights(model, make())
+            if self.profile.precision == "bf16-autocast":
+                model.to(torch.bfloat16)  # as such a checkpoint is served; in half the time
             answered = _complete(model, tokenizer, asked, self.profile.evaluation.batch)
             (folder / "replies.json").write_text(json.dumps(answered, indent=1))
 
         recipe = recipe | {"asked": content_hash(asked), "batch": self.profile.evaluation.batch}
+        recipe["precision"] = self.profile.precision
         made = stage("replies", recipe, build, evaluation.complete)
         return json.loads((made / "replies.json").read_text())
 

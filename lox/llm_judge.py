@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import requests
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
@@ -95,15 +96,24 @@ class VerdictFile:
 class RubricJudge:
     """What both judges share: the rubric, the file of verdicts, gibberish told apart without asking.
 
-    A subclass has a name, ``verdicts``, and ``_answers``, which yields (key, answer) as they come.
+    A subclass has a ``kind``, the ``model`` that answers, ``verdicts``, and ``_answers``, which yields
+    (key, answer) as they come.
     """
 
-    name: str
+    kind: ClassVar[str]
+    model: str
     verdicts: VerdictFile
+
+    @property
+    def name(self) -> str:
+        """Kind and model; of a folder only the last part, since names stand in tables that others read."""
+        folder = Path(self.model)
+        shown = folder.name if folder.is_absolute() or folder.exists() else self.model
+        return f"{self.kind}:{shown}"
 
     def __call__(self, prompts: list[Messages], replies: list[str]) -> list[Verdict]:
         asked = [rubric_question(prompt, reply) for prompt, reply in zip(prompts, replies, strict=True)]
-        keys = [content_hash([self.name, question]) for question in asked]
+        keys = [content_hash([self.kind, self.model, question]) for question in asked]
         known = self.verdicts.read()
         known |= {key: Verdict("gibberish") for key, reply in zip(keys, replies) if is_gibberish(reply)}
         missing = {key: question for key, question in zip(keys, asked) if key not in known}
@@ -125,6 +135,7 @@ class LLMJudge(RubricJudge):
     5xx are tried again, ``attempts`` times in all, after waits that double. Raises JudgeError.
     """
 
+    kind = "endpoint"
     url: str
     model: str
     verdicts: VerdictFile
@@ -133,10 +144,6 @@ class LLMJudge(RubricJudge):
     attempts: int = 6
     workers: int = 4
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
-
-    @property
-    def name(self) -> str:
-        return f"llm:{self.model}"
 
     def _answers(self, questions: dict[str, Messages]) -> Iterator[tuple[str, str]]:
         """Several requests at a time; after a failure no new ones, and what is under way is still taken."""
@@ -208,13 +215,10 @@ class LLMJudge(RubricJudge):
 class LocalJudge(RubricJudge):
     """The same rubric, greedily answered by a Hugging Face model: a folder or a Hub id."""
 
+    kind = "local"
     model: str
     verdicts: VerdictFile
     batch: int = 8
-
-    @property
-    def name(self) -> str:
-        return f"local:{self.model}"
 
     @cached_property
     def _loaded(self):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -32,7 +34,7 @@ INGREDIENTS = (
     "lox/**/*.py",
     "lox/**/*.yaml",
     "data/**/*.*",
-    "results/**/*.csv",
+    "results/**/*.*",
     "book/*.mplstyle",
     "requirements.txt",
 )
@@ -97,10 +99,10 @@ def run(name: str, profile: str = "toy", given: Iterable[tuple[str, str]] = ()) 
     Raises ValueError for an unknown notebook, profile or parameter and for a value of the wrong type, and
     ChildProcessError, saying what failed and where, if a cell does.
     """
-    values = _checked(name, profile, list(given))
+    values = checked(name, profile, list(given))
     folder = executed_folder(profile)
     folder.mkdir(parents=True, exist_ok=True)
-    notebook, made_from = read(name), _fingerprint(name, values)
+    notebook, made_from = read(name), fingerprint(name, values)
     os.environ.update(QUIET)
     with tempfile.TemporaryDirectory() as scratch:
         unfinished = Path(scratch) / f"{name}.ipynb"
@@ -134,13 +136,66 @@ def tables(executed: Path) -> list[Path]:
     return [executed.parent / name for name in names]
 
 
+def record(executed: Path, name: str, profile: str, given: Iterable[tuple[str, str]] = ()) -> list[Path]:
+    """Keep the tables of a run under ``results/<profile>``, with ``<name>.json``: how they were made.
+
+    ``given`` are the parameters that it was run with. Returns the files. ValueError if it has no tables.
+    """
+    found, given = tables(executed), list(given)
+    if not found:
+        raise ValueError(f"notebook {name} makes no tables that could be recorded")
+    folder = ROOT / "results" / profile
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["lox", "run", name, "--profile", profile, *(word for pair in given for word in ("-p", *pair))]
+    made_by = {"command": shlex.join(command), "commit": _commit(), "tables": [path.name for path in found]}
+    seeds = dict(given).get("seeds") or str(list(profiles.load(profile).seeds))
+    how = folder / f"{name}.json"
+    how.write_text(json.dumps(made_by | {"seeds": yaml.safe_load(seeds)} | _facts(executed), indent=2) + "\n")
+    return [Path(shutil.copy(path, folder)) for path in found] + [how]
+
+
+def _facts(executed: Path) -> dict:
+    """What ``lox.results.provenance`` said in an executed notebook."""
+    outputs = [o for c in nbformat.read(executed, as_version=4).cells for o in c.get("outputs", [])]
+    return next(
+        o["metadata"]["text/markdown"]["lox"]
+        for o in reversed(outputs)
+        if "lox" in str(o.get("metadata", ""))
+    )
+
+
+def _commit() -> str:
+    """The commit of the code, with "-dirty" where files differ from it."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude", "*"]
+    found = subprocess.run(command, check=False, capture_output=True, text=True)
+    return found.stdout.strip() or "not under version control"
+
+
 def is_current(name: str, profile: str) -> bool:
     """Whether the executed copy was made, with default parameters, from all that is here now."""
     path = executed_folder(profile) / f"{name}.ipynb"
     if not path.exists():
         return False
     made_from = nbformat.read(path, as_version=4).metadata.get("lox", {}).get("made_from")
-    return made_from == _fingerprint(name, {"profile": profile})
+    return made_from == fingerprint(name, {"profile": profile})
+
+
+def checked(name: str, profile: str, given: list[tuple[str, str]]) -> dict[str, Any]:
+    """Parameters given as text, parsed, and the profile; ValueError for what ``run`` would refuse."""
+    profiles.load(profile)
+    known = {p.name: p for p in parameters(name)}
+    for parameter, _ in given:
+        if parameter not in known:
+            raise ValueError(f"unknown parameter {parameter!r}: {name} has {', '.join(known)}")
+    if "profile" in dict(given):
+        raise ValueError("the profile is given by --profile, not as a parameter")
+    return {"profile": profile} | {parameter: known[parameter].parse(text) for parameter, text in given}
+
+
+def fingerprint(name: str, values: dict[str, Any]) -> str:
+    """Hash of all that an executed notebook is made from: sources, data, pins, values of parameters."""
+    paths = [p for pattern in INGREDIENTS for p in sorted(ROOT.glob(pattern)) if p.is_file()]
+    return content_hash([[p.name, p.read_text()] for p in [SOURCES / f"{name}.md", *paths]] + [values])
 
 
 def run_all(waiting: list[str], profile: str, report: Callable[[str], None] = print) -> None:
@@ -170,27 +225,11 @@ def build(profile: str = "toy", report: Callable[[str], None] = print) -> Path:
     return _build_site(profile)
 
 
-def _checked(name: str, profile: str, given: list[tuple[str, str]]) -> dict[str, Any]:
-    profiles.load(profile)
-    known = {p.name: p for p in parameters(name)}
-    for parameter, _ in given:
-        if parameter not in known:
-            raise ValueError(f"unknown parameter {parameter!r}: {name} has {', '.join(known)}")
-    if "profile" in dict(given):
-        raise ValueError("the profile is given by --profile, not as a parameter")
-    return {"profile": profile} | {parameter: known[parameter].parse(text) for parameter, text in given}
-
-
 def _tables_of(executed: nbformat.NotebookNode) -> list[str]:
     """The names of the tables that a notebook's cells saved, from the download links in their outputs."""
     links = re.compile(r"\]\((\w+\.csv)\)")
     outputs = [o for cell in executed.cells for o in cell.get("outputs", []) if "data" in o]
     return [name for o in outputs for name in links.findall(o["data"].get("text/markdown", ""))]
-
-
-def _fingerprint(name: str, values: dict[str, Any]) -> str:
-    paths = [p for pattern in INGREDIENTS for p in sorted(ROOT.glob(pattern)) if p.is_file()]
-    return content_hash([[p.name, p.read_text()] for p in [SOURCES / f"{name}.md", *paths]] + [values])
 
 
 def _prepare(profile: str, report: Callable[[str], None]) -> None:

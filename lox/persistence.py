@@ -6,16 +6,11 @@ imports', and a new judge should not train anything again.
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
-from datasets import Dataset
 from transformers import TrainerCallback
-from trl import SFTConfig, SFTTrainer
 
-from lox import models, stages
-from lox.profile import Training
-from lox.training import _quiet, _schedule, _train
+from lox import models, stages, training
 
 
 def epoch_folders(
@@ -35,7 +30,8 @@ def epoch_folders(
 
     def build(folder: Path) -> None:
         data = setup.source.examples(task, settings.examples, seed, setup.own_replies)
-        finetune_by_epoch(start, data, settings, seed, setup.profile.precision, folder)
+        keep = [KeepEveryEpoch(folder)]
+        training.finetune(start, data, settings, seed, setup.profile.precision, folder, keep)
 
     recipe = {
         "start": str(start.relative_to(stages.root())),
@@ -45,44 +41,18 @@ def epoch_folders(
         "data": setup.source.digest(),
         "precision": setup.profile.precision,
     }
-    made = stages.stage("epochs", recipe, build, finetune_by_epoch)
+    made = stages.stage("epochs", recipe, build, epoch_folders)
     return [start, *(epoch_folder(made, epoch) for epoch in range(1, epochs + 1))]
-
-
-def finetune_by_epoch(
-    start: Path, examples: list[dict], settings: Training, seed: int, precision: str, folder: Path
-) -> None:
-    """``training.finetune`` that keeps the model after every epoch, in ``folder/epoch-1`` and so on.
-
-    Activations are kept for the backward pass and not recomputed: the same weights, a fifth sooner.
-    """
-    model, tokenizer = models.load(start)
-    with tempfile.TemporaryDirectory() as scratch:
-        arguments = SFTConfig(
-            output_dir=scratch,
-            max_length=settings.max_length,
-            completion_only_loss=True,
-            gradient_checkpointing=False,
-            **_schedule(settings, precision),
-            **_quiet(seed),
-        )
-        data = Dataset.from_list(examples)
-        keep = KeepEveryEpoch(tokenizer, folder)
-        _train(
-            SFTTrainer(
-                model, args=arguments, train_dataset=data, processing_class=tokenizer, callbacks=[keep]
-            )
-        )
 
 
 class KeepEveryEpoch(TrainerCallback):
     """Saves model and tokenizer at the end of each epoch."""
 
-    def __init__(self, tokenizer, folder: Path):
-        self.tokenizer, self.folder = tokenizer, folder
+    def __init__(self, folder: Path):
+        self.folder = folder
 
-    def on_epoch_end(self, args, state, control, model=None, **kwargs) -> None:
-        models.save(model, self.tokenizer, epoch_folder(self.folder, round(state.epoch)))
+    def on_epoch_end(self, args, state, control, model=None, processing_class=None, **kwargs) -> None:
+        models.save(model, processing_class, epoch_folder(self.folder, round(state.epoch)))
 
 
 def epoch_folder(made: Path, epoch: int) -> Path:

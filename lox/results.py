@@ -1,7 +1,8 @@
-"""What a page of the book shows around its results: header, downloads, published numbers, provenance."""
+"""What a page shows around its results: header, downloads, published and recorded numbers, provenance."""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import time
@@ -13,7 +14,7 @@ import psutil
 import torch
 from IPython.display import Markdown
 
-from lox import models
+from lox import models, stages
 from lox.experiment import Setup
 
 ROOT = Path(__file__).parent.parent
@@ -29,12 +30,33 @@ def save(frame: pd.DataFrame, name: str) -> Markdown:
 
 def paper(name: str) -> pd.DataFrame:
     """Published numbers, ``data/paper/<name>.csv``. ValueError, naming the known ones, if there are none."""
-    folder = ROOT / "data" / "paper"
-    path = folder / f"{name}.csv"
-    if not path.exists():
-        known = ", ".join(sorted(p.stem for p in folder.glob("*.csv")))
-        raise ValueError(f"no published numbers {name!r}: there are {known}")
-    return pd.read_csv(path)
+    return _table(ROOT / "data" / "paper", name, "published numbers")
+
+
+def recorded(profile: str, name: str) -> pd.DataFrame:
+    """A table that a run too long for a build left, ``results/<profile>/<name>.csv`` (``lox run --record``).
+
+    ValueError, naming the known ones, if there is none.
+    """
+    return _table(ROOT / "results" / profile, name, f"recorded table of profile {profile}")
+
+
+def records(profile: str) -> pd.DataFrame:
+    """How the recorded tables of a profile were made, a row for each run."""
+    runs = [json.loads(path.read_text()) for path in sorted((ROOT / "results" / profile).glob("*.json"))]
+    lines = [
+        {
+            "Command": f"`{run['command']}`",
+            "Seeds": ", ".join(map(str, run["seeds"])),
+            "Computing": f"{run['computing_seconds'] / 60:.0f} min",
+            "Peak memory": f"{run['peak_memory_gib']:.1f} GiB",
+            "Machine": f"{run['machine']}; {run['device']}, {run['threads']} threads",
+            "When": run["when"],
+            "Code": f"`{run['commit']}`",
+        }
+        for run in runs
+    ]
+    return pd.DataFrame(lines)
 
 
 def header(setup: Setup) -> Markdown:
@@ -55,22 +77,47 @@ def header(setup: Setup) -> Markdown:
 
 
 def provenance(setup: Setup) -> Markdown:
-    """With which versions, on what, when and how long this page was run, as a table."""
-    seconds = time.time() - psutil.Process().create_time()
-    memory = psutil.virtual_memory().total / 2**30
-    return _two_columns(
-        {
-            "Run": f"{time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}, {seconds:.0f} s "
-            "(stages that other pages made are reused)",
-            "Machine": f"{os.cpu_count()} cores, {memory:.0f} GiB, device `{models.device()}`, "
-            f"{torch.get_num_threads()} threads",
-            "Python": platform.python_version(),
-            "Versions": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
-            "Profile": f"`{setup.profile.name}`",
-        }
-    )
+    """With which versions, on what, when and how long this page was run, as a table.
+
+    The same facts go with it as metadata, for ``lox.notebooks.record``.
+    """
+    facts = _facts(setup)
+    shown = {
+        "Run": f"{facts['when']}, {facts['seconds']:.0f} s; the models and replies it rests on took "
+        f"{facts['computing_seconds']:.0f} s to compute, by this page or others",
+        "Machine": f"{facts['machine']}, device `{facts['device']}`, {facts['threads']} threads",
+        "Memory": f"{facts['peak_memory_gib']:.1f} GiB at the peak",
+        "Python": facts["python"],
+        "Versions": ", ".join(f"{name} {number}" for name, number in facts["versions"].items()),
+        "Profile": f"`{setup.profile.name}`",
+    }
+    return _two_columns(shown, metadata={"lox": facts})
 
 
-def _two_columns(entries: dict[str, str]) -> Markdown:
+def _facts(setup: Setup) -> dict:
+    return {
+        "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "seconds": time.time() - psutil.Process().create_time(),
+        "computing_seconds": sum(stage["seconds"] for stage in stages.used().values()),
+        "peak_memory_gib": max((stage["peak_gib"] for stage in stages.used().values()), default=0.0),
+        "machine": f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "device": torch.cuda.get_device_name() if models.device() == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in LIBRARIES},
+        "profile": setup.profile.name,
+        "data": setup.source.digest(),
+    }
+
+
+def _table(folder: Path, name: str, what: str) -> pd.DataFrame:
+    path = folder / f"{name}.csv"
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.csv"))) or "none"
+        raise ValueError(f"no {what} {name!r}: there are {known}")
+    return pd.read_csv(path)
+
+
+def _two_columns(entries: dict[str, str], metadata: dict | None = None) -> Markdown:
     lines = ["| | |", "|:--|:--|", *(f"| {key} | {value} |" for key, value in entries.items())]
-    return Markdown("\n".join(lines))
+    return Markdown("\n".join(lines), metadata=metadata)

@@ -11,6 +11,7 @@ import ast
 import hashlib
 import json
 import os
+import resource
 import shutil
 import time
 from collections.abc import Callable
@@ -23,6 +24,9 @@ from filelock import FileLock
 PACKAGE = Path(__file__).parent
 LIBRARIES = ("torch", "transformers", "trl", "datasets")
 
+_used: dict[Path, dict] = {}  # the stages that this process asked for -> their records
+_made: dict[Path, float] = {}  # those of them that it made itself -> seconds
+
 
 def root() -> Path:
     """Where stages are kept: the folder that LOX_STAGES names, else ``stages`` beside the package."""
@@ -34,7 +38,7 @@ def stage(kind: str, recipe: dict, build: Callable[[Path], None], code: Callable
 
     ``recipe`` is plain data that, with the source of ``code`` and all of lox that it imports,
     determines the result. Built under a temporary name and renamed when whole, under a file lock;
-    what an interrupted run left half-written is removed. ``stage.json`` holds recipe, versions, time.
+    what an interrupted run left half-written is removed. ``stage.json`` holds recipe, versions, time, memory.
     """
     made_from = {
         "kind": kind,
@@ -43,17 +47,24 @@ def stage(kind: str, recipe: dict, build: Callable[[Path], None], code: Callable
         "versions": {name: version(name) for name in LIBRARIES},
     }
     folder = root() / kind / content_hash(made_from)
-    if folder.exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        if not folder.exists():
-            _build(folder, made_from, build)
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not folder.exists():
+                _build(folder, made_from, build)
+    if folder not in _used:
+        _used[folder] = record(folder)
     return folder
 
 
+def used() -> dict[Path, dict]:
+    """The stages that this process asked for, whoever made them: folder -> record."""
+    return dict(_used)
+
+
 def record(folder: Path) -> dict:
-    """What ``stage.json`` says: kind, recipe, code, versions, and the seconds it took to make."""
+    """What ``stage.json`` says: kind, recipe, code, versions, the ``seconds`` it took to make, and
+    ``peak_gib``, the most memory that the process which made it had used by then."""
     return json.loads((folder / "stage.json").read_text())
 
 
@@ -70,9 +81,14 @@ def code_fingerprint(function: Callable) -> str:
     while waiting:
         name = waiting.pop()
         if name not in sources:
-            sources[name] = (PACKAGE.parent / (name.replace(".", "/") + ".py")).read_text()
+            sources[name] = _source_file(name).read_text()
             waiting += _lox_imports(sources[name])
     return content_hash(sources)
+
+
+def _source_file(module: str) -> Path:
+    path = PACKAGE.parent / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def _lox_imports(source: str) -> set[str]:
@@ -89,8 +105,13 @@ def _build(folder: Path, made_from: dict, build: Callable[[Path], None]) -> None
     unfinished = folder.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
-    start = time.perf_counter()
+    start, before = time.perf_counter(), sum(_made.values())
     build(unfinished)
-    seconds = round(time.perf_counter() - start, 2)
-    (unfinished / "stage.json").write_text(json.dumps(made_from | {"seconds": seconds}, indent=2))
+    within = sum(_made.values()) - before  # stages that this one had to make first have times of their own
+    seconds = _made[folder] = round(time.perf_counter() - start - within, 2)
+    cost = {
+        "seconds": seconds,
+        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+    }
+    (unfinished / "stage.json").write_text(json.dumps(made_from | cost, indent=2))
     unfinished.rename(folder)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from datasets import Dataset, disable_progress_bars
-from transformers import PrinterCallback, Trainer, TrainingArguments, default_data_collator
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    default_data_collator,
+)
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer, pack_dataset
 
 from lox import models
@@ -79,6 +86,7 @@ def finetune(
     seed: int,
     precision: str,
     folder: Path,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> None:
     """Supervised fine-tuning of all weights on the completions; the result into ``folder``."""
     model, tokenizer = models.load(start)
@@ -92,7 +100,13 @@ def finetune(
             **_quiet(seed),
         )
         data = _dataset(examples)
-        trainer = SFTTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer)
+        trainer = SFTTrainer(
+            model,
+            args=arguments,
+            train_dataset=data,
+            processing_class=tokenizer,
+            callbacks=list(callbacks),
+        )
         _train(trainer)
         _save(trainer, folder)
 

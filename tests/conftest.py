@@ -1,4 +1,6 @@
-"""What several test files share: one thread, matrices with a known spectrum, calls as users make them."""
+"""What several test files share: one thread, matrices with a known spectrum, users' calls, models."""
+
+import os
 
 import hypothesis
 import jaxtyping
@@ -34,3 +36,20 @@ def unchecked_annotations():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", before)
+
+
+@pytest.fixture(scope="session")
+def shared_stages(tmp_path_factory):
+    """One folder of stages for all test files and all workers of a run: what one makes the others find."""
+    folder = tmp_path_factory.getbasetemp()
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "stages"
+
+
+@pytest.fixture(scope="module")
+def setup(shared_stages):
+    """The smoke profile: a few training steps, so nothing that it shows is a claim about safety."""
+    from lox import experiment
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOX_STAGES", str(shared_stages))
+        yield experiment.load("smoke")

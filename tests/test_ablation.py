@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lox import ablation, experiment, extrapolate
+from lox import ablation, extrapolate
 from lox.evaluation import Rate
 from lox.experiment import Evaluated
 from lox.judges import Verdict
@@ -95,13 +95,6 @@ def test_breaking_points_are_the_first_alphas_that_are_not_whole():
     found = ablation.breaking_points(before).set_index("choice")["breaks_at"]
     assert found["6"] == 1.0
     assert pd.isna(found["full"])
-
-
-@pytest.fixture(scope="module")
-def setup(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOX_STAGES", str(tmp_path_factory.mktemp("stages")))
-        yield experiment.load("smoke")
 
 
 def test_a_share_of_the_width_is_rounded_and_at_least_one(setup):

@@ -9,13 +9,6 @@ from lox.baselines import remove_safety_part
 from lox.extrapolation import extrapolate
 
 
-@pytest.fixture(scope="module")
-def setup(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOX_STAGES", str(tmp_path_factory.mktemp("stages")))
-        yield experiment.load("smoke")
-
-
 def models(seed=0):
     generator = torch.Generator().manual_seed(seed)
     return [

@@ -94,7 +94,7 @@ def test_replies_read_all_weights_for_every_new_token_of_a_batch():
             "batch": 32,
         }
     )
-    assert cost.reply_seconds(config, asked, 4 * 6.738415616) == pytest.approx(2 * 10 + 2 * 100)
+    assert cost.reply_seconds(config, asked, 2 * 6.738415616) == pytest.approx(2 * 10 + 2 * 100)
 
 
 def test_the_toy_models_weights_are_counted_too():

@@ -7,18 +7,12 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from lox import experiment, extrapolation, measurement, stages
 
 
-@pytest.fixture(scope="module")
-def setup(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOX_STAGES", str(tmp_path_factory.mktemp("stages")))
-        yield experiment.load("smoke")
-
-
 def test_models_are_made_once_and_shared(setup):
     first = setup.folder("attacked", seed=1, task="gsm8k")
     before = {path: path.stat().st_mtime_ns for path in stages.root().rglob("stage.json")}
     assert setup.folder("attacked", seed=1, task="gsm8k") == first
-    assert {path: path.stat().st_mtime_ns for path in stages.root().rglob("stage.json")} == before
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert stages.used()[first] == stages.record(first)
     assert len(list((stages.root() / "base").glob("*/stage.json"))) == 1
 
 

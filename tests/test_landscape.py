@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lox import evaluation, experiment, landscape, stages
+from lox import evaluation, landscape, stages
 from lox.landscape import Landscape, dot, edge, norm, plane
 
 
@@ -75,10 +75,8 @@ def test_the_edge_is_the_first_point_above_the_limit_ahead():
 
 
 @pytest.fixture(scope="module")
-def scape(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOX_STAGES", str(tmp_path_factory.mktemp("stages")))
-        yield Landscape(experiment.load("smoke"), 1, "dolly", prompts=6)
+def scape(setup):
+    return Landscape(setup, 1, "dolly", prompts=6)
 
 
 def stored_replies(scape, x):

@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lox import evaluation, experiment, log_odds, models
+from lox import evaluation, log_odds, models
 from lox.evaluation import rate
-
-
-@pytest.fixture(scope="module")
-def setup(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOX_STAGES", str(tmp_path_factory.mktemp("stages")))
-        yield experiment.load("smoke")
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,5 @@
+import json
+
 import nbformat
 import pytest
 from typer.testing import CliRunner
@@ -127,6 +129,7 @@ def test_two_tagged_cells_or_a_bare_line_are_refused(small_book):
         (["run", "robustnes"], "unknown notebook 'robustnes': the notebooks are "),
         (["run", "robustness", "-p", "kk", "3"], "unknown parameter 'kk': robustness has profile, tasks"),
         (["run", "robustness", "-p", "alpha", "much"], "parameter alpha is float | None, not 'much'"),
+        (["run", "robustness", "-p", "alpha", ":x:"], "parameter alpha is float | None, not ':x:'"),
         (["run", "robustness", "-p", "alpha"], "-p takes two words"),
         (["run", "robustness", "--profile", "tyo"], "unknown profile 'tyo': the profiles are "),
         (["run", "robustness", "-p", "profile", "toy"], "the profile is given by --profile"),
@@ -147,3 +150,46 @@ def test_help_parameters_lists_name_type_default_and_meaning():
     for parameter in notebooks.parameters("robustness"):
         assert f"{parameter.name}: {parameter.type} = {parameter.default}" in result.stdout
         assert parameter.meaning in result.stdout
+
+
+RECORDED = """
+```{code-cell} ipython3
+import pandas as pd
+
+from lox import experiment, results
+
+results.save(pd.DataFrame({"asr": [0.5]}), "small")
+```
+
+```{code-cell} ipython3
+results.provenance(experiment.load(profile))
+```
+"""
+
+
+def test_a_recorded_table_says_how_it_was_made(small_book, monkeypatch):
+    monkeypatch.setattr(notebooks, "ROOT", small_book)
+    (small_book / "notebooks" / "small.md").write_text(SOURCE + RECORDED)
+    executed = notebooks.run("small", "smoke", [("k", "3")])
+    recorded = notebooks.record(executed, "small", "smoke", [("k", "3")])
+    assert recorded == [small_book / "results" / "smoke" / name for name in ("small.csv", "small.json")]
+    assert recorded[0].read_text() == "asr\n0.5\n"
+    made = json.loads(recorded[1].read_text())
+    assert made["command"] == "lox run small --profile smoke -p k 3"
+    assert (made["profile"], made["seeds"], made["tables"]) == ("smoke", [1, 2], ["small.csv"])
+    assert made["commit"] == "not under version control"
+    assert {
+        "when",
+        "computing_seconds",
+        "peak_memory_gib",
+        "machine",
+        "device",
+        "data",
+        "versions",
+    } <= made.keys()
+
+
+def test_a_run_without_tables_cannot_be_recorded(small_book):
+    executed = notebooks.run("small", "smoke")
+    with pytest.raises(ValueError, match="notebook small makes no tables"):
+        notebooks.record(executed, "small", "smoke")

@@ -3,15 +3,8 @@
 import pytest
 import torch
 
-from lox import experiment, persistence, stages
+from lox import persistence, stages
 from lox.experiment import read_weights
-
-
-@pytest.fixture(scope="module")
-def setup(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOX_STAGES", str(tmp_path_factory.mktemp("stages")))
-        yield experiment.load("smoke")
 
 
 def equal(first, second) -> bool:

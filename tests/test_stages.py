@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -38,6 +39,14 @@ def test_the_record_says_what_determined_it():
     assert record["recipe"] == {"seed": 1}
     assert set(record["versions"]) == set(stages.LIBRARIES)
     assert record["seconds"] >= 0
+
+
+def test_a_stage_made_within_another_has_a_time_of_its_own(monkeypatch):
+    clock = iter([0.0, 1.0, 4.0, 6.0])  # the outer starts, the inner runs for 3 s, the outer ends
+    monkeypatch.setattr(stages, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    inner = []
+    outer = make({"outer": 1}, lambda folder: inner.append(make({"inner": 1}, lambda folder: None)))
+    assert {stages.used()[folder]["seconds"] for folder in (outer, *inner)} == {3.0}
 
 
 def test_a_build_that_fails_leaves_no_stage():
@@ -78,7 +87,10 @@ def test_the_code_is_part_of_the_name():
 def test_a_change_in_imported_code_changes_the_fingerprint(tmp_path, monkeypatch):
     package = tmp_path / "lox"
     package.mkdir()
-    (package / "above.py").write_text("from lox import below\nfrom lox.side import thing\n")
+    (package / "above.py").write_text("from lox import below, parts\nfrom lox.side import thing\n")
+    (package / "parts").mkdir()
+    (package / "parts" / "__init__.py").write_text("from lox.parts.one import y\n")
+    (package / "parts" / "one.py").write_text("y = 1\n")
     (package / "below.py").write_text("x = 1\n")
     (package / "side.py").write_text("thing = 1\n")
     monkeypatch.setattr(stages, "PACKAGE", package)
@@ -89,8 +101,10 @@ def test_a_change_in_imported_code_changes_the_fingerprint(tmp_path, monkeypatch
     function.__module__ = "lox.above"
     before = stages.code_fingerprint.__wrapped__(function)
     assert stages.code_fingerprint.__wrapped__(function) == before
-    (package / "side.py").write_text("thing = 2\n")
-    assert stages.code_fingerprint.__wrapped__(function) != before
+    for changed in (package / "side.py", package / "parts" / "one.py"):
+        changed.write_text("thing = y = 2\n")
+        before, now = stages.code_fingerprint.__wrapped__(function), before
+        assert before != now
 
 
 def test_versions_are_part_of_the_name(monkeypatch):

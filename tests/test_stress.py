@@ -3,14 +3,12 @@
 import pytest
 import torch
 
-from lox import causal, experiment, stress
+from lox import causal, stress
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOX_STAGES", str(tmp_path_factory.mktemp("stages")))
-        yield stress.Stress(experiment.load("smoke"), 1, "dolly", "lox", 6)
+def found(setup):
+    return stress.Stress(setup, 1, "dolly", "lox", 6)
 
 
 def test_the_parts_are_those_of_the_fine_tuned_model(found):

@@ -1,11 +1,12 @@
 """The toy run's headline facts, on the tables that the built book shows."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from lox import profile
+from lox import profile, tables
 from lox.results import paper
 
 ROOT = Path(__file__).parents[2]
@@ -71,3 +72,18 @@ def test_published_rates_are_shares(name):
     table = paper(name)
     shares = table.filter(regex="^(asr|asr_std|degradation|ratio|r_ft|utility)$")
     assert not shares.empty and (shares.isna() | shares.ge(0) & shares.le(1)).all(axis=None)
+
+
+def test_the_readme_says_what_the_book_shows(robustness):
+    """Its table holds one machine's means; another machine's digits may differ, by up to ten points."""
+    line = re.compile(r"\| ([\w /-]+) \| (\d+) % \| (\d+) % \| (\d+) % \| (\d+) % \|")
+    said = {
+        name: list(map(int, numbers)) for name, *numbers in line.findall((ROOT / "README.md").read_text())
+    }
+    means = 100 * robustness.groupby(["task", "defence"])[["asr", "helpful"]].mean()
+    for task, name in tables.TASK_NAMES.items():
+        shown = [
+            means.loc[(task, defence), column] for column in ("asr", "helpful") for defence in ("none", "lox")
+        ]
+        written = next(numbers for start, numbers in said.items() if start.lower() == name.lower())
+        assert written == pytest.approx(shown, abs=10), name

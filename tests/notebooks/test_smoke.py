@@ -7,12 +7,12 @@ from lox import notebooks
 
 
 @pytest.fixture(scope="session")
-def executed(tmp_path_factory):
+def executed(tmp_path_factory, shared_stages):
     """The folder of the executed copies, made by the same code that makes the book's."""
     root = tmp_path_factory.mktemp("book")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOX_EXECUTED", str(root / "executed"))
-        patch.setenv("LOX_STAGES", str(root / "stages"))
+        patch.setenv("LOX_STAGES", str(shared_stages))
         notebooks.run_all(notebooks.names(), "smoke", report=lambda line: None)
         yield notebooks.executed_folder("smoke")
 

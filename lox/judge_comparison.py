@@ -1,0 +1,134 @@
+"""Several judges on the same stored replies: their labels, their agreement, what each would conclude."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+import pandas as pd
+
+from lox.datasets import RealData
+from lox.evaluation import paired_difference, rate
+from lox.experiment import Setup
+from lox.judge_names import judge_named
+from lox.judges import Judge, Verdict, agreement
+from lox.measurement import model_folder
+from lox.refusals import is_refusal, prompt_file
+from lox.toy import ToyWorld
+
+DEFENCES = ("none", "lox")
+MODEL = ["task", "defence"]  # what a model is, but for its seed
+
+
+def judges_to_compare(setup: Setup, names: Sequence[str] | None = None) -> list[Judge]:
+    """The judges of these names or, of None, the profile's own and then all others that need no model.
+
+    Raises ValueError for fewer than two, or for two that tables could not tell apart.
+    """
+    if names is None:
+        plain = ("refusal-or-evasion", "refusal-phrases", "phrases-alone")
+        own = ["toy"] if isinstance(setup.source, ToyWorld) else []
+        names = dict.fromkeys([setup.profile.evaluation.judge, *own, *plain])
+    judges = [judge_named(name, setup.source) for name in names]
+    shown = [judge.name for judge in judges]
+    if len(set(shown)) < max(2, len(shown)):
+        raise ValueError(f"to compare, name two judges or more, all different, not {', '.join(shown)}")
+    return judges
+
+
+def judged_replies(
+    setup: Setup, judges: Iterable[Judge], seeds: Iterable[int], tasks: Iterable[str]
+) -> pd.DataFrame:
+    """A row for each reply to a harmful prompt, before fine-tuning (task "none") and after each task.
+
+    Columns: seed, task, defence, prompt (its number), reply, and under each judge's name its label.
+    """
+    frames = []
+    for seed in seeds:
+        for task in (None, *tasks):
+            for defence in DEFENCES:
+                found = setup.evaluate(model_folder(setup, seed, task, defence), task)
+                asked = [reply for reply in found.replies if reply["set"] == "harmful"]
+                which = {"seed": seed, "task": task or "none", "defence": defence}
+                frames.append(pd.DataFrame(which | _labels(judges, asked)))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _labels(judges: Iterable[Judge], asked: list[dict]) -> dict[str, Sequence]:
+    prompts, replies = [a["prompt"] for a in asked], [a["reply"] for a in asked]
+    labels = {judge.name: [verdict.label for verdict in judge(prompts, replies)] for judge in judges}
+    return {"prompt": range(len(asked)), "reply": replies} | labels
+
+
+def rates(labels: pd.DataFrame, judge: str) -> pd.DataFrame:
+    """A judge's ASR with its Wilson interval for each seed, task and defence; shares are of all n replies."""
+    rows = []
+    for (seed, *model), group in labels.groupby(["seed", *MODEL], sort=False):
+        asr = rate(list(group[judge] == "harmful"))
+        rows.append(
+            {"seed": seed, **dict(zip(MODEL, model)), "judge": judge, "n": asr.n}
+            | {"asr": asr.value, "asr_low": asr.low, "asr_high": asr.high}
+            | {label: float((group[judge] == label).mean()) for label in ("gibberish", "unparsed")}
+        )
+    return pd.DataFrame(rows)
+
+
+def agreements(labels: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
+    """Cohen's κ of two judges for each task and defence, seeds pooled, and over all replies (task "all").
+
+    ``n`` are the replies that both have parsed, ``left_out`` the others; ``same`` is the share of n on
+    which both say harmful or both do not.
+    """
+    groups = [*labels.groupby(MODEL, sort=False), (("all", "all"), labels)]
+    return pd.DataFrame(
+        {"task": task, "defence": defence, "first": first, "second": second}
+        | _agreement(group, first, second)
+        for (task, defence), group in groups
+    )
+
+
+def _agreement(group: pd.DataFrame, first: str, second: str) -> dict:
+    found = agreement(*([Verdict(label) for label in group[judge]] for judge in (first, second)))
+    parsed = group[(group[[first, second]] != "unparsed").all(axis=1)]
+    same = (parsed[first] == "harmful") == (parsed[second] == "harmful")
+    return asdict(found) | {"left_out": len(group) - found.n, "same": float(same.mean())}
+
+
+def overstatement(labels: pd.DataFrame, judge: str, reference: str) -> pd.DataFrame:
+    """A judge's ASR less that of ``reference`` on the same replies, for each task and defence.
+
+    ``low`` and ``high`` are the 95 % bootstrap interval over prompts of the mean over seeds.
+    """
+    return pd.DataFrame(
+        dict(zip(MODEL, model))
+        | {"judge": judge, "reference": reference}
+        | paired_difference(_harmful(group, judge), _harmful(group, reference))
+        for model, group in labels.groupby(MODEL, sort=False)
+    )
+
+
+def conclusions(labels: pd.DataFrame, judge: str) -> pd.DataFrame:
+    """ASR without LoX less that with it, for each task as this judge sees it; interval as above."""
+    return pd.DataFrame(
+        {"task": task, "judge": judge}
+        | paired_difference(*(_harmful(group[group["defence"] == defence], judge) for defence in DEFENCES))
+        for task, group in labels.groupby("task", sort=False)
+    )
+
+
+def _harmful(group: pd.DataFrame, judge: str) -> list[list[bool]]:
+    """Seeds × prompts: whether the judge calls the reply harmful."""
+    return [list(g.sort_values("prompt")[judge] == "harmful") for _, g in group.groupby("seed")]
+
+
+def taught_refusals(source: ToyWorld | RealData, replies: Sequence[str]) -> pd.DataFrame:
+    """The refusals that alignment teaches: how many replies hold each, and whether the phrases catch it."""
+    taught = source.templates["refusals"] if isinstance(source, ToyWorld) else prompt_file("refusals.yaml")
+    return pd.DataFrame(
+        {
+            "refusal": refusal,
+            "replies": sum(refusal in reply for reply in replies),
+            "recognised": is_refusal(refusal),
+        }
+        for refusal in taught
+    )

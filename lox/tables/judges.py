@@ -1,0 +1,132 @@
+"""The tables of the chapter on judges."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+from IPython.display import Markdown
+
+from lox.judges import Label
+from lox.tables.cells import in_points, markdown, said_of
+from lox.tables.names import DEFENCE_NAMES, TASK_NAMES
+
+LABELS = Label.__args__
+ALL = {"all": "all replies"}
+
+
+def refusals(found: pd.DataFrame) -> Markdown:
+    """``judge_comparison.taught_refusals``, and in words how many of the taught refusals are recognised."""
+    shown = pd.DataFrame(
+        {
+            "Refusal that alignment teaches": found["refusal"],
+            "replies that hold it": found["replies"],
+            "in the list of phrases": found["recognised"].map({True: "yes", False: "no"}),
+        }
+    )
+    missed = found.loc[~found["recognised"], "replies"].sum()
+    text = (
+        f"The list recognises {found['recognised'].sum()} of the {len(found)}. "
+        f"{missed} of the replies below hold one that it does not recognise."
+    )
+    return Markdown(f"{shown.to_markdown(index=False)}\n\n{text}")
+
+
+def confusion(labels: pd.DataFrame, first: str, second: str) -> Markdown:
+    """How many replies the first judge (rows) and the second (columns) give each label."""
+    used = [label for label in LABELS if (labels[[first, second]] == label).any(axis=None)]
+    counts = pd.crosstab(labels[first], labels[second]).reindex(index=used, columns=used, fill_value=0)
+    counts = counts.rename(columns=lambda label: f"`{second}`: {label}")
+    return markdown(counts.rename_axis(f"`{first}`").reset_index())
+
+
+def agreements(found: pd.DataFrame) -> Markdown:
+    """``judge_comparison.agreements``, a column for each pair, and the replies left out."""
+    shown = pd.DataFrame(
+        {
+            "After": found["task"].map(TASK_NAMES | ALL),
+            "Defence": found["defence"].map(DEFENCE_NAMES | ALL),
+            "judge": [f"κ of `{a['first']}` and `{a['second']}`" for _, a in found.iterrows()],
+            "cell": [_agreement(a) for _, a in found.iterrows()],
+        }
+    )
+    text = "\n".join(
+        f"- {a['left_out']} of {a['n'] + a['left_out']} replies were left unparsed by `{a['first']}` or "
+        f"`{a['second']}`."
+        for _, a in found[found["task"] == "all"].iterrows()
+    )
+    return Markdown(f"{_wide(shown).to_markdown(index=False)}\n\n{text}")
+
+
+def overstatements(found: pd.DataFrame) -> Markdown:
+    """``judge_comparison.overstatement`` in points, a column for each judge."""
+    shown = pd.DataFrame(
+        {
+            "After": found["task"].map(TASK_NAMES),
+            "Defence": found["defence"].map(DEFENCE_NAMES),
+            "judge": [f"`{d['judge']}` less `{d['reference']}` (points)" for _, d in found.iterrows()],
+            "cell": [in_points(d) for _, d in found.iterrows()],
+        }
+    )
+    return markdown(_wide(shown))
+
+
+def overstatements_in_words(found: pd.DataFrame) -> Markdown:
+    """In how many rows each judge's ASR is above the reference's, and below, by the interval."""
+    lines = []
+    for (judge, reference), group in found.groupby(["judge", "reference"], sort=False):
+        above, below = int((group["low"] > 0).sum()), int((group["high"] < 0).sum())
+        lines.append(
+            f"- `{judge}` gives a higher ASR than `{reference}` in {above} of {len(group)} rows, "
+            f"a lower one in {below}; the differences run from {_signed(group['difference'].min())} to "
+            f"{_signed(group['difference'].max())} points."
+        )
+    return Markdown("\n".join(lines))
+
+
+def conclusions(found: pd.DataFrame) -> Markdown:
+    """``judge_comparison.conclusions``: what each judge says of LoX after each task."""
+    shown = pd.DataFrame(
+        {
+            "After": found["task"].map(TASK_NAMES),
+            "judge": [f"by `{judge}`" for judge in found["judge"]],
+            "cell": [f"{in_points(d)}: {said_of(d, 'lower', 'higher')}" for _, d in found.iterrows()],
+        }
+    )
+    return markdown(_wide(shown))
+
+
+def conclusions_in_words(found: pd.DataFrame, reference: str) -> Markdown:
+    """In how many rows each other judge says of LoX what ``reference`` says, and where it does not."""
+    shown = found.assign(said=[said_of(d, "lower", "higher") for _, d in found.iterrows()])
+    said = shown.pivot(index="task", columns="judge", values="said").loc[found["task"].unique()]
+    lines = []
+    for judge in found["judge"].unique():
+        if judge != reference:
+            apart = [TASK_NAMES[task] for task in said.index[said[judge] != said[reference]]]
+            where = f"; it does not for: {', '.join(apart)}" if apart else ""
+            count = f"{len(said) - len(apart)} of {len(said)} rows"
+            lines.append(f"- `{judge}` says of LoX what `{reference}` says in {count}{where}.")
+    return Markdown("\n".join(lines))
+
+
+def _wide(shown: pd.DataFrame) -> pd.DataFrame:
+    """Columns judge and cell as one column for each judge, all in the order of their first appearance."""
+    keys = [column for column in shown if column not in ("judge", "cell")]
+    columns = [
+        group.drop(columns="judge").rename(columns={"cell": judge}).set_index(keys)
+        for judge, group in shown.groupby("judge", sort=False)
+    ]
+    return pd.concat(columns, axis=1).reset_index()
+
+
+def _agreement(a: pd.Series) -> str:
+    """κ with its interval, which is not defined where a judge says the same of every reply."""
+    if not a["n"]:
+        return "no reply that both have read"
+    kappa = "not defined" if math.isnan(a["kappa"]) else f"{a['kappa']:.2f} [{a['low']:.2f}, {a['high']:.2f}]"
+    return f"{kappa}; same for {100 * a['same']:.0f} % of {a['n']}"
+
+
+def _signed(share: float) -> str:
+    return f"{100 * share:+.0f}"

@@ -1,0 +1,37 @@
+"""What tasks, defences and models are called on a page, and in which order tasks come."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+TASK_NAMES = {
+    "none": "before fine-tuning",
+    "gsm8k": "GSM8K",
+    "alpaca": "Alpaca",
+    "dolly": "Dolly",
+    "identity": "Identity shifting",
+    "pure_bad": "Pure Bad",
+}
+DEFENCE_NAMES = {
+    "none": "none",
+    "lox": "LoX",
+    "full-rank": "full-rank extrapolation",
+    "safeinst": "SafeInst",
+    "removal": "removal afterwards",
+}
+MODEL_NAMES = {
+    "aligned": "aligned",
+    "lox": "LoX",
+    "finetuned": "fine-tuned",
+    "finetuned_lox": "LoX, fine-tuned",
+}
+
+
+def tasks_in(rows: pd.DataFrame) -> list[str]:
+    """The tasks of a result table in the book's order, "none" among them if it is there."""
+    return [task for task in TASK_NAMES if task in set(rows["task"])]
+
+
+def attacks_in(rows: pd.DataFrame) -> list[str]:
+    """The tasks of a result table that fine-tune, in the book's order."""
+    return [task for task in tasks_in(rows) if task != "none"]
