@@ -133,7 +133,7 @@ class Setup:
 
         def build(folder: Path) -> None:
             data = self.source.preferences(settings.examples, seed, self.own_replies, source=settings.source)
-            self._train("align", base, data, settings, seed, folder)
+            launch.train(training.align, base, data, settings, seed, self.profile, folder)
 
         recipe = {"base": base.name, "settings": settings.model_dump()} | self._training_recipe(seed)
         return stage("aligned", recipe, build, training.align)
@@ -167,7 +167,7 @@ class Setup:
             data = self.source.examples(task, settings.examples, seed, self.own_replies)
             if defence == "safeinst":
                 data = data + self.source.safety_examples(round(len(data) * SAFEINST_SHARE) or 1, seed)
-            self._train("finetune", start, data, settings, seed, folder)
+            launch.train(training.finetune, start, data, settings, seed, self.profile, folder)
 
         recipe = {
             "start": content_hash(str(start.relative_to(stages.root()))),
@@ -195,18 +195,9 @@ class Setup:
         settings = self.profile.attacks[task]
         return settings.model_copy(update={"epochs": epochs or settings.epochs, "lr": lr or settings.lr})
 
-    def _train(self, kind: str, start: Path, data: list[dict], settings, seed: int, folder: Path) -> None:
-        launch.train(
-            kind, self.profile.accelerate, start, data, settings, seed, self.profile.precision, folder
-        )
-
     def _training_recipe(self, seed: int) -> dict:
-        return {
-            "seed": seed,
-            "data": self.source.digest(),
-            "precision": self.profile.precision,
-            "accelerate": self.profile.accelerate,
-        }
+        settings = {"seed": seed, "data": self.source.digest(), "precision": self.profile.precision}
+        return settings | launch.recipe(self.profile.accelerate)
 
     # --- measurements -----------------------------------------------------------------------------
 

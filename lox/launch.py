@@ -1,76 +1,108 @@
-"""Training in processes that ``accelerate launch`` starts: for models that one GPU does not hold.
+"""Training in this process or, where a profile asks for it, in several through ``accelerate launch``.
 
-The processes call the very functions of ``lox.training`` that are otherwise called here; how many there are,
-and how they share the model (FSDP), is said by a configuration of accelerate.
+The several call the very same ``training.align`` or ``training.finetune``. What they share, and how, is
+decided by the accelerate configuration alone.
 """
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from datasets import Dataset, load_from_disk
+from torch.distributed.elastic.multiprocessing.errors import record
 
 from lox import profile, training
-from lox.profile import Alignment, Training
+from lox.profile import Alignment, Profile, Training
 
-CONFIGURATIONS = profile.FOLDER / "accelerate"
-JOBS = {"align": (training.align, Alignment), "finetune": (training.finetune, Training)}
+FOLDER = profile.FOLDER / "accelerate"
+LAUNCHED = {"align": (training.align, Alignment), "finetune": (training.finetune, Training)}
+LAST_LINES = 40  # of a failed launch's output: the traceback of the process that failed first is among them
 
 
 def train(
-    kind: str,
-    accelerate: str | None,
+    function: Callable,
     start: Path,
     data: list[dict],
     settings: Training,
     seed: int,
-    precision: str,
+    by: Profile,
     folder: Path,
 ) -> None:
-    """``training.align`` or ``training.finetune`` ("align", "finetune") with these arguments.
+    """``training.align`` or ``training.finetune`` with the precision and in the processes that ``by`` states.
 
-    With ``accelerate``, a file of ``CONFIGURATIONS`` without its ending, in processes of their own. Raises
-    ValueError for an unknown one, and ChildProcessError, with the last that was said, if they fail.
+    Raises ChildProcessError, with the last lines of the output, if a launched process fails.
     """
-    if accelerate is None:
-        JOBS[kind][0](start, Dataset.from_list(data), settings, seed, precision, folder)
+    if by.accelerate is None:
+        function(start, data, settings, seed, by.precision, folder)
         return
+    job = {
+        "function": function.__name__,
+        "start": str(start),
+        "settings": settings.model_dump(),
+        "seed": seed,
+        "precision": by.precision,
+        "folder": str(folder),
+    }
     with tempfile.TemporaryDirectory() as scratch:
-        # Data on disk, so that what one process derives from it the others find.
-        Dataset.from_list(data).save_to_disk(f"{scratch}/data")
-        job = [kind, str(start), f"{scratch}/data", settings.model_dump(), seed, precision, str(folder)]
-        file = Path(scratch) / "job.json"
-        file.write_text(json.dumps(job))
-        _launch(accelerate, file)
+        Dataset.from_list(data).save_to_disk(Path(scratch, "data"))
+        Path(scratch, "job.json").write_text(json.dumps(job))
+        _launch(configuration(by.accelerate), scratch)
 
 
-def _launch(accelerate: str, job: Path) -> None:
-    configuration = CONFIGURATIONS / f"{accelerate}.yaml"
-    if not configuration.exists():
-        known = ", ".join(sorted(path.stem for path in CONFIGURATIONS.glob("*.yaml")))
-        raise ValueError(f"no configuration of accelerate {accelerate!r}: there are {known}")
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(configuration)]
-    done = subprocess.run(
-        [*command, "-m", "lox.launch", str(job)],
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+def configuration(name: str) -> Path:
+    """The accelerate configuration of that name; ValueError, naming the known ones, if there is none."""
+    path = FOLDER / f"{name}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.yaml")))
+        raise ValueError(f"unknown accelerate configuration {name!r}: there are {known}")
+    return path
+
+
+def recipe(name: str | None) -> dict:
+    """What a launch adds to a stage's recipe: its configuration, which decides the total batch."""
+    return {} if name is None else {"accelerate": configuration(name).read_text()}
+
+
+def _launch(configuration: Path, job: str) -> None:
+    """Run ``job`` in the processes of ``configuration``; their output stays out of the page."""
+    gc.collect()
+    torch.cuda.empty_cache()  # this process's unused memory on the first GPU is needed by the others
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch",
+        "--config_file", str(configuration), "--main_process_port", "0", "--module", "lox.launch", job,
+    ]  # fmt: skip
+    finished = subprocess.run(
+        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    if done.returncode:
-        raise ChildProcessError(f"training with accelerate ({accelerate}) failed:\n{done.stdout[-4000:]}")
+    if finished.returncode:
+        last = "\n".join(finished.stdout.splitlines()[-LAST_LINES:])
+        raise ChildProcessError(f"training launched with {configuration.name} failed:\n{last}")
 
 
-def _run(job: Path) -> None:
-    """What each of the launched processes does."""
-    kind, start, data, settings, seed, precision, folder = json.loads(job.read_text())
-    function, of_settings = JOBS[kind]
-    function(Path(start), load_from_disk(data), of_settings(**settings), seed, precision, Path(folder))
+@record  # the launcher's last words are then the traceback of the process that failed first
+def run_job(job: Path) -> None:
+    """One process's part of a job that ``train`` wrote into the folder ``job``."""
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # before a model is put on "the" GPU
+    given = json.loads((job / "job.json").read_text())
+    function, kind = LAUNCHED[given["function"]]
+    function(
+        Path(given["start"]),
+        load_from_disk(job / "data"),
+        kind(**given["settings"]),
+        given["seed"],
+        given["precision"],
+        Path(given["folder"]),
+    )
 
 
 if __name__ == "__main__":
-    _run(Path(sys.argv[1]))
+    run_job(Path(sys.argv[1]))

