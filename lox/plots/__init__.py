@@ -10,8 +10,7 @@ from lox.plots.frame import LLAMA_WIDTH
 from lox.plots.landscape import landscape_lines, safety_landscape, safety_surface
 from lox.plots.persistence import persistence
 from lox.plots.projection import spectrum
-from lox.plots.real_model import worlds
-from lox.plots.robustness import robustness
+from lox.plots.robustness import worlds
 from lox.plots.stress import stress_gain, stress_geometry, stress_variants
 
 __all__ = [
@@ -27,7 +26,6 @@ __all__ = [
     "log_odds_curves",
     "persistence",
     "rank_curves",
-    "robustness",
     "safety_landscape",
     "safety_surface",
     "spectra_by_kind",

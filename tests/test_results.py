@@ -1,0 +1,51 @@
+"""Recorded tables: found by name, complete, and what the README says of them."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from lox import profile, results, tables
+
+RECORDED = "smollm2"
+
+
+def test_an_unknown_table_is_refused_with_the_known_ones():
+    with pytest.raises(
+        ValueError, match=r"no recorded table of profile smollm2 'robust': there are .*robustness"
+    ):
+        results.recorded(RECORDED, "robust")
+    with pytest.raises(ValueError, match="no published numbers 'table2': there are ablation"):
+        results.paper("table2")
+
+
+def test_every_recorded_table_says_how_it_was_made():
+    made = results.records(RECORDED)
+    assert made["Command"].str.contains("lox run .* --profile smollm2").all()
+    assert not made["Code"].str.contains("dirty|not under").any()
+    assert (made["Computing"] != "0 min").all()
+
+
+def test_recorded_seeds_are_reported_ones_and_their_rates_lie_in_their_intervals():
+    rows, settings = results.recorded(RECORDED, "robustness"), profile.load(RECORDED)
+    assert set(rows["seed"]) == set(settings.seeds) and settings.selection_seed not in set(rows["seed"])
+    assert (rows["asr_low"] <= rows["asr"]).all() and (rows["asr"] <= rows["asr_high"]).all()
+    assert rows["judge"].unique().tolist() == [settings.evaluation.judge]
+
+
+def test_the_readme_says_what_is_recorded():
+    line = re.compile(r"^\| ([\w -]+) \| (\d+) % \| (\d+) % \|$", re.M)
+    said = {
+        name.lower(): (int(a), int(b))
+        for name, a, b in line.findall((results.ROOT / "README.md").read_text())
+    }
+    rows = results.recorded(RECORDED, "robustness")
+    rates = {
+        (task, defence): tables.pooled(group).value
+        for (task, defence), group in rows.groupby(["task", "defence"])
+    }
+    shown = {
+        tables.TASK_NAMES[task].lower(): tuple(round(100 * rates[task, d]) for d in ("none", "lox"))
+        for task in pd.unique(rows["task"])
+    }
+    assert said == shown
