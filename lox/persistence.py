@@ -31,9 +31,7 @@ def epoch_folders(
     def build(folder: Path) -> None:
         data = setup.source.examples(task, settings.examples, seed, setup.own_replies)
         keep = [KeepEveryEpoch(folder)]
-        training.finetune(
-            start, Dataset.from_list(data), settings, seed, setup.profile.precision, folder, keep
-        )
+        training.finetune(start, data, settings, seed, setup.profile.precision, folder, keep)
 
     recipe = {
         "start": str(start.relative_to(stages.root())),
