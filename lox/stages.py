@@ -81,14 +81,9 @@ def code_fingerprint(function: Callable) -> str:
     while waiting:
         name = waiting.pop()
         if name not in sources:
-            sources[name] = _source_file(name).read_text()
+            sources[name] = (PACKAGE.parent / (name.replace(".", "/") + ".py")).read_text()
             waiting += _lox_imports(sources[name])
     return content_hash(sources)
-
-
-def _source_file(module: str) -> Path:
-    path = PACKAGE.parent / module.replace(".", "/")
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def _lox_imports(source: str) -> set[str]:

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from datasets import Dataset, disable_progress_bars
-from transformers import (
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-    default_data_collator,
-)
+from transformers import PrinterCallback, Trainer, TrainingArguments, default_data_collator
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer, pack_dataset
 
 from lox import models
@@ -79,13 +72,7 @@ def align(
 
 
 def finetune(
-    start: Path,
-    examples: list[dict],
-    settings: Training,
-    seed: int,
-    precision: str,
-    folder: Path,
-    callbacks: Sequence[TrainerCallback] = (),
+    start: Path, examples: list[dict], settings: Training, seed: int, precision: str, folder: Path
 ) -> None:
     """Supervised fine-tuning of all weights on the completions; the result into ``folder``."""
     model, tokenizer = models.load(start)
@@ -99,15 +86,7 @@ def finetune(
             **_quiet(seed),
         )
         data = Dataset.from_list(examples)
-        _train(
-            SFTTrainer(
-                model,
-                args=arguments,
-                train_dataset=data,
-                processing_class=tokenizer,
-                callbacks=list(callbacks),
-            )
-        )
+        _train(SFTTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer))
     models.save(model, tokenizer, folder)
 
 
