@@ -99,7 +99,7 @@ def _facts(setup: Setup) -> dict:
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "seconds": time.time() - psutil.Process().create_time(),
         "computing_seconds": sum(stage["seconds"] for stage in stages.used().values()),
-        "peak_memory_gib": max((stage["peak_gib"] for stage in stages.used().values()), default=0.0),
+        "peak_memory_gib": max((stage.get("peak_gib", 0.0) for stage in stages.used().values()), default=0.0),
         "machine": f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB",
         "device": torch.cuda.get_device_name() if models.device() == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
