@@ -49,3 +49,13 @@ def test_the_readme_says_what_is_recorded():
         for task in pd.unique(rows["task"])
     }
     assert said == shown
+
+
+def test_all_judges_have_read_the_replies_of_the_recorded_rates():
+    rates, rows = results.recorded(RECORDED, "judges"), results.recorded(RECORDED, "robustness")
+    assert rates["judge"].nunique() > 1
+    same = rates.merge(
+        rows, on=["seed", "task", "defence", "judge"], suffixes=("_judged", ""), validate="1:1"
+    )
+    assert len(same) == len(rows)
+    assert same["asr_judged"].tolist() == same["asr"].tolist()
