@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from lox.plots.frame import REFERENCE, panels_of
 from lox.sweeps import GIVEN
 from lox.tables import DEFENCE_NAMES, TASK_NAMES
 
-plt.style.use(Path(__file__).parent.parent / "book" / "lox.mplstyle")
-
 NEEDED = ("task", "defence", "seed", "asr", "asr_low", "asr_high")
 APART = ("task", "tasks", "seed", "seeds")  # a panel for each task and a dot for each seed, given or not
-UNDEFENDED = "0.45"
 
 
 def attack_success(gathered: pd.DataFrame) -> Figure:
@@ -32,7 +27,8 @@ def attack_success(gathered: pd.DataFrame) -> Figure:
     dots, across = _dots(gathered)
     tasks = [task for task in TASK_NAMES if task in set(dots["task"])]
     places, series = list(dots["place"].unique()), list(dots["series"].unique())
-    figure, panels = _panels(len(tasks))
+    figure, panels = panels_of(len(tasks), sharey=True)
+    figure.set_size_inches(1.5 + 3.5 * len(tasks), 3.8)
     for axes, task in zip(panels, tasks):
         _draw(axes, dots[dots["task"] == task], places, series)
         axes.set(title=TASK_NAMES[task], xlabel=across, ylim=(-0.02, 1.02))
@@ -40,13 +36,6 @@ def attack_success(gathered: pd.DataFrame) -> Figure:
     panels[0].yaxis.set_major_formatter(PercentFormatter(1))
     figure.legend(*_legend(panels), loc="outside upper center", ncols=3)
     return figure
-
-
-def _panels(count: int) -> tuple[Figure, list[Axes]]:
-    size = (1.5 + 3.5 * count, 3.8)
-    figure, axes = plt.subplots(1, count, figsize=size, sharey=True, squeeze=False)
-    plt.close(figure)  # else a notebook shows it twice
-    return figure, list(axes[0])
 
 
 def _dots(gathered: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -78,7 +67,7 @@ def _draw(axes: Axes, dots: pd.DataFrame, places: list[str], series: list[str]) 
     for number, name in enumerate(series):
         own = dots[dots["series"] == name]
         bars = [own["asr"] - own["asr_low"], own["asr_high"] - own["asr"]]
-        color = UNDEFENDED if name == DEFENCE_NAMES["none"] else f"C{number}"
+        color = REFERENCE if name == DEFENCE_NAMES["none"] else f"C{number}"
         axes.errorbar(x[own.index], own["asr"], bars, fmt="o", lw=1, capsize=2, color=color, label=name)
     axes.set_xticks(range(len(places)), places)
     axes.grid(visible=False, axis="x")
