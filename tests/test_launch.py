@@ -14,26 +14,46 @@ from lox.toy import assistant, user
 
 WORDS = [f"w{i}" for i in range(60)]
 MODELS = {"llama": (LlamaConfig, LlamaForCausalLM), "mistral": (MistralConfig, MistralForCausalLM)}
-# accelerate shards on GPUs only. In the launched processes this lets it take the CPU for one, and notes how
-# much of the model each process holds when it is saved.
+# accelerate shards on GPUs only. In the launched processes this lets it take the CPU for one. When the
+# model is saved it notes what the estimates of memory rest on: the weights that each process holds,
+# those of the decoder layers that it still holds after a forward pass, and the layers whose activations
+# are computed again.
 SHARDED_ON_CPU = """
+import json
 import os
 if "LOCAL_RANK" in os.environ:
-    import torch.distributed
+    import torch
     from accelerate import Accelerator
     from accelerate.state import DistributedType, PartialState
+    from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import CheckpointWrapper
+    from torch.distributed.fsdp import FSDPModule
 
     def prepare_backend(self, *given, **named):
         if not torch.distributed.is_initialized():
             torch.distributed.init_process_group("gloo")
         return "gloo", DistributedType.MULTI_GPU
 
+    def held(module):
+        local = (p.to_local() if hasattr(p, "to_local") else p for p in module.parameters())
+        return sum(parameter.numel() for parameter in local)
+
+    def notes(model):
+        noted = {"weights": held(model)}
+        with torch.no_grad():
+            model(torch.zeros(1, 2, dtype=torch.long))
+        noted["layers after forward"] = held(model.model.layers)
+        for module in model.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()  # the head, too, as training left it
+        noted["recomputed layers"] = sum(isinstance(m, CheckpointWrapper) for m in model.modules())
+        return noted
+
     gather = Accelerator.get_state_dict
 
     def get_state_dict(self, model, *given, **named):
-        held = sum(parameter.to_local().numel() for parameter in model.parameters())
-        with open(os.path.join(os.path.dirname(__file__), f"held-{self.process_index}"), "w") as file:
-            file.write(str(held))
+        path = os.path.join(os.path.dirname(__file__), f"noted-{self.process_index}.json")
+        with open(path, "w") as file:
+            json.dump(notes(model), file)
         return gather(self, model, *given, **named)
 
     PartialState._prepare_backend = prepare_backend
@@ -89,10 +109,13 @@ def test_two_processes_make_the_model_that_one_makes(
     assert all(not torch.equal(two[name], before[name]) for name in two)
     assert distance(two, one) < tolerance * distance(one, before)
     assert distance(one, before) > 0
-    held = [int((tmp_path / f"held-{process}").read_text()) for process in (0, 1)]
-    total = sum(tensor.numel() for tensor in before.values())
-    assert sum(held) == total
-    assert max(held) < 0.6 * total
+    noted = [json.loads((tmp_path / f"noted-{process}.json").read_text()) for process in (0, 1)]
+    layers = {name: tensor for name, tensor in before.items() if ".layers." in name}
+    for part, weights in (("weights", before), ("layers after forward", layers)):
+        held, total = [each[part] for each in noted], sum(tensor.numel() for tensor in weights.values())
+        assert sum(held) == total
+        assert max(held) < 0.6 * total
+    assert [each["recomputed layers"] for each in noted] == [2, 2]
 
 
 def test_what_fails_in_a_launched_process_is_the_error(two_processes, tmp_path, monkeypatch, capfd):
