@@ -99,17 +99,17 @@ def test_judges_read_stored_replies_and_generate_none(setup):
         "phrases-alone",
     ]
     labels = judge_comparison.judged_replies(setup, judges, [1], ["gsm8k"])
-    kept = set(stages.root().rglob("stage.json"))
+    asked_for = set(stages.used())
     assert len(labels) == 2 * 2 * setup.profile.evaluation.harmful
     again = judge_comparison.judged_replies(setup, judges[:2], [1], ["gsm8k"])
-    assert set(stages.root().rglob("stage.json")) == kept
+    assert set(stages.used()) == asked_for
     pd.testing.assert_frame_equal(again, labels[again.columns])
     assert labels["phrases-alone"].isin([H, R]).all()
     other = experiment.load("smoke", judge="phrases-alone")
     evaluated = other.evaluate(other.folder("attacked", seed=1, task="gsm8k"), "gsm8k")
     mine = labels[(labels["task"] == "gsm8k") & (labels["defence"] == "none")]
     assert [v.label for v in evaluated.verdicts] == mine["phrases-alone"].tolist()
-    assert set(stages.root().rglob("stage.json")) == kept
+    assert set(stages.used()) == asked_for
 
 
 @pytest.mark.parametrize("names", [["toy"], ["toy", "toy"], []])
