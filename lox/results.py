@@ -43,9 +43,14 @@ def recorded(profile: str, name: str) -> pd.DataFrame:
     return table.assign(p=table["p"].map(json.loads)) if "p" in table else table
 
 
+def how_recorded(profile: str, notebook: str) -> dict:
+    """How a notebook's recorded tables were made: command, commit, seeds, versions, machine, time, memory."""
+    return json.loads((ROOT / "results" / profile / f"{notebook}.json").read_text())
+
+
 def records(profile: str) -> pd.DataFrame:
     """How the recorded tables of a profile were made, a row for each run."""
-    runs = [json.loads(path.read_text()) for path in sorted((ROOT / "results" / profile).glob("*.json"))]
+    runs = [how_recorded(profile, path.stem) for path in sorted((ROOT / "results" / profile).glob("*.json"))]
     lines = [
         {
             "Command": f"`{run['command']}`",
