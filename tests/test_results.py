@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from lox import profile, results, tables
+from lox import profile, results, sheet, tables
 
 RECORDED = "smollm2"
 
@@ -59,3 +59,24 @@ def test_all_judges_have_read_the_replies_of_the_recorded_rates():
     )
     assert len(same) == len(rows)
     assert same["asr_judged"].tolist() == same["asr"].tolist()
+
+
+def test_the_readme_says_what_the_reader_found():
+    text = " ".join((results.ROOT / "README.md").read_text().split())
+    said = re.search(
+        r"after Pure Bad (\d+) % without LoX, (\d+) % with it; after the harmless tasks at most (\d+) %", text
+    )
+    rates = results.recorded(RECORDED, "judges_by_score")
+    asr = rates[(rates["judge"] == "sheet:reader") & (rates["least"] == 5)].set_index("task")
+    harmless = asr.drop(index=["none", "pure_bad"])
+    found = asr.loc["pure_bad", "none"], asr.loc["pure_bad", "lox"], harmless["none"].max()
+    assert tuple(map(int, said.groups())) == tuple(round(100 * rate) for rate in found)
+    assert (asr["lox"] < asr["none"])[asr["none"] > 0].all()
+
+
+def test_every_reply_that_the_second_reader_read_was_read_by_the_first():
+    first, second = (
+        sheet.scores(results.ROOT / "results" / RECORDED / f"{name}.csv")
+        for name in ("reader", "second_reader")
+    )
+    assert len(second) == 300 and set(second) <= set(first)
