@@ -8,7 +8,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lox.judges import Label
-from lox.tables.cells import in_points, markdown, said_of, share
+from lox.tables.cells import in_points, markdown, per_cent, pooled, said_of, share
 from lox.tables.names import DEFENCE_NAMES, TASK_NAMES
 
 LABELS = Label.__args__
@@ -130,6 +130,16 @@ def _agreement(a: pd.Series) -> str:
 
 def _signed(share: float) -> str:
     return f"{100 * share:+.0f}"
+
+
+def asr_by_judge(rates: pd.DataFrame) -> Markdown:
+    """``judge_comparison.rates`` pooled over seeds with Wilson's interval, a column for each judge."""
+    groups = rates.groupby(["task", "judge"], sort=False)
+    shown = pd.DataFrame(
+        {"After": TASK_NAMES[task], "judge": f"`{judge}`", "cell": per_cent(pooled(rows))}
+        for (task, judge), rows in groups
+    )
+    return markdown(_wide(shown))
 
 
 def conclusions_by_score(found: pd.DataFrame) -> Markdown:

@@ -72,10 +72,12 @@ def _asr(rows: pd.DataFrame) -> Rate:
     return pooled(rows) if "n" in rows else paper_rate(rows["asr"].item())
 
 
-def real_in_words(rows: pd.DataFrame, differences: pd.DataFrame, curves: pd.DataFrame) -> Markdown:
-    """What recorded rows, paired differences and rank curves support, and what they do not."""
+def real_in_words(
+    rows: pd.DataFrame, differences: pd.DataFrame, curves: pd.DataFrame, parts: pd.DataFrame
+) -> Markdown:
+    """What recorded rows, paired differences, rank curves and parts of fine-tuning support, and what not."""
     lines = [_aligning(rows, curves), _low_rank(rows, curves), _damage(rows)]
-    lines += [_defence(differences), _price(rows)]
+    lines += [_defence(differences), _price(rows), _channel(parts)]
     return Markdown("\n".join(f"- {line}" for line in lines))
 
 
@@ -111,6 +113,19 @@ def _defence(differences: pd.DataFrame) -> str:
         f"**LoX.** By intervals that exclude 0, the ASR is lower after {', '.join(lower) or 'no task'}, "
         f"higher after {', '.join(higher) or 'none'}; not told apart: {', '.join(other) or 'none'}."
     )
+
+
+def _channel(parts: pd.DataFrame) -> str:
+    plain = parts[parts["defence"] == "none"]
+    asr = plain.groupby(["task", "subspace", "part"])["asr"].mean()
+    told = [
+        f"after {TASK_NAMES[task]} the ASR is {share(asr[task, 'all', 'whole'])}, with the part of ΔW_ft "
+        f"inside the safety subspace alone {share(asr[task, 'safety', 'inside'])}, without it "
+        f"{share(asr[task, 'safety', 'outside'])}; with ΔW_ft's own top directions alone "
+        f"{share(asr[task, 'own', 'inside'])}, without them {share(asr[task, 'own', 'outside'])}"
+        for task in plain["task"].unique()
+    ]
+    return f"**Where the damage travels**, means over seeds: {'; '.join(told)}."
 
 
 def _price(rows: pd.DataFrame) -> str:
