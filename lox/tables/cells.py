@@ -59,7 +59,7 @@ def over_seeds(values: pd.Series, digits: int = 2) -> str:
 
 def in_points(d: pd.Series) -> str:
     """A paired difference of two rates in points, with its interval."""
-    return f"{100 * d['difference']:.0f} [{100 * d['low']:.0f}, {100 * d['high']:.0f}]"
+    return f"{100 * d['difference']:z.0f} [{100 * d['low']:z.0f}, {100 * d['high']:z.0f}]"
 
 
 def p_values(difference: pd.Series) -> str:
