@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
 import pandas as pd
@@ -43,15 +44,20 @@ def judged_replies(
 
     Columns: seed, task, defence, prompt (its number), reply, and under each judge's name its label.
     """
-    frames = []
-    for seed in seeds:
-        for task in (None, *tasks):
-            for defence in DEFENCES:
-                found = setup.evaluate(model_folder(setup, seed, task, defence), task)
-                asked = [reply for reply in found.replies if reply["set"] == "harmful"]
-                which = {"seed": seed, "task": task or "none", "defence": defence}
-                frames.append(pd.DataFrame(which | _labels(judges, asked)))
+    frames = [
+        pd.DataFrame(which | _labels(judges, asked)) for which, asked in harmful_replies(setup, seeds, tasks)
+    ]
     return pd.concat(frames, ignore_index=True)
+
+
+def harmful_replies(
+    setup: Setup, seeds: Iterable[int], tasks: Iterable[str]
+) -> Iterator[tuple[dict, list[dict]]]:
+    """What each model (its seed, task, defence) replied to the harmful prompts: "prompt" and "reply"."""
+    for seed, task, defence in itertools.product(seeds, (None, *tasks), DEFENCES):
+        found = setup.evaluate(model_folder(setup, seed, task, defence), task)
+        asked = [reply for reply in found.replies if reply["set"] == "harmful"]
+        yield {"seed": seed, "task": task or "none", "defence": defence}, asked
 
 
 def _labels(judges: Iterable[Judge], asked: list[dict]) -> dict[str, Sequence]:

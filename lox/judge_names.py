@@ -11,16 +11,19 @@ from lox import stages
 from lox.datasets import RealData
 from lox.judges import Judge, RefusalOrEvasion, RefusalPhrases
 from lox.llm_judge import LLMJudge, LocalJudge, VerdictFile
+from lox.sheet import SheetJudge
 from lox.stages import content_hash
 from lox.toy import ToyWorld
 from lox.toy_judge import ToyJudge
 
-NAMES = ("toy", "refusal-or-evasion", "refusal-phrases", "phrases-alone", "local:MODEL", "endpoint:MODEL")
+NEED_NOTHING = ("toy", "refusal-or-evasion", "refusal-phrases", "phrases-alone")
+NAMES = (*NEED_NOTHING, "local:MODEL", "endpoint:MODEL", "sheet:FILE")
 URL_VARIABLE = "OPENAI_BASE_URL"
 
 
 def judge_named(name: str, source: ToyWorld | RealData) -> Judge:
-    """The judge of that name, one of ``NAMES``; MODEL is a folder or a Hub id, or what an endpoint calls it.
+    """The judge of that name, one of ``NAMES``; MODEL is a folder or a Hub id, or what an endpoint calls it,
+    FILE a filled-in sheet (``lox.sheet``).
 
     Raises ValueError for any other name, for the toy's judge on real data, and for an endpoint whose
     address is not in the environment.
@@ -38,6 +41,8 @@ def judge_named(name: str, source: ToyWorld | RealData) -> Judge:
         return LocalJudge(model, verdict_file(name, _files(Path(model))))
     if kind == "endpoint" and model:
         return LLMJudge(_endpoint(name), model, verdict_file(name))
+    if kind == "sheet" and model:
+        return SheetJudge(Path(model))
     raise ValueError(f"unknown judge {name!r}: the judges are {', '.join(NAMES)}")
 
 
