@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 
@@ -49,6 +50,26 @@ class Extrapolations:
             ).matrix()
             moved[name] = (moved[name].to(projected.dtype) + alpha * projected).to(moved[name].dtype)
         return moved
+
+
+def ranks_of_choice(setup: Setup, choice: str, seeds: Iterable[int], ranks: Iterable[int]) -> dict[int, Rank]:
+    """Seed -> k, for a choice of k in words: a number ("6"), a share ("6 of 4096"), "full", "effective rank".
+
+    The effective rank, one of ``ranks``, is each seed's own. Raises ValueError for other words.
+    """
+    if choice == "effective rank":
+        return {seed: effective_rank_of(setup, seed, ranks) for seed in seeds}
+    if choice == "full":
+        k = "full"
+    elif choice.isdigit():
+        k = int(choice)
+    elif share := re.fullmatch(r"(\d+) of (\d+)", choice):
+        k = share_of_width(setup, *map(int, share.groups()))
+    else:
+        raise ValueError(
+            f'k is a number, a share like "6 of 4096", "full" or "effective rank", not {choice!r}'
+        )
+    return dict.fromkeys(seeds, k)
 
 
 def share_of_width(setup: Setup, k: int, of: int) -> int:

@@ -108,6 +108,21 @@ def test_a_share_of_the_width_is_rounded_and_at_least_one(setup):
     ]
 
 
+def test_choices_of_k_in_words(setup, monkeypatch):
+    width = setup.profile.model.hidden
+    monkeypatch.setattr(ablation, "effective_rank_of", lambda setup, seed, ranks: ranks[seed])
+    said = {choice: ablation.ranks_of_choice(setup, choice, [1, 2], [4, 5, 6]) for choice in ("6", "full")}
+    assert said == {"6": {1: 6, 2: 6}, "full": {1: "full", 2: "full"}}
+    assert ablation.ranks_of_choice(setup, f"{width} of {2 * width}", [1], [])[1] == width // 2
+    assert ablation.ranks_of_choice(setup, "effective rank", [1, 2], [4, 5, 6]) == {1: 5, 2: 6}
+
+
+@pytest.mark.parametrize("choice", ["", "six", "-1", "6 of", "full of 6", "half"])
+def test_other_words_for_k_are_refused(setup, choice):
+    with pytest.raises(ValueError, match="k is a number, a share like .*, not"):
+        ablation.ranks_of_choice(setup, choice, [1], [1])
+
+
 def test_alpha_rises_to_the_first_at_which_every_seed_is_broken(setup, monkeypatch):
     models = {seed: ablation.extrapolations(setup, seed) for seed in (1, 2)}
     asked = []
