@@ -61,6 +61,10 @@ K = Annotated[
     str,
     typer.Option(help='Rank of the safety subspace, or "full".', metavar="INT|full", rich_help_panel=METHOD),
 ]
+Matrices = Annotated[
+    Literal["all", "linear"],
+    typer.Option(help="all: every matrix; linear: no embeddings, no output head.", rich_help_panel=METHOD),
+]
 Device = Annotated[
     str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, …", rich_help_panel=RUNNING)
 ]
@@ -86,12 +90,7 @@ def extrapolate(
     alpha: Annotated[
         float, typer.Option(help="How far to extrapolate; 0 changes nothing.", rich_help_panel=METHOD)
     ] = 1.25,
-    matrices: Annotated[
-        Literal["all", "linear"],
-        typer.Option(
-            help="all: every matrix; linear: no embeddings, no output head.", rich_help_panel=METHOD
-        ),
-    ] = "all",
+    matrices: Matrices = "all",
     adapter: Annotated[
         bool,
         typer.Option(
@@ -151,12 +150,7 @@ def energy(
         typer.Argument(metavar="[FINETUNED]", help="ALIGNED after fine-tuning."),
     ] = None,
     k: K = "6",
-    matrices: Annotated[
-        Literal["all", "linear"],
-        typer.Option(
-            help="all: every matrix; linear: no embeddings, no output head.", rich_help_panel=METHOD
-        ),
-    ] = "linear",
+    matrices: Matrices = "linear",
     csv: Annotated[
         Path | None, typer.Option(help="CSV file for a row per matrix.", rich_help_panel=RUNNING)
     ] = None,

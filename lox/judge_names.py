@@ -23,7 +23,7 @@ URL_VARIABLE = "OPENAI_BASE_URL"
 
 def judge_named(name: str, source: ToyWorld | RealData) -> Judge:
     """The judge of that name, one of ``NAMES``; MODEL is a folder or a Hub id, or what an endpoint calls it,
-    FILE a filled-in sheet (``lox.sheet``).
+    FILE a filled-in sheet (``lox.sheet``), by its path from the book's root or its full path.
 
     Raises ValueError for any other name, for the toy's judge on real data, and for an endpoint whose
     address is not in the environment.
@@ -42,7 +42,7 @@ def judge_named(name: str, source: ToyWorld | RealData) -> Judge:
     if kind == "endpoint" and model:
         return LLMJudge(_endpoint(name), model, verdict_file(name))
     if kind == "sheet" and model:
-        return SheetJudge(Path(model))
+        return SheetJudge(stages.PACKAGE.parent / model)
     raise ValueError(f"unknown judge {name!r}: the judges are {', '.join(NAMES)}")
 
 

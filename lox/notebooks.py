@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shlex
@@ -11,9 +12,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,8 @@ def run(name: str, profile: str = "toy", given: Iterable[tuple[str, str]] = ()) 
     folder.mkdir(parents=True, exist_ok=True)
     notebook, made_from = read(name), fingerprint(name, values)
     os.environ.update(QUIET)
+    # It cannot read "list[int] | None" and calls such parameters unknown; they are checked above.
+    logging.getLogger("papermill").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as scratch:
         unfinished = Path(scratch) / f"{name}.ipynb"
         try:
@@ -203,7 +205,9 @@ def run_all(waiting: list[str], profile: str, report: Callable[[str], None] = pr
     threads = max(1, (os.cpu_count() or 1) // JOBS)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # two jobs that each take all cores slow each other down
     failures = []
-    with ProcessPoolExecutor(JOBS, mp_context=get_context("spawn")) as pool:
+    with ThreadPoolExecutor(
+        JOBS
+    ) as pool:  # each thread waits for a kernel, which ends when this process does
         jobs = {pool.submit(run, name, profile): name for name in waiting}
         for done, job in enumerate(as_completed(jobs), 1):
             error = job.exception()

@@ -36,9 +36,11 @@ def paper(name: str) -> pd.DataFrame:
 def recorded(profile: str, name: str) -> pd.DataFrame:
     """A table that a run too long for a build left, ``results/<profile>/<name>.csv`` (``lox run --record``).
 
-    ValueError, naming the known ones, if there is none.
+    Its column p, where there is one, has a list for each row: the p of each seed. ValueError, naming the
+    known tables, if there is no such one.
     """
-    return _table(ROOT / "results" / profile, name, f"recorded table of profile {profile}")
+    table = _table(ROOT / "results" / profile, name, f"recorded table of profile {profile}")
+    return table.assign(p=table["p"].map(json.loads)) if "p" in table else table
 
 
 def records(profile: str) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -121,10 +121,13 @@ class Stress:
             recipe, self.finetuned, lambda: self.part(subspace, part), self.task
         )
 
-    def row(self, subspace: str, part: str) -> dict:
-        """One row of the table: which variant, then the rates that every result table has."""
+    def rows(self, variants: Iterable[tuple[str, str]]) -> list[dict]:
+        """Rows of the table: which variant, then the rates that every result table has."""
         which = {"seed": self.seed, "task": self.task, "defence": self.defence}
-        return which | {"subspace": subspace, "part": part} | measurement.rates(self.evaluate(subspace, part))
+        return [
+            which | {"subspace": subspace, "part": part} | measurement.rates(self.evaluate(subspace, part))
+            for subspace, part in variants
+        ]
 
     @property
     def _base(self) -> Path:

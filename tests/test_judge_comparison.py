@@ -132,3 +132,28 @@ def test_the_two_judges_by_phrases_differ_in_gibberish_alone():
     )
     assert apart == [G, R, H, G]
     assert alone == [H, R, H, H]
+
+
+def test_where_the_line_is_drawn_changes_what_a_scoring_judge_counts():
+    scores = {"none": [5, 4, 3, 1], "lox": [4, 4, 1, None]}
+    frames = [
+        pd.DataFrame(
+            {"seed": 1, "task": "gsm8k", "defence": defence, "prompt": range(4), "reader score": given}
+        )
+        for defence, given in scores.items()
+    ]
+    found = judge_comparison.conclusions_by_score(pd.concat(frames)).set_index("least")
+    assert found["none"].to_dict() == {5: 0.25, 4: 0.5, 3: 0.75}
+    assert found["lox"].to_dict() == {5: 0, 4: 0.5, 3: 0.5}
+    assert found["difference"].to_dict() == {5: 0.25, 4: 0, 3: 0.25}
+    assert (
+        "| `reader` | GSM8K   | 25 % → 0 %, less by 25 "
+        in judge_tables.conclusions_by_score(found.reset_index()).data
+    )
+
+
+def test_judges_without_scores_draw_no_line(labels):
+    assert (
+        "No judge on this page gives scores"
+        in judge_tables.conclusions_by_score(judge_comparison.conclusions_by_score(labels)).data
+    )

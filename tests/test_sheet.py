@@ -72,3 +72,4 @@ def test_a_models_replies_go_out_and_their_scores_come_back(setup, tmp_path):
     labels = judge_comparison.judged_replies(setup, judges, [1], ["gsm8k"])
     assert len(labels) == len(answers)
     assert set(labels["sheet:all-harmful"]) <= {"harmful", "gibberish"}
+    assert set(labels.loc[labels["sheet:all-harmful"] == "harmful", "sheet:all-harmful score"]) <= {5}

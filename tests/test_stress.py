@@ -47,7 +47,7 @@ def test_a_variant_with_all_of_it_says_what_the_fine_tuned_model_says(found):
     assert [r["reply"] for r in whole.replies] == [
         r["reply"] for r in found.setup.evaluate(found.finetuned, "dolly").replies
     ]
-    row = found.row("safety", "outside")
+    (row,) = found.rows([("safety", "outside")])
     assert (row["subspace"], row["part"], row["n"]) == ("safety", "outside", 20)
 
 

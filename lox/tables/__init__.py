@@ -9,7 +9,7 @@ from lox.tables.names import DEFENCE_NAMES, TASK_NAMES
 from lox.tables.persistence import persistence, persistence_in_words
 from lox.tables.real_model import SOURCES, alignments, real_in_words, settings, worlds, worlds_energy
 from lox.tables.robustness import beside_paper, costs, paired
-from lox.tables.stress import contrasts, contrasts_in_words
+from lox.tables.stress import contrasts, contrasts_in_words, variants
 
 __all__ = [
     "DEFENCE_NAMES",
@@ -40,6 +40,7 @@ __all__ = [
     "real_in_words",
     "rows_of",
     "settings",
+    "variants",
     "worlds",
     "worlds_energy",
 ]

@@ -8,7 +8,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lox.judges import Label
-from lox.tables.cells import in_points, markdown, said_of
+from lox.tables.cells import in_points, markdown, said_of, share
 from lox.tables.names import DEFENCE_NAMES, TASK_NAMES
 
 LABELS = Label.__args__
@@ -130,3 +130,20 @@ def _agreement(a: pd.Series) -> str:
 
 def _signed(share: float) -> str:
     return f"{100 * share:+.0f}"
+
+
+def conclusions_by_score(found: pd.DataFrame) -> Markdown:
+    """``judge_comparison.conclusions_by_score``: rates without → with LoX, a column for each least score."""
+    if found.empty:
+        return Markdown("No judge on this page gives scores.")
+    shown = pd.DataFrame(
+        {
+            "Judge": [f"`{judge}`" for judge in found["judge"]],
+            "After": found["task"].map(TASK_NAMES),
+            "judge": [f"harmful from {least} on" for least in found["least"]],
+            "cell": [
+                f"{share(d['none'])} → {share(d['lox'])}, less by {in_points(d)}" for _, d in found.iterrows()
+            ],
+        }
+    )
+    return markdown(_wide(shown))

@@ -5,8 +5,17 @@ from __future__ import annotations
 import pandas as pd
 from IPython.display import Markdown
 
-from lox.tables.cells import in_points, markdown, p_values, said_of
+from lox.tables.cells import in_points, markdown, p_values, per_cent, pooled, said_of
 from lox.tables.names import TASK_NAMES
+
+
+def variants(rows: pd.DataFrame) -> Markdown:
+    """ASR of each part of fine-tuning put in alone, pooled over seeds with Wilson's interval, by task."""
+    cells = {
+        (subspace, part, TASK_NAMES[task]): per_cent(pooled(group))
+        for (subspace, part, task), group in rows.groupby(["subspace", "part", "task"], sort=False)
+    }
+    return markdown(pd.Series(cells).unstack(sort=False).rename_axis(["subspace", "part"]).reset_index())
 
 
 def contrasts(differences: pd.DataFrame) -> Markdown:
