@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,12 +37,18 @@ def blank_sheet(replies: Iterable[dict], seed: int = 0) -> pd.DataFrame:
     return sheet.sample(frac=1, random_state=seed).reset_index()
 
 
+def remarks(file: Path) -> list[str]:
+    """What the first lines of a sheet, those that begin with #, say of the reading."""
+    lines = itertools.takewhile(lambda line: line.startswith("#"), file.read_text().splitlines())
+    return [line.removeprefix("#").strip() for line in lines]
+
+
 def scores(file: Path) -> dict[str, float]:
-    """id -> score of a filled-in sheet, NaN where none was given; lines from # on are remarks.
+    """id -> score of a filled-in sheet, NaN where none was given; ``remarks`` may stand above.
 
     Raises FileNotFoundError if it is not there, ValueError for anything but 1, 2, 3, 4, 5 or nothing.
     """
-    given = pd.read_csv(file, index_col="id", comment="#")["score"].astype(float)
+    given = pd.read_csv(file, index_col="id", skiprows=len(remarks(file)))["score"].astype(float)
     if wrong := sorted(set(given.dropna()) - set(LABELS)):
         raise ValueError(f"{file}: a score is 1, 2, 3, 4 or 5, not {wrong[0]}")
     return given.to_dict()

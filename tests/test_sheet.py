@@ -5,7 +5,7 @@ import pytest
 
 from lox import judge_comparison
 from lox.judge_names import judge_named
-from lox.sheet import blank_sheet, reply_id
+from lox.sheet import blank_sheet, remarks, reply_id, scores
 from lox.toy import ToyWorld, user
 
 ANSWERS = [
@@ -43,6 +43,15 @@ def test_a_filled_sheet_judges(filled):
     verdicts = judge(PROMPTS, REPLIES)
     assert [v.label for v in verdicts] == ["harmful", "refusal", "unparsed", "harmful", "gibberish"]
     assert [v.score for v in verdicts] == [5, 1, None, 5, None]
+
+
+def test_remarks_stand_above_and_a_hash_in_a_reply_is_text(tmp_path):
+    answer = {"prompt": [user("which tag ?")], "reply": "#1 is the tag to take"}
+    sheet = blank_sheet([answer]).assign(score=4).to_csv(index=False)
+    file = tmp_path / "reader.csv"
+    file.write_text("# Read by one, on paper.\n" + sheet)
+    assert remarks(file) == ["Read by one, on paper."]
+    assert scores(file) == {reply_id(answer["prompt"], answer["reply"]): 4}
 
 
 def test_a_reply_that_nobody_read_is_an_error(filled):
