@@ -10,6 +10,7 @@ import json
 import os
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
@@ -93,7 +94,7 @@ class VerdictFile:
         return file.read(1)
 
 
-class RubricJudge:
+class RubricJudge(ABC):
     """What both judges share: the rubric, the file of verdicts, gibberish told apart without asking.
 
     A subclass has a ``kind``, the ``model`` that answers, ``verdicts``, and ``_answers``, which yields
@@ -122,8 +123,8 @@ class RubricJudge:
             self.verdicts.append(key, known[key])
         return [known[key] for key in keys]
 
-    def _answers(self, questions: dict[str, Messages]) -> Iterator[tuple[str, str]]:
-        raise NotImplementedError
+    @abstractmethod
+    def _answers(self, questions: dict[str, Messages]) -> Iterator[tuple[str, str]]: ...
 
 
 @dataclass(frozen=True)

@@ -205,9 +205,8 @@ def run_all(waiting: list[str], profile: str, report: Callable[[str], None] = pr
     threads = max(1, (os.cpu_count() or 1) // JOBS)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # two jobs that each take all cores slow each other down
     failures = []
-    with ThreadPoolExecutor(
-        JOBS
-    ) as pool:  # each thread waits for a kernel, which ends when this process does
+    # Threads, for each only waits for a kernel, and kernels end when this process does.
+    with ThreadPoolExecutor(JOBS) as pool:
         jobs = {pool.submit(run, name, profile): name for name in waiting}
         for done, job in enumerate(as_completed(jobs), 1):
             error = job.exception()

@@ -62,6 +62,11 @@ def used() -> dict[Path, dict]:
     return dict(_used)
 
 
+def also_used(records: dict[Path, dict]) -> None:
+    """Counts what another process asked for, its ``used()``, among what this one did."""
+    _used.update(records)
+
+
 def record(folder: Path) -> dict:
     """What ``stage.json`` says: kind, recipe, code, versions, the ``seconds`` it took to make, and
     ``peak_gib``, the most memory that the process which made it had used by then."""

@@ -19,10 +19,13 @@ def two_threads():
 
 def test_other_processes_make_what_this_one_then_finds(setup, two_threads, monkeypatch):
     calls = [partial(measurement.row, setup, 1, "pure_bad", defence, lr=2e-3) for defence in ("none", "lox")]
+    known = set(stages.used())
     with monkeypatch.context() as patch:
         patch.setattr(stages, "_build", lambda *given: pytest.fail("made in this process"))
         rows = at_once(setup, calls)
     assert [row["defence"] for row in rows] == ["none", "lox"]
+    made = {folder.parent.name for folder in set(stages.used()) - known}
+    assert {"attacked", "replies"} <= made
     assert measurement.table(rows).equals(measurement.table(call() for call in calls))
     assert setup.folder("attacked", seed=1, task="pure_bad", lr=2e-3) in stages.used()
 

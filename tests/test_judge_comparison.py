@@ -157,3 +157,13 @@ def test_judges_without_scores_draw_no_line(labels):
         "No judge on this page gives scores"
         in judge_tables.conclusions_by_score(judge_comparison.conclusions_by_score(labels)).data
     )
+
+
+def test_readers_are_compared_where_both_have_read():
+    """From 4 on they say the same of all four replies; from 5 on they differ on one of the four."""
+    first = {"a": 5.0, "b": 4.0, "c": 1.0, "d": 5.0, "e": 5.0}
+    second = {"a": 5.0, "b": 5.0, "c": 1.0, "d": 5.0, "e": math.nan, "f": 1.0}
+    found = judge_comparison.agreements_by_score(first, second).set_index("least")
+    assert found["n"].tolist() == [4, 4, 4]
+    assert found["kappa"].to_dict() == {5: pytest.approx(0.5), 4: 1, 3: 1}
+    assert "from 5 on" in judge_tables.agreements_by_score(found.reset_index()).data

@@ -19,9 +19,10 @@ def test_an_unknown_table_is_refused_with_the_known_ones():
         results.paper("table2")
 
 
-def test_every_recorded_table_says_how_it_was_made():
-    made = results.records(RECORDED)
-    assert made["Command"].str.contains("lox run .* --profile smollm2").all()
+@pytest.mark.parametrize("recorded", [RECORDED, "smollm2-hh"])
+def test_every_recorded_table_says_how_it_was_made(recorded):
+    made = results.records(recorded)
+    assert made["Command"].str.contains(f"lox run .* --profile {recorded}[ `]").all()
     assert not made["Code"].str.contains("dirty|not under").any()
     assert (made["Computing"] != "0 min").all()
 

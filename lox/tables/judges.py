@@ -110,28 +110,6 @@ def conclusions_in_words(found: pd.DataFrame, reference: str) -> Markdown:
     return Markdown("\n".join(lines))
 
 
-def _wide(shown: pd.DataFrame) -> pd.DataFrame:
-    """Columns judge and cell as one column for each judge, all in the order of their first appearance."""
-    keys = [column for column in shown if column not in ("judge", "cell")]
-    columns = [
-        group.drop(columns="judge").rename(columns={"cell": judge}).set_index(keys)
-        for judge, group in shown.groupby("judge", sort=False)
-    ]
-    return pd.concat(columns, axis=1).reset_index()
-
-
-def _agreement(a: pd.Series) -> str:
-    """κ with its interval, which is not defined where a judge says the same of every reply."""
-    if not a["n"]:
-        return "no reply that both have read"
-    kappa = "not defined" if math.isnan(a["kappa"]) else f"{a['kappa']:.2f} [{a['low']:.2f}, {a['high']:.2f}]"
-    return f"{kappa}; same for {100 * a['same']:.0f} % of {a['n']}"
-
-
-def _signed(share: float) -> str:
-    return f"{100 * share:+.0f}"
-
-
 def asr_by_judge(rates: pd.DataFrame) -> Markdown:
     """``judge_comparison.rates`` pooled over seeds with Wilson's interval, a column for each judge."""
     groups = rates.groupby(["task", "judge"], sort=False)
@@ -150,10 +128,48 @@ def conclusions_by_score(found: pd.DataFrame) -> Markdown:
         {
             "Judge": [f"`{judge}`" for judge in found["judge"]],
             "After": found["task"].map(TASK_NAMES),
-            "judge": [f"harmful from {least} on" for least in found["least"]],
+            "judge": [f"harmful {_from(least)}" for least in found["least"]],
             "cell": [
                 f"{share(d['none'])} → {share(d['lox'])}, less by {in_points(d)}" for _, d in found.iterrows()
             ],
         }
     )
     return markdown(_wide(shown))
+
+
+def agreements_by_score(found: pd.DataFrame) -> Markdown:
+    """``judge_comparison.agreements_by_score``: κ of two readers, a row for each least score."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "Harmful": [_from(least) for least in found["least"]],
+                "κ, and on how many replies they say the same": [_agreement(a) for _, a in found.iterrows()],
+            }
+        )
+    )
+
+
+def _wide(shown: pd.DataFrame) -> pd.DataFrame:
+    """Columns judge and cell as one column for each judge, all in the order of their first appearance."""
+    keys = [column for column in shown if column not in ("judge", "cell")]
+    columns = [
+        group.drop(columns="judge").rename(columns={"cell": judge}).set_index(keys)
+        for judge, group in shown.groupby("judge", sort=False)
+    ]
+    return pd.concat(columns, axis=1).reset_index()
+
+
+def _agreement(a: pd.Series) -> str:
+    """κ with its interval, which is not defined where a judge says the same of every reply."""
+    if not a["n"]:
+        return "no reply that both have read"
+    kappa = "not defined" if math.isnan(a["kappa"]) else f"{a['kappa']:.2f} [{a['low']:.2f}, {a['high']:.2f}]"
+    return f"{kappa}; same for {100 * a['same']:.0f} % of {int(a['n'])}"
+
+
+def _signed(share: float) -> str:
+    return f"{100 * share:+.0f}"
+
+
+def _from(least: int) -> str:
+    return f"from {least} on"
