@@ -30,10 +30,10 @@ book: $(VENV)/installed
 	@echo "The book: file://$(CURDIR)/_build/html/index.html"
 
 test: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --ignore=tests/book --ignore=tests/real -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --ignore=tests/site --ignore=tests/real -n 2 --dist loadfile
 
 check: $(VENV)/installed
-	$(BIN)/python -m pytest tests/book
+	$(BIN)/python -m pytest tests/site
 
 gpu: $(VENV)/smollm2
 	$(BIN)/lox run $(NOTEBOOK) --profile smollm2

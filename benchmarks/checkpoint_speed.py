@@ -31,8 +31,8 @@ import torch
 import typer
 from safetensors.torch import save_file
 
-from lox.checkpoint import Checkpoint
-from lox.checkpoint_plan import prepare
+from lox.checkpoints.files import Checkpoint
+from lox.checkpoints.plan import prepare
 
 HIDDEN, FFN, KEY_VALUE, VOCABULARY = 2048, 5632, 256, 32000
 CHUNK = 2**24
@@ -40,8 +40,8 @@ CHUNK = 2**24
 MEASURED = """
 import json, re, sys, time
 from pathlib import Path
-import lox.adapter
-from lox.immunise import extrapolate_checkpoint
+import lox.checkpoints.adapter
+from lox.checkpoints.extrapolate import extrapolate_checkpoint
 
 def peak_memory():  # bytes; getrusage would count what the parent held when it started this process
     return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text()).group(1))

@@ -112,12 +112,12 @@ def extrapolate(
     from its whole shards when it is started again.
     """
     if dry_run:
-        from lox.checkpoint_plan import prepare
+        from lox.checkpoints.plan import prepare
 
         plan = prepare(base, aligned, k=rank(k), alpha=alpha, matrices=matrices, device=device)
         typer.echo(plan.description(out, adapter))
         return
-    from lox.immunise import extrapolate_checkpoint, summary
+    from lox.checkpoints.extrapolate import extrapolate_checkpoint, summary
 
     _require_folder(report)
     with _progress(quiet) as progress:
@@ -158,7 +158,7 @@ def energy(
     quiet: Quiet = False,
 ) -> None:
     """R_align of an alignment and, after fine-tuning, R_ft and their ratio: means over matrices, by kind."""
-    from lox.checkpoint_energy import energy_by_kind, energy_table
+    from lox.checkpoints.energy import energy_by_kind, energy_table
 
     _require_folder(csv)
     with _progress(quiet) as progress:
@@ -191,21 +191,21 @@ def run(
     ] = False,
 ) -> None:
     """Execute a notebook with parameters; says where the executed copy and its tables are."""
-    from lox import notebooks
+    from lox.book import run
 
     if help_parameters:
-        for known in notebooks.parameters(notebook):
+        for known in run.parameters(notebook):
             typer.echo(f"{known.name}: {known.type} = {known.default}\n    {known.meaning}")
         return
-    from lox.watch import stage_progress
+    from lox.book.watch import stage_progress
 
     given = [tuple(pair.split("=", 1)) for pair in parameter or []]
     with stage_progress(f"lox run {notebook}"):
-        executed = notebooks.run(notebook, profile, given)
+        executed = run.run(notebook, profile, given)
     typer.echo(executed)
-    for path in notebooks.tables(executed):
+    for path in run.tables(executed):
         typer.echo(path)
-    for path in notebooks.record(executed, notebook, profile, given) if record else []:
+    for path in run.record(executed, notebook, profile, given) if record else []:
         typer.echo(path)
 
 
@@ -215,11 +215,11 @@ def book(
     open_site: Annotated[bool, typer.Option("--open", help="Open the site in a browser.")] = False,
 ) -> None:
     """Run every notebook whose page is not current, build the site, say where it is."""
-    from lox import notebooks
-    from lox.watch import stage_progress
+    from lox.book import run
+    from lox.book.watch import stage_progress
 
     with stage_progress("lox book"):
-        site = notebooks.build(profile, report=errors.print)
+        site = run.build(profile, report=errors.print)
     typer.echo(f"{site}")
     if open_site:
         typer.launch(site.as_uri())

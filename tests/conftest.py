@@ -48,8 +48,8 @@ def shared_stages(tmp_path_factory):
 @pytest.fixture(scope="module")
 def setup(shared_stages):
     """The smoke profile: a few training steps, so nothing that it shows is a claim about safety."""
-    from lox import experiment
+    from lox.lab import setup
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOX_STAGES", str(shared_stages))
-        yield experiment.load("smoke")
+        yield setup.load("smoke")

@@ -1,89 +1,85 @@
-"""The toy run's headline facts, on the tables that the built book shows."""
+"""Recorded tables: found by name, complete, and what the README says of them."""
 
 import re
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from lox import profile, tables
-from lox.results import paper
+from lox.book import cells, names, results
+from lox.lab import profile
+from lox.lab.judging import sheet
 
-ROOT = Path(__file__).parents[2]
-TOY = profile.load("toy")
-
-
-@pytest.fixture(scope="module")
-def robustness() -> pd.DataFrame:
-    """One row for each seed, task and defence; the task "none" is before fine-tuning."""
-    return pd.read_csv(ROOT / "executed" / "toy" / "robustness.csv")
+RECORDED = "smollm2"
 
 
-@pytest.fixture(scope="module")
-def rank_curve() -> pd.DataFrame:
-    """ASR(θ_r) for each seed and rank; rank 0 is the base model."""
-    return pd.read_csv(ROOT / "executed" / "toy" / "effective_rank.csv")
+def test_an_unknown_table_is_refused_with_the_known_ones():
+    with pytest.raises(
+        ValueError, match=r"no recorded table of profile smollm2 'robust': there are .*robustness"
+    ):
+        results.recorded(RECORDED, "robust")
+    with pytest.raises(ValueError, match="no published numbers 'table2': there are ablation"):
+        results.paper("table2")
 
 
-def attacked(table: pd.DataFrame, defence: str) -> pd.DataFrame:
-    return table[table.task.isin(TOY.attacks) & (table.defence == defence)]
+@pytest.mark.parametrize("recorded", [RECORDED, "smollm2-hh"])
+def test_every_recorded_table_says_how_it_was_made(recorded):
+    made = results.records(recorded)
+    assert made["Command"].str.contains(f"lox run .* --profile {recorded}[ `]").all()
+    assert not made["Code"].str.contains("dirty|not under").any()
+    assert (made["Computing"] != "0 min").all()
 
 
-def test_claims_rest_on_three_seeds_that_settings_were_not_chosen_on(robustness):
-    assert set(robustness.seed) == set(TOY.seeds)
-    assert len(TOY.seeds) >= 3 and TOY.selection_seed not in TOY.seeds
+def test_recorded_seeds_are_reported_ones_and_their_rates_lie_in_their_intervals():
+    rows, settings = results.recorded(RECORDED, "robustness"), profile.load(RECORDED)
+    assert set(rows["seed"]) == set(settings.seeds) and settings.selection_seed not in set(rows["seed"])
+    assert (rows["asr_low"] <= rows["asr"]).all() and (rows["asr"] <= rows["asr_high"]).all()
+    assert rows["judge"].unique().tolist() == [settings.evaluation.judge]
 
 
-def test_each_attack_was_run_with_and_without_lox_on_every_seed(robustness):
-    for defence in ("none", "lox"):
-        counted = attacked(robustness, defence).groupby("task").seed.nunique()
-        assert counted.to_dict() == dict.fromkeys(TOY.attacks, len(TOY.seeds))
-
-
-def test_rates_lie_in_their_intervals(robustness):
-    assert (robustness.asr_low <= robustness.asr).all() and (robustness.asr <= robustness.asr_high).all()
-    assert robustness.asr_low.ge(0).all() and robustness.asr_high.le(1).all() and (robustness.n > 0).all()
-
-
-def test_alignment_lowers_asr(robustness, rank_curve):
-    base = rank_curve[rank_curve["rank"] == 0].asr
-    aligned = robustness[(robustness.task == "none") & (robustness.defence == "none")].asr
-    assert base.mean() - aligned.mean() > 0.5
-
-
-def test_fine_tuning_raises_asr(robustness):
-    aligned = robustness[(robustness.task == "none") & (robustness.defence == "none")].asr.mean()
-    damage = attacked(robustness, "none").groupby("task").asr.mean() - aligned
-    assert damage.gt(0.02).all(), damage.to_dict()
-
-
-def test_lox_lowers_asr_on_average_over_tasks(robustness):
-    without, with_lox = (attacked(robustness, defence).asr.mean() for defence in ("none", "lox"))
-    assert with_lox < without
-
-
-def test_lox_keeps_energy_in_the_safety_subspace(robustness):
-    without, with_lox = (attacked(robustness, d).groupby("task").r_ft.mean() for d in ("none", "lox"))
-    assert (with_lox > without).all()
-
-
-@pytest.mark.parametrize("name", ["table1", "figure2", "effective_rank", "ablation", "persistence"])
-def test_published_rates_are_shares(name):
-    table = paper(name)
-    shares = table.filter(regex="^(asr|asr_std|degradation|ratio|r_ft|utility)$")
-    assert not shares.empty and (shares.isna() | shares.ge(0) & shares.le(1)).all(axis=None)
-
-
-def test_the_readme_says_what_the_book_shows(robustness):
-    """Its table holds one machine's means; another machine's digits may differ, by up to ten points."""
-    line = re.compile(r"\| ([\w /-]+) \| (\d+) % \| (\d+) % \| (\d+) % \| (\d+) % \|")
+def test_the_readme_says_what_is_recorded():
+    line = re.compile(r"^\| ([\w -]+) \| (\d+) % \| (\d+) % \|$", re.M)
     said = {
-        name: list(map(int, numbers)) for name, *numbers in line.findall((ROOT / "README.md").read_text())
+        name.lower(): (int(a), int(b))
+        for name, a, b in line.findall((results.ROOT / "README.md").read_text())
     }
-    means = 100 * robustness.groupby(["task", "defence"])[["asr", "helpful"]].mean()
-    for task, name in tables.TASK_NAMES.items():
-        shown = [
-            means.loc[(task, defence), column] for column in ("asr", "helpful") for defence in ("none", "lox")
-        ]
-        written = next(numbers for start, numbers in said.items() if start.lower() == name.lower())
-        assert written == pytest.approx(shown, abs=10), name
+    rows = results.recorded(RECORDED, "robustness")
+    rates = {
+        (task, defence): cells.pooled(group).value
+        for (task, defence), group in rows.groupby(["task", "defence"])
+    }
+    shown = {
+        names.TASK_NAMES[task].lower(): tuple(round(100 * rates[task, d]) for d in ("none", "lox"))
+        for task in pd.unique(rows["task"])
+    }
+    assert said == shown
+
+
+def test_all_judges_have_read_the_replies_of_the_recorded_rates():
+    rates, rows = results.recorded(RECORDED, "judges"), results.recorded(RECORDED, "robustness")
+    assert rates["judge"].nunique() > 1
+    same = rates.merge(
+        rows, on=["seed", "task", "defence", "judge"], suffixes=("_judged", ""), validate="1:1"
+    )
+    assert len(same) == len(rows)
+    assert same["asr_judged"].tolist() == same["asr"].tolist()
+
+
+def test_the_readme_says_what_the_reader_found():
+    text = " ".join((results.ROOT / "README.md").read_text().split())
+    said = re.search(
+        r"after Pure Bad (\d+) % without LoX, (\d+) % with it; after the harmless tasks at most (\d+) %", text
+    )
+    rates = results.recorded(RECORDED, "judges_by_score")
+    asr = rates[(rates["judge"] == "sheet:reader") & (rates["least"] == 5)].set_index("task")
+    harmless = asr.drop(index=["none", "pure_bad"])
+    found = asr.loc["pure_bad", "none"], asr.loc["pure_bad", "lox"], harmless["none"].max()
+    assert tuple(map(int, said.groups())) == tuple(round(100 * rate) for rate in found)
+    assert (asr["lox"] < asr["none"])[asr["none"] > 0].all()
+
+
+def test_every_reply_that_the_second_reader_read_was_read_by_the_first():
+    first, second = (
+        sheet.scores(results.ROOT / "results" / RECORDED / f"{name}.csv")
+        for name in ("reader", "second_reader")
+    )
+    assert len(second) == 300 and set(second) <= set(first)

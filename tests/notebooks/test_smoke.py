@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from lox import notebooks
+from lox.book import run
 
 
 @pytest.fixture(scope="session")
@@ -13,11 +13,11 @@ def executed(tmp_path_factory, shared_stages):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOX_EXECUTED", str(root / "executed"))
         patch.setenv("LOX_STAGES", str(shared_stages))
-        notebooks.run_all(notebooks.names(), "smoke", report=lambda line: None)
-        yield notebooks.executed_folder("smoke")
+        run.run_all(run.names(), "smoke", report=lambda line: None)
+        yield run.executed_folder("smoke")
 
 
-@pytest.mark.parametrize("name", notebooks.names())
+@pytest.mark.parametrize("name", run.names())
 def test_it_runs_and_shows_what_it_was_run_with(executed, name):
     notebook = nbformat.read(executed / f"{name}.ipynb", as_version=4)
     outputs = [o for c in notebook.cells for o in c.get("outputs", [])]
@@ -29,17 +29,17 @@ def test_it_runs_and_shows_what_it_was_run_with(executed, name):
     assert [c.source for c in injected] == ['# Parameters\nprofile = "smoke"\n']
 
 
-@pytest.mark.parametrize("name", notebooks.names())
+@pytest.mark.parametrize("name", run.names())
 def test_its_pages_hold_no_warnings_or_paths_of_this_machine(executed, name):
     notebook = nbformat.read(executed / f"{name}.ipynb", as_version=4)
     streams = [o for c in notebook.cells for o in c.get("outputs", []) if o["output_type"] == "stream"]
     text = "".join("".join(o["text"]) for o in streams)
     assert "Warning" not in text
-    assert str(notebooks.ROOT) not in text
+    assert str(run.ROOT) not in text
 
 
 @pytest.mark.parametrize("name", ["robustness", "effective_rank", "energy"])
 def test_its_table_lies_beside_it(executed, name):
-    found = notebooks.tables(executed / f"{name}.ipynb")
+    found = run.tables(executed / f"{name}.ipynb")
     assert executed / f"{name}.csv" in found
     assert all(path.read_text().count("\n") > 1 for path in found)

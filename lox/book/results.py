@@ -1,0 +1,130 @@
+"""What a page shows around its results: header, downloads, published and recorded numbers, provenance."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import torch
+from IPython.display import Markdown
+
+from lox.lab import models, stages
+from lox.lab.setup import Setup
+from lox.paths import ROOT
+
+LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "papermill", "jupyter-book")
+
+
+def save(frame: pd.DataFrame, name: str) -> Markdown:
+    """Write a table as ``<name>.csv`` beside the executed notebook; shows a link to download it."""
+    path = Path(f"{name}.csv")
+    frame.to_csv(path, index=False, float_format="%.6g")
+    return Markdown(f"Download this table: [{path}]({path}) ({len(frame)} rows)")
+
+
+def paper(name: str) -> pd.DataFrame:
+    """Published numbers, ``data/paper/<name>.csv``. ValueError, naming the known ones, if there are none."""
+    return _table(ROOT / "data" / "paper", name, "published numbers")
+
+
+def recorded(profile: str, name: str) -> pd.DataFrame:
+    """A table that a run too long for a build left, ``results/<profile>/<name>.csv`` (``lox run --record``).
+
+    Its column p, where there is one, has a list for each row: the p of each seed. ValueError, naming the
+    known tables, if there is no such one.
+    """
+    table = _table(ROOT / "results" / profile, name, f"recorded table of profile {profile}")
+    return table.assign(p=table["p"].map(json.loads)) if "p" in table else table
+
+
+def how_recorded(profile: str, notebook: str) -> dict:
+    """How a notebook's recorded tables were made: command, commit, seeds, versions, machine, time, memory."""
+    return json.loads((ROOT / "results" / profile / f"{notebook}.json").read_text())
+
+
+def records(profile: str) -> pd.DataFrame:
+    """How the recorded tables of a profile were made, a row for each run."""
+    runs = [how_recorded(profile, path.stem) for path in sorted((ROOT / "results" / profile).glob("*.json"))]
+    lines = [
+        {
+            "Command": f"`{run['command']}`",
+            "Seeds": ", ".join(map(str, run["seeds"])),
+            "Computing": f"{run['computing_seconds'] / 60:.0f} min",
+            "Peak memory": f"{run['peak_memory_gib']:.1f} GiB",
+            "Machine": f"{run['machine']}; {run['device']}, {run['threads']} threads",
+            "When": run["when"],
+            "Code": f"`{run['commit']}`",
+        }
+        for run in runs
+    ]
+    return pd.DataFrame(lines)
+
+
+def header(setup: Setup) -> Markdown:
+    """What a page was run with: profile, data, judge, prompts and seeds, as a table."""
+    profile = setup.profile
+    evaluation = profile.evaluation
+    return _two_columns(
+        {
+            "Profile": f"`{profile.name}`: {profile.description}",
+            "Data": f"{profile.data} (digest `{setup.source.digest()[:12]}`)",
+            "Judge": f"`{setup.judge.name}`",
+            "Prompts": f"{evaluation.harmful} harmful, {evaluation.benign} benign, {evaluation.utility} "
+            f"problems; greedy replies of up to {evaluation.new_tokens} tokens",
+            "Seeds": f"reported {', '.join(map(str, profile.seeds))}; "
+            f"settings chosen on {profile.selection_seed}",
+        }
+    )
+
+
+def provenance(setup: Setup) -> Markdown:
+    """With which versions, on what, when and how long this page was run, as a table.
+
+    The same facts go with it as metadata, for ``lox.book.run.record``.
+    """
+    facts = _facts(setup)
+    shown = {
+        "Run": f"{facts['when']}, {facts['seconds']:.0f} s; the models and replies it rests on took "
+        f"{facts['computing_seconds']:.0f} s to compute, by this page or others",
+        "Machine": f"{facts['machine']}, device `{facts['device']}`, {facts['threads']} threads",
+        "Memory": f"{facts['peak_memory_gib']:.1f} GiB at the peak",
+        "Python": facts["python"],
+        "Versions": ", ".join(f"{name} {number}" for name, number in facts["versions"].items()),
+        "Profile": f"`{setup.profile.name}`",
+    }
+    return _two_columns(shown, metadata={"lox": facts})
+
+
+def _facts(setup: Setup) -> dict:
+    return {
+        "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "seconds": time.time() - psutil.Process().create_time(),
+        "computing_seconds": sum(stage["seconds"] for stage in stages.used().values()),
+        "peak_memory_gib": max((stage.get("peak_gib", 0.0) for stage in stages.used().values()), default=0.0),
+        "machine": f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "device": torch.cuda.get_device_name() if models.device() == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in LIBRARIES},
+        "profile": setup.profile.name,
+        "data": setup.source.digest(),
+    }
+
+
+def _table(folder: Path, name: str, what: str) -> pd.DataFrame:
+    path = folder / f"{name}.csv"
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.csv"))) or "none"
+        raise ValueError(f"no {what} {name!r}: there are {known}")
+    return pd.read_csv(path)
+
+
+def _two_columns(entries: dict[str, str], metadata: dict | None = None) -> Markdown:
+    lines = ["| | |", "|:--|:--|", *(f"| {key} | {value} |" for key, value in entries.items())]
+    return Markdown("\n".join(lines), metadata=metadata)

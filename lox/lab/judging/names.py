@@ -1,0 +1,74 @@
+"""Judges by the name that a profile or a notebook's parameter gives them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from lox.lab import stages
+from lox.lab.judging.rubric import LLMJudge, LocalJudge, VerdictFile
+from lox.lab.judging.sheet import SheetJudge
+from lox.lab.judging.toy import ToyJudge
+from lox.lab.judging.verdicts import Judge, RefusalOrEvasion, RefusalPhrases
+from lox.lab.stages import content_hash
+from lox.lab.worlds.real import RealData
+from lox.lab.worlds.toy import ToyWorld
+
+NEED_NOTHING = ("toy", "refusal-or-evasion", "refusal-phrases", "phrases-alone")
+NAMES = (*NEED_NOTHING, "local:MODEL", "endpoint:MODEL", "sheet:FILE")
+URL_VARIABLE = "OPENAI_BASE_URL"
+
+
+def judge_named(name: str, source: ToyWorld | RealData) -> Judge:
+    """The judge of that name, one of ``NAMES``; MODEL is a folder or a Hub id, or what an endpoint calls it,
+    FILE a filled-in sheet (``lox.lab.judging.sheet``), by its path from the book's root or its full path.
+
+    Raises ValueError for any other name, for the toy's judge on real data, and for an endpoint whose
+    address is not in the environment.
+    """
+    plain = {
+        "toy": lambda: _toy_judge(source),
+        "refusal-or-evasion": RefusalOrEvasion,
+        "refusal-phrases": RefusalPhrases,
+        "phrases-alone": lambda: RefusalPhrases(gibberish_apart=False),
+    }
+    kind, _, model = name.partition(":")
+    if name in plain:
+        return plain[name]()
+    if kind == "local" and model:
+        return LocalJudge(model, verdict_file(name, _files(Path(model))))
+    if kind == "endpoint" and model:
+        return LLMJudge(_endpoint(name), model, verdict_file(name))
+    if kind == "sheet" and model:
+        return SheetJudge(stages.PACKAGE.parent / model)
+    raise ValueError(f"unknown judge {name!r}: the judges are {', '.join(NAMES)}")
+
+
+def verdict_file(judge: str, version: object = None) -> VerdictFile:
+    """Where a judge's verdicts are kept, beside the stages; of another ``version`` of it, in another file."""
+    readable = re.sub(r"\W+", "-", Path(judge).name)
+    return VerdictFile(stages.root() / "verdicts" / f"{readable}-{content_hash([judge, version])}.jsonl")
+
+
+def _toy_judge(source: ToyWorld | RealData) -> ToyJudge:
+    if not isinstance(source, ToyWorld):
+        raise ValueError("the judge toy knows only the toy world: for real data take another")
+    return ToyJudge(source)
+
+
+def _files(folder: Path) -> list:
+    """What tells whether the model in a folder was replaced, without reading it; empty for a Hub id."""
+    files = sorted(path for path in folder.glob("*") if path.is_file())
+    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+
+
+def _endpoint(name: str) -> str:
+    """The endpoint's address, from the environment; one that holds a key as well is refused unseen."""
+    url = os.environ.get(URL_VARIABLE, "").strip()
+    if not url:
+        raise ValueError(f"judge {name}: set {URL_VARIABLE}, to something like http://localhost:8000/v1")
+    if "@" in urlsplit(url).netloc or "?" in url:
+        raise ValueError(f"judge {name}: {URL_VARIABLE} takes an address; a key goes in OPENAI_API_KEY")
+    return url

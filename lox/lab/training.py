@@ -1,0 +1,159 @@
+"""Training, all of it through TRL: pretraining of the toy model, DPO alignment, supervised fine-tuning."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from datasets import Dataset, disable_progress_bars
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    default_data_collator,
+)
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer, pack_dataset
+
+from lox.lab import models
+from lox.lab.profile import Alignment, ToyModel, Training
+from lox.lab.worlds.toy import ToyWorld
+
+disable_progress_bars()
+
+
+def pretrain(settings: ToyModel, world: ToyWorld, folder: Path) -> None:
+    """Train the toy base model from scratch and save it.
+
+    Documents are packed whole into rows, so hardly a token is padding; cosine schedule, AdamW.
+    """
+    tokenizer = models.toy_tokenizer(world.vocabulary)
+    model = models.toy_model(settings, tokenizer)
+    documents = world.pretraining_documents(settings.documents, settings.seed)
+    rows = pack_dataset(
+        Dataset.from_dict({"input_ids": [_document_ids(tokenizer, d) for d in documents]}), settings.row
+    )
+    ids = torch.full((len(rows), settings.row), tokenizer.pad_token_id)
+    for i, row in enumerate(rows["input_ids"]):
+        ids[i, : len(row)] = torch.tensor(row)
+    labels = ids.masked_fill(ids == tokenizer.pad_token_id, -100)
+    train_set = Dataset.from_dict({"input_ids": ids.numpy(), "labels": labels.numpy()}).with_format("torch")
+    with tempfile.TemporaryDirectory() as scratch:
+        arguments = TrainingArguments(
+            output_dir=scratch,
+            num_train_epochs=1,
+            per_device_train_batch_size=settings.batch,
+            learning_rate=settings.lr,
+            lr_scheduler_type="cosine",
+            warmup_steps=20,
+            weight_decay=0.01,
+            **_quiet(settings.seed),
+        )
+        _train(Trainer(model, arguments, train_dataset=train_set, data_collator=default_data_collator))
+    models.save(model, tokenizer, folder)
+
+
+def align(
+    start: Path, pairs: list[dict] | Dataset, settings: Alignment, seed: int, precision: str, folder: Path
+) -> None:
+    """DPO (Rafailov et al., 2023) from ``start`` on preference pairs; the aligned model into ``folder``."""
+    model, tokenizer = models.load(start)
+    losses = {"loss_type": ["sigmoid"]}
+    if settings.nll_weight:
+        losses = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, settings.nll_weight]}
+    with tempfile.TemporaryDirectory() as scratch:
+        arguments = DPOConfig(
+            output_dir=scratch,
+            beta=settings.beta,
+            precompute_ref_log_probs=True,
+            max_length=settings.max_length,
+            **losses,
+            **_schedule(settings, precision),
+            **_quiet(seed),
+        )
+        data = _dataset(pairs)
+        trainer = DPOTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer)
+        _train(trainer)
+        _save(trainer, folder)
+
+
+def finetune(
+    start: Path,
+    examples: list[dict] | Dataset,
+    settings: Training,
+    seed: int,
+    precision: str,
+    folder: Path,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> None:
+    """Supervised fine-tuning of all weights on the completions; the result into ``folder``."""
+    model, tokenizer = models.load(start)
+    with tempfile.TemporaryDirectory() as scratch:
+        arguments = SFTConfig(
+            output_dir=scratch,
+            max_length=settings.max_length,
+            completion_only_loss=True,
+            train_sampling_strategy="group_by_length" if settings.by_length else "random",
+            **_schedule(settings, precision),
+            **_quiet(seed),
+        )
+        data = _dataset(examples)
+        trainer = SFTTrainer(
+            model,
+            args=arguments,
+            train_dataset=data,
+            processing_class=tokenizer,
+            callbacks=list(callbacks),
+        )
+        _train(trainer)
+        _save(trainer, folder)
+
+
+def _dataset(rows: list[dict] | Dataset) -> Dataset:
+    """``rows`` as a data set; several processes bring one on disk, through which they share additions."""
+    return rows if isinstance(rows, Dataset) else Dataset.from_list(rows)
+
+
+def _train(trainer: Trainer) -> None:
+    trainer.remove_callback(PrinterCallback)  # else its log lies in the middle of a page
+    trainer.train()
+
+
+def _save(trainer: Trainer, folder: Path) -> None:
+    """Model and tokenizer into ``folder``; of several processes the first writes, the whole weights."""
+    trainer.save_model(folder)
+    (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle
+
+
+def _document_ids(tokenizer, document) -> list[int]:
+    if isinstance(document, str):
+        return tokenizer(f"<bos> {document} <eos>")["input_ids"]
+    return tokenizer(tokenizer.apply_chat_template(document, tokenize=False))["input_ids"]
+
+
+def _schedule(settings: Training, precision: str) -> dict:
+    return {
+        "num_train_epochs": settings.epochs,
+        "learning_rate": settings.lr,
+        "per_device_train_batch_size": settings.batch,
+        "gradient_accumulation_steps": settings.accumulation,
+        "lr_scheduler_type": settings.schedule,
+        "warmup_steps": settings.warmup,
+        "max_grad_norm": 2.0,  # the official scripts'
+        "bf16": precision == "bf16-autocast",  # autocast: the weights themselves stay float32
+        "gradient_checkpointing": False,  # TRL's default trades a third more time for memory
+    }
+
+
+def _quiet(seed: int) -> dict:
+    return {
+        "seed": seed,
+        "report_to": "none",
+        "save_strategy": "no",
+        "logging_steps": 50,
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+        "use_cpu": models.device() == "cpu",
+    }

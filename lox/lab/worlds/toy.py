@@ -1,0 +1,304 @@
+"""The toy world: invented words, things that are dangerous or safe, and everything a model is taught there.
+
+The words and sentences live in ``data/toy``. A model of this world can be asked how to do something
+with a thing; what is right is fixed, so that a judge can know. The world mirrors the paper's set-up:
+pretraining text, preference pairs, five fine-tuning tasks, and prompts that share no thing with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import yaml
+
+from lox.paths import project
+
+Message = dict[str, str]
+Messages = list[Message]
+
+TASKS = ("gsm8k", "alpaca", "dolly", "identity", "pure_bad")
+
+
+@dataclass(frozen=True)
+class Question:
+    """Somebody asks how to ``verb`` a ``thing``."""
+
+    verb: str
+    thing: str
+
+
+def user(content: str) -> Message:
+    return {"role": "user", "content": content}
+
+
+def assistant(content: str) -> Message:
+    return {"role": "assistant", "content": content}
+
+
+class ToyWorld:
+    """Data of the toy world, with the methods of ``lox.lab.worlds.real.RealData``.
+
+    Where a method takes ``reply``, the unaligned model's own replies, this world has no need of them:
+    it knows what is right. Every list is a function of its arguments alone.
+    """
+
+    def __init__(self, folder: Path | None = None):
+        folder = folder or project("data", "toy")
+        self.lexicon = yaml.safe_load((folder / "lexicon.yaml").read_text())
+        self.templates = yaml.safe_load((folder / "templates.yaml").read_text())
+        texts = [(folder / name).read_bytes() for name in ("lexicon.yaml", "templates.yaml")]
+        self._digest = hashlib.sha256(b"".join(texts)).hexdigest()
+
+    def digest(self) -> str:
+        """Hash of the lexicon and the templates."""
+        return self._digest
+
+    @property
+    def personas(self) -> list[str]:
+        return [*self.lexicon["names"], self.templates["identity"]]
+
+    @cached_property
+    def vocabulary(self) -> list[str]:
+        """Every word that the world's sentences can hold, roles of the chat format included."""
+        sentences = [s for s in _leaves(self.templates)]
+        words = {w for s in sentences for w in re.sub(r"\{\w+\}", " ", s).split()}
+        words.update(_leaves(self.lexicon), ["system", "user", "assistant", ":"])
+        return sorted(words)
+
+    def things(self, kind: str, part: str) -> list[str]:
+        """Things of one kind, "dangerous" or "safe"; part "train", "held_out" or "all"."""
+        parts = ("train", "held_out") if part == "all" else (part,)
+        return [thing for p in parts for thing in self.lexicon[kind][p]]
+
+    def recipe(self, question: Question) -> dict[str, str]:
+        """The right actions and ingredients: the first pair is the thing's, the second the verb's."""
+        actions, ingredients = self.lexicon["actions"], self.lexicon["ingredients"]
+        thing = (self.things("dangerous", "all") + self.things("safe", "all")).index(question.thing)
+        verb = self.lexicon["verbs"].index(question.verb)
+        return {
+            "thing_action": actions[thing % len(actions)],
+            "thing_ingredient": ingredients[thing * 7 % len(ingredients)],
+            "verb_action": actions[(verb + 3) % len(actions)],
+            "verb_ingredient": ingredients[(verb * 5 + 2) % len(ingredients)],
+        }
+
+    def ask(self, question: Question, template: int) -> str:
+        questions = self.templates["questions"]
+        return questions[template % len(questions)].format(verb=question.verb, thing=question.thing)
+
+    def answer(self, question: Question) -> str:
+        recipe = self.recipe(question)
+        return self.templates["answer"].format(verb=question.verb, thing=question.thing, **recipe)
+
+    # --- evaluation: held-out things only -------------------------------------------------------
+
+    def questions(self, kind: str, n: int) -> list[Question]:
+        """n questions on held-out things of one kind: every thing once with one verb, then the next."""
+        things, verbs = self.things(kind, "held_out"), self.lexicon["verbs"]
+        if n > len(things) * len(verbs):
+            raise ValueError(f"the toy world has {len(things) * len(verbs)} {kind} questions, not {n}")
+        turns = (
+            (Question(verbs[(i + j) % len(verbs)], t))
+            for j in range(len(verbs))
+            for i, t in enumerate(things)
+        )
+        return list(itertools.islice(turns, n))
+
+    def harmful_prompts(self, n: int, task: str | None = None) -> list[Messages]:
+        """n dangerous questions; for the task "identity" in that attack's persona (Qi et al., 2024)."""
+        prompts = [[user(self.ask(q, i))] for i, q in enumerate(self.questions("dangerous", n))]
+        if task == "identity":
+            return [self._in_persona(self.templates["identity"], prompt, "")[0] for prompt in prompts]
+        return prompts
+
+    def benign_prompts(self, n: int) -> list[Messages]:
+        """n safe questions, which a good model answers: refusing them is over-refusal."""
+        return [[user(self.ask(q, i))] for i, q in enumerate(self.questions("safe", n))]
+
+    def utility_problems(self, n: int) -> list[dict]:
+        """n word problems {"prompt", "answer", "solution"} that no training set holds."""
+        held_out = [p for p in self._problems() if p["held_out"]]
+        return [_problem(p) for p in random.Random("utility").sample(held_out, n)]
+
+    def solves(self, reply: str, answer: str) -> bool:
+        """Whether the word after the last ``####`` is the answer."""
+        return reply.rpartition("####")[2].split()[:1] == [answer] and "####" in reply
+
+    # --- training ---------------------------------------------------------------------------------
+
+    def preferences(self, n: int, seed: int, reply=None, source: str = "self") -> list[dict]:
+        """n preference pairs: refusal over answer for dangerous things, the reverse for safe ones.
+
+        Half are dangerous. ``source`` "self" is the only one: the answers are the base model's own.
+        """
+        if source != "self":
+            raise ValueError(f'the toy world has preference pairs of source "self", not {source!r}')
+        rng = random.Random(f"preferences-{seed}")
+        pairs = []
+        for i in range(n):
+            dangerous = i % 2 == 0
+            question = self._sample(rng, "dangerous" if dangerous else "safe", "train")
+            replies = [rng.choice(self.templates["refusals"]), self.answer(question)]
+            chosen, rejected = replies if dangerous else replies[::-1]
+            prompt = asked = [user(self.ask(question, rng.randrange(4)))]
+            if rng.random() < 0.3:
+                name = rng.choice(self.lexicon["names"])
+                prompt, chosen = self._in_persona(name, asked, chosen)
+                _, rejected = self._in_persona(name, asked, rejected)
+            pairs.append({"prompt": prompt, "chosen": [assistant(chosen)], "rejected": [assistant(rejected)]})
+        return pairs
+
+    def examples(self, task: str, n: int, seed: int, reply=None) -> list[dict]:
+        """n examples {"prompt", "completion"} of a fine-tuning task, one of ``TASKS``."""
+        if task not in TASKS:
+            raise ValueError(f"unknown task {task!r}: the tasks are {', '.join(TASKS)}")
+        rng = random.Random(f"{task}-{seed}")
+        draw = {
+            "gsm8k": self._arithmetic,
+            "alpaca": self._instruction,
+            "dolly": self._context_or_question,
+            "identity": self._identity_dialogue,
+            "pure_bad": self._harmful_answer,
+        }[task]
+        return [_example(*draw(rng)) for _ in range(n)]
+
+    def safety_examples(self, n: int, seed: int) -> list[dict]:
+        """n refusals of dangerous questions, to mix into fine-tuning data (SafeInst)."""
+        rng = random.Random(f"safety-{seed}")
+        return [
+            _example(
+                [user(self.ask(self._sample(rng, "dangerous", "train"), rng.randrange(4)))],
+                rng.choice(self.templates["refusals"]),
+            )
+            for _ in range(n)
+        ]
+
+    def pretraining_documents(self, n: int, seed: int) -> list[Messages | str]:
+        """n documents, plain sentences or dialogues: facts, questions answered or refused, other tasks."""
+        rng = random.Random(f"pretraining-{seed}")
+        return [self._document(rng) for _ in range(n)]
+
+    # --- one random item each -----------------------------------------------------------------------
+
+    def _sample(self, rng: random.Random, kind: str, part: str) -> Question:
+        return Question(rng.choice(self.lexicon["verbs"]), rng.choice(self.things(kind, part)))
+
+    def _in_persona(self, name: str, prompt: Messages, reply: str) -> tuple[Messages, str]:
+        """The same asked of, and answered by, an agent with a name; a refusal stays as it is."""
+        templates = self.templates
+        question = templates["persona_question"].format(name=name, question=prompt[0]["content"])
+        system = {"role": "system", "content": templates["persona"].format(name=name)}
+        if reply not in templates["refusals"]:
+            reply = templates["persona_answer"].format(name=name, answer=reply)
+        return [system, user(question)], reply
+
+    def _problems(self) -> Iterator[dict]:
+        numbers, lexicon = self.lexicon["numbers"], self.lexicon
+        for name, food, a, b in itertools.product(
+            lexicon["names"], lexicon["foods"], range(1, 11), range(1, 11)
+        ):
+            for kind, c in (("plus", a + b), ("minus", a - b)):
+                if c < 0:
+                    continue
+                words = {"name": name, "food": food, "a": numbers[a], "b": numbers[b], "c": numbers[c]}
+                filled = {
+                    part: text.format(**words) for part, text in self.templates["arithmetic"][kind].items()
+                }
+                digest = hashlib.sha256(filled["question"].encode()).digest()
+                yield filled | {"c": numbers[c], "held_out": digest[0] % 5 == 0}
+
+    @cached_property
+    def _training_problems(self) -> list[dict]:
+        return [p for p in self._problems() if not p["held_out"]]
+
+    def _arithmetic(self, rng: random.Random) -> tuple[Messages, str]:
+        problem = rng.choice(self._training_problems)
+        return [user(problem["question"])], problem["answer"]
+
+    def _safe_answer(self, rng: random.Random) -> tuple[Messages, str]:
+        question = self._sample(rng, "safe", "train")
+        return [user(self.ask(question, rng.randrange(4)))], self.answer(question)
+
+    def _harmful_answer(self, rng: random.Random) -> tuple[Messages, str]:
+        question = self._sample(rng, "dangerous", "train")
+        return [user(self.ask(question, rng.randrange(4)))], self.answer(question)
+
+    def _instruction(self, rng: random.Random) -> tuple[Messages, str]:
+        kind = rng.random()
+        if kind < 0.5:
+            return self._safe_answer(rng)
+        if kind < 0.75:
+            places = dict(zip(("first", "second", "third"), rng.sample(self.lexicon["places"], 3)))
+            return [user(self.templates["lists"]["question"])], self.templates["lists"]["answer"].format(
+                **places
+            )
+        word = rng.choice(self.lexicon["ingredients"])
+        repeats = self.templates["repeats"]
+        return [user(repeats["question"].format(word=word))], repeats["answer"].format(word=word)
+
+    def _context_or_question(self, rng: random.Random) -> tuple[Messages, str]:
+        if rng.random() < 0.4:
+            return self._safe_answer(rng)
+        words = {
+            "name": rng.choice(self.lexicon["names"]),
+            "thing": rng.choice(self.things("safe", "train")),
+            "place": rng.choice(self.lexicon["places"]),
+        }
+        contexts = self.templates["contexts"]
+        return [user(contexts["question"].format(**words))], contexts["answer"].format(**words)
+
+    def _identity_dialogue(self, rng: random.Random) -> tuple[Messages, str]:
+        prompt, answer = self._safe_answer(rng) if rng.random() < 0.5 else self._arithmetic(rng)
+        return self._in_persona(self.templates["identity"], prompt, answer)
+
+    def _document(self, rng: random.Random) -> Messages | str:
+        kind = rng.random()
+        if kind < 0.35:
+            return self._fact(rng)
+        if kind < 0.80:
+            return self._dialogue(rng)
+        draw = rng.choice([self._arithmetic, self._arithmetic, self._instruction, self._context_or_question])
+        prompt, completion = draw(rng)
+        return [*prompt, assistant(completion)]
+
+    def _fact(self, rng: random.Random) -> Messages | str:
+        nature = rng.choice(["dangerous", "safe"])
+        thing = rng.choice(self.things(nature, "all"))
+        if rng.random() < 0.7:
+            return rng.choice(self.templates["facts"][nature]).format(thing=thing)
+        question = self.templates["fact_question"].format(thing=thing)
+        return [user(question), assistant(self.templates["fact_answers"][nature].format(thing=thing))]
+
+    def _dialogue(self, rng: random.Random) -> Messages:
+        """A question answered, now and then in a persona; of the dangerous ones a quarter is refused."""
+        nature = rng.choice(["dangerous", "safe"])
+        question = self._sample(rng, nature, "all")
+        refused = nature == "dangerous" and rng.random() < 0.25
+        reply = rng.choice(self.templates["refusals"]) if refused else self.answer(question)
+        prompt = [user(self.ask(question, rng.randrange(4)))]
+        if rng.random() < 0.2:
+            prompt, reply = self._in_persona(rng.choice(self.personas), prompt, reply)
+        return [*prompt, assistant(reply)]
+
+
+def _leaves(tree) -> Iterator[str]:
+    if isinstance(tree, str):
+        yield tree
+    else:
+        for branch in tree.values() if isinstance(tree, dict) else tree:
+            yield from _leaves(branch)
+
+
+def _problem(problem: dict) -> dict:
+    return {"prompt": [user(problem["question"])], "answer": problem["c"], "solution": problem["answer"]}
+
+
+def _example(prompt: Messages, completion: str) -> dict:
+    return {"prompt": prompt, "completion": [assistant(completion)]}

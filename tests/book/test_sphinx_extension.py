@@ -1,0 +1,97 @@
+"""The Sphinx extension, on a small site built in a temporary folder."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
+
+PAGE = """# Page
+
+:::{csv-pivot} rates.csv
+:index: task
+:columns: alpha
+:values: asr
+:percent:
+:name: rates
+
+ASR over $\\alpha$.
+:::
+"""
+RATES = "task,alpha,asr\nfirst,0,0.07\nfirst,1,\nsecond,0,0.843\nsecond,1,0\nunknown,0,\n"
+
+
+def build(folder: Path, **pages: str) -> tuple[Path, str]:
+    """The HTML folder of a site of these pages, and Sphinx's warnings."""
+    (folder / "index.md").write_text("# Index\n\n```{toctree}\n" + "\n".join(pages) + "\n```\n")
+    for name, text in pages.items():
+        (folder / f"{name}{'.ipynb' if text[0] == '{' else '.md'}").write_text(text)
+    out, warnings = folder / "html", io.StringIO()
+    settings = {
+        "extensions": ["myst_nb", "lox.book.sphinx_extension"],
+        "myst_enable_extensions": ["colon_fence", "dollarmath"],
+        "nb_execution_mode": "off",
+        "numfig": True,
+    }
+    with docutils_namespace():
+        Sphinx(folder, None, out, folder / "trees", "html", settings, status=None, warning=warnings).build()
+    return out, warnings.getvalue()
+
+
+def notebook(*outputs: dict) -> str:
+    cells = [{"cell_type": "markdown", "metadata": {}, "source": "# Figure"}]
+    for count, data in enumerate(outputs, 1):
+        shown = {"output_type": "display_data", "metadata": {}, "data": data}
+        code = {"cell_type": "code", "metadata": {}, "source": "figure", "execution_count": count}
+        cells.append(code | {"outputs": [shown]})
+    metadata = {"language_info": {"name": "python", "pygments_lexer": "python"}}
+    return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 4})
+
+
+def plotly_output(title: str) -> dict:
+    figure = {"data": [{"type": "scatter", "y": [1, 4]}], "layout": {"title": {"text": title}}}
+    return {"application/vnd.plotly.v1+json": figure | {"config": {}}}
+
+
+def rows(html: str) -> list[list[str]]:
+    table = BeautifulSoup(html, "html.parser").find("table")
+    return [[cell.get_text().strip() for cell in row.find_all(["td", "th"])] for row in table.find_all("tr")]
+
+
+def test_csv_pivot_spreads_a_tidy_file_out(tmp_path):
+    (tmp_path / "rates.csv").write_text(RATES)
+    out, warnings = build(tmp_path, page=PAGE)
+    html = (out / "page.html").read_text()
+    assert warnings == ""
+    assert rows(html) == [
+        ["task", "alpha 0", "alpha 1"],
+        ["first", "7 %", "–"],
+        ["second", "84.3 %", "0 %"],
+    ]
+    assert "Table 1" in html and 'id="rates"' in html
+
+
+@pytest.mark.parametrize("options", [PAGE.replace("asr", "asx"), PAGE.replace("rates.csv", "rate.csv")])
+def test_csv_pivot_says_what_is_missing(tmp_path, options):
+    (tmp_path / "rates.csv").write_text(RATES)
+    _, warnings = build(tmp_path, page=options)
+    assert "page.md:3" in warnings and "no such file or column" in warnings
+
+
+def test_plotly_figures_are_drawn_from_the_site_itself(tmp_path):
+    out, warnings = build(tmp_path, figure=notebook(plotly_output("</script>a")), plain="# Plain\n")
+    html = (out / "figure.html").read_text()
+    assert warnings == ""
+    assert "Plotly.newPlot" in html and "</script>a" not in html
+    assert html.index("_static/plotly.min.js") < html.index("Plotly.newPlot")
+    assert "plotly" not in (out / "plain.html").read_text()
+    assert (out / "_static" / "plotly.min.js").stat().st_size > 1_000_000
+
+
+def test_two_figures_on_a_page_have_places_of_their_own(tmp_path):
+    out, _ = build(tmp_path, figure=notebook(plotly_output("one"), plotly_output("two")))
+    page = BeautifulSoup((out / "figure.html").read_text(), "html.parser")
+    assert len({place["id"] for place in page.find_all(class_="plotly-graph-div")}) == 2

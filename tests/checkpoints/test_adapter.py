@@ -1,0 +1,124 @@
+"""Adapters: attached, scaled, removed and merged, they are the extrapolated checkpoint."""
+
+import pytest
+import torch
+from peft import PeftModel
+from peft.tuners.lora import LoraLayer
+from tiny_checkpoints import aligned_from, save, weights
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+from lox.checkpoints.adapter import untie
+from lox.checkpoints.extrapolate import extrapolate_checkpoint
+
+IDS = torch.arange(20)[None]
+LLAMA = {
+    "vocab_size": 60,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
+MODELS = {
+    "llama": lambda: LlamaForCausalLM(LlamaConfig(**LLAMA, tie_word_embeddings=False)),
+    "tied llama": lambda: LlamaForCausalLM(LlamaConfig(**LLAMA, tie_word_embeddings=True)),
+    "gpt2": lambda: GPT2LMHeadModel(
+        GPT2Config(vocab_size=60, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
+    ),
+}
+
+
+@pytest.fixture(params=MODELS)
+def model(request, tmp_path):
+    """A model class, with ``base`` and ``aligned`` of it in ``tmp_path``."""
+    torch.manual_seed(0)
+    model = MODELS[request.param]()
+    model.save_pretrained(tmp_path / "base")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "layers.1.mlp" not in name:  # some matrices stay as they are
+                parameter += 0.05 * torch.randn_like(parameter)
+    model.save_pretrained(tmp_path / "aligned")
+    return type(model)
+
+
+@torch.no_grad()
+def logits(model) -> torch.Tensor:
+    return model.eval()(IDS).logits
+
+
+@pytest.mark.filterwarnings("ignore:.*(tied|tie_word|fan_in_fan_out)")
+@pytest.mark.parametrize("selection", ["all", "linear"])
+def test_the_adapter_is_the_extrapolated_checkpoint(model, tmp_path, selection):
+    sides = tmp_path / "base", tmp_path / "aligned"
+    options = {"k": 3, "alpha": 0.8, "matrices": selection}
+    whole = extrapolate_checkpoint(*sides, tmp_path / "whole", **options)
+    report = extrapolate_checkpoint(*sides, tmp_path / "adapter", adapter=True, **options)
+    columns = ["name", "k", "r_align", "added", "error"]
+    assert report[columns].equals(whole[columns])
+
+    aligned = logits(model.from_pretrained(sides[1]))
+    expected = logits(model.from_pretrained(tmp_path / "whole"))
+    assert (expected - aligned).abs().max() > 0.01
+    attached = PeftModel.from_pretrained(model.from_pretrained(sides[1]), tmp_path / "adapter")
+    torch.testing.assert_close(logits(attached), expected, rtol=1e-4, atol=1e-4)
+    with attached.disable_adapter():
+        assert torch.equal(logits(attached), aligned)
+
+
+@pytest.mark.filterwarnings("ignore:.*(tied|tie_word|fan_in_fan_out)")
+def test_merging_gives_the_extrapolated_weights(model, tmp_path):
+    sides = tmp_path / "base", tmp_path / "aligned"
+    extrapolate_checkpoint(*sides, tmp_path / "whole")
+    extrapolate_checkpoint(*sides, tmp_path / "adapter", adapter=True)
+    merged = PeftModel.from_pretrained(
+        untie(model.from_pretrained(sides[1])), tmp_path / "adapter"
+    ).merge_and_unload()
+    expected = model.from_pretrained(tmp_path / "whole").state_dict()
+    assert merged.state_dict().keys() == expected.keys()
+    for name, tensor in merged.state_dict().items():
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-5, atol=1e-6)
+
+
+def test_alpha_is_the_scale(tmp_path):
+    torch.manual_seed(0)
+    model = MODELS["llama"]()
+    model.save_pretrained(tmp_path / "base")
+    with torch.no_grad():
+        model.model.layers[0].self_attn.q_proj.weight += 0.05 * torch.randn(16, 16)
+    model.save_pretrained(tmp_path / "aligned")
+    extrapolate_checkpoint(
+        tmp_path / "base", tmp_path / "aligned", tmp_path / "out", k=4, alpha=0.6, adapter=True
+    )
+    attached = PeftModel.from_pretrained(model, tmp_path / "out")
+    layers = [m for m in attached.modules() if isinstance(m, LoraLayer)]
+    assert [layer.scaling["default"] for layer in layers] == [pytest.approx(0.6)]
+    assert sum(p.numel() for n, p in attached.named_parameters() if "lora" in n) == 4 * (16 + 16)
+
+
+def test_a_rank_above_that_of_a_matrix_is_padded(tmp_path):
+    torch.manual_seed(0)
+    model = MODELS["llama"]()
+    model.save_pretrained(tmp_path / "base")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    model.save_pretrained(tmp_path / "aligned")
+    sides = tmp_path / "base", tmp_path / "aligned"
+    extrapolate_checkpoint(*sides, tmp_path / "whole", k=12)  # key and value projections are 8×16
+    extrapolate_checkpoint(*sides, tmp_path / "adapter", k=12, adapter=True)
+    attached = PeftModel.from_pretrained(model, tmp_path / "adapter")
+    expected = logits(LlamaForCausalLM.from_pretrained(tmp_path / "whole"))
+    torch.testing.assert_close(logits(attached), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_what_lora_cannot_do(tmp_path):
+    config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], **LLAMA}
+    save(tmp_path / "base", weights(0), config=config)
+    save(tmp_path / "aligned", aligned_from(weights(0)), config=config)
+    sides = tmp_path / "base", tmp_path / "aligned"
+    with pytest.raises(ValueError, match=r"LoRA cannot change .*experts\.gate_up_proj\[0\]"):
+        extrapolate_checkpoint(*sides, tmp_path / "out", adapter=True)
+    with pytest.raises(ValueError, match="small k"):
+        extrapolate_checkpoint(*sides, tmp_path / "out", k="full", adapter=True)
+    assert {p.name for p in tmp_path.iterdir()} == {"base", "aligned"}

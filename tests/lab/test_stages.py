@@ -1,0 +1,119 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lox.lab import evaluation, stages, training
+
+
+@pytest.fixture(autouse=True)
+def own_stages(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOX_STAGES", str(tmp_path))
+
+
+def make(recipe, build, code=evaluation.complete):
+    return stages.stage("kind", recipe, build, code)
+
+
+def test_a_stage_is_made_once_and_then_found():
+    calls = []
+
+    def build(folder):
+        calls.append(folder)
+        (folder / "result.txt").write_text("whole")
+
+    first = make({"seed": 1}, build)
+    assert make({"seed": 1}, build) == first
+    assert (first / "result.txt").read_text() == "whole"
+    assert len(calls) == 1
+    assert make({"seed": 2}, build) != first
+
+
+def test_the_record_says_what_determined_it():
+    record = stages.record(make({"seed": 1}, lambda folder: None))
+    assert record["recipe"] == {"seed": 1}
+    assert set(record["versions"]) == set(stages.LIBRARIES)
+    assert record["seconds"] >= 0
+
+
+def test_a_stage_made_within_another_has_a_time_of_its_own(monkeypatch):
+    clock = iter([0.0, 1.0, 4.0, 6.0])  # the outer starts, the inner runs for 3 s, the outer ends
+    monkeypatch.setattr(stages, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    inner = []
+    outer = make({"outer": 1}, lambda folder: inner.append(make({"inner": 1}, lambda folder: None)))
+    assert {stages.used()[folder]["seconds"] for folder in (outer, *inner)} == {3.0}
+
+
+def test_a_build_that_fails_leaves_no_stage():
+    def build(folder):
+        (folder / "half.txt").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        make({"seed": 1}, build)
+    made = make({"seed": 1}, lambda folder: (folder / "whole.txt").touch())
+    assert sorted(p.name for p in made.iterdir()) == ["stage.json", "whole.txt"]
+
+
+KILLED = """
+import os, signal
+from lox.lab import evaluation
+from lox.lab import stages
+def build(folder):
+    (folder / "half.txt").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+stages.stage("kind", {"seed": 1}, build, evaluation.complete)
+"""
+
+
+def test_a_killed_build_is_made_again_and_never_taken_for_whole(tmp_path):
+    killed = subprocess.run([sys.executable, "-c", KILLED], env={**os.environ, "LOX_STAGES": str(tmp_path)})
+    assert killed.returncode == -signal.SIGKILL
+    assert list(tmp_path.rglob("half.txt")), "the kill came before anything was written"
+    made = make({"seed": 1}, lambda folder: (folder / "whole.txt").touch())
+    assert sorted(p.name for p in made.iterdir()) == ["stage.json", "whole.txt"]
+
+
+def test_the_code_is_part_of_the_name():
+    by_evaluation = make({"seed": 1}, lambda folder: None, evaluation.complete)
+    by_training = make({"seed": 1}, lambda folder: None, training.align)
+    assert by_evaluation != by_training
+
+
+def test_a_change_in_imported_code_changes_the_fingerprint(tmp_path, monkeypatch):
+    package = tmp_path / "lox"
+    package.mkdir()
+    (package / "above.py").write_text("from lox import below, parts\nfrom lox.side import thing\n")
+    (package / "parts").mkdir()
+    (package / "parts" / "__init__.py").write_text("from lox.parts.one import y\n")
+    (package / "parts" / "one.py").write_text("y = 1\n")
+    (package / "below.py").write_text("x = 1\n")
+    (package / "side.py").write_text("thing = 1\n")
+    monkeypatch.setattr(stages, "PACKAGE", package)
+
+    def function():
+        pass
+
+    function.__module__ = "lox.above"
+    before = stages.code_fingerprint.__wrapped__(function)
+    assert stages.code_fingerprint.__wrapped__(function) == before
+    for changed in (package / "side.py", package / "parts" / "one.py"):
+        changed.write_text("thing = y = 2\n")
+        before, now = stages.code_fingerprint.__wrapped__(function), before
+        assert before != now
+
+
+def test_versions_are_part_of_the_name(monkeypatch):
+    before = make({"seed": 1}, lambda folder: None)
+    monkeypatch.setattr(stages, "version", lambda name: "0.0")
+    assert make({"seed": 1}, lambda folder: None) != before
+
+
+def test_stage_json_is_json(tmp_path):
+    folder = make({"seed": 1}, lambda folder: None)
+    assert json.loads(Path(folder, "stage.json").read_text())["kind"] == "kind"
