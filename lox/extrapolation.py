@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from lox.subspace import Rank, check_rank, safety_subspace
+from lox.subspace import Rank, Subspace, check_rank, project, safety_subspace
 
 Weights = TypeVar("Weights", Tensor, Mapping[str, Tensor])
 
@@ -26,7 +26,7 @@ def extrapolate(base: Weights, aligned: Weights, *, k: Rank = 6, alpha: float = 
     check_rank(k)
     if not math.isfinite(alpha):
         raise ValueError(f"alpha must be a finite number, not {alpha!r}")
-    return _each_matrix(base, aligned, lambda b, a: _add_projected(a, a, b, k, alpha), other="aligned")
+    return _each_matrix(base, aligned, lambda b, a: _add_own(a, a, b, k, alpha), other="aligned")
 
 
 def truncate(base: Weights, aligned: Weights, *, rank: int) -> Weights:
@@ -38,7 +38,7 @@ def truncate(base: Weights, aligned: Weights, *, rank: int) -> Weights:
     if rank == 0:
         return _each_matrix(base, aligned, lambda b, a: b.clone(), other="base")
     check_rank(rank)
-    return _each_matrix(base, aligned, lambda b, a: _add_projected(b, a, b, rank, 1.0), other="base")
+    return _each_matrix(base, aligned, lambda b, a: _add_own(b, a, b, rank, 1.0), other="base")
 
 
 def update(base: Tensor, aligned: Tensor) -> Tensor:
@@ -47,14 +47,41 @@ def update(base: Tensor, aligned: Tensor) -> Tensor:
     return aligned.to(wide) - base.to(wide)
 
 
-def _add_projected(start: Tensor, aligned: Tensor, base: Tensor, k: Rank, scale: float) -> Tensor:
-    delta = update(base, aligned)
-    if not delta.any():
-        return start.clone()
-    moved = (start.to(delta.dtype) + scale * safety_subspace(delta, k).matrix()).to(start.dtype)
+def add_projected(start: Tensor, subspace: Subspace, scale: float) -> Tensor:
+    """start + scale · U S Vᵀ, the step of equation 3, in the dtype of ``start`` (m, n); ValueError if it overflows."""
+    moved = (start.to(subspace.U.dtype) + scale * subspace.matrix()).to(start.dtype)
     if not torch.isfinite(moved).all():
         raise ValueError(f"the result overflows {start.dtype}: take a smaller alpha, or a wider type")
     return moved
+
+
+def remove_safety_part(
+    base: Mapping[str, Tensor], aligned: Mapping[str, Tensor], finetuned: Mapping[str, Tensor], *, k: Rank
+) -> dict[str, Tensor]:
+    """W_ft − Proj_k(ΔW_ft), with ΔW_ft = W_ft − W_aligned and the safety subspace of ΔW_align.
+
+    Mappings name -> tensor, matched by name, of the same shapes; the result has the types of
+    ``finetuned``. Every 2-D weight loses its part, a 3-D one as a stack of matrices; the rest, and a
+    matrix that alignment left as it was, is copied. Raises ValueError as ``extrapolate`` does.
+    """
+    check_names(base, aligned)
+    check_names(aligned, finetuned)
+    result = {}
+    for name, weight in finetuned.items():
+        check_shapes(name, base[name], aligned[name])
+        check_shapes(name, aligned[name], weight)
+        delta_align = update(base[name], aligned[name])
+        if weight.ndim not in (2, 3) or not delta_align.any():
+            result[name] = weight.clone()
+            continue
+        inside = project(safety_subspace(delta_align, k), update(aligned[name], weight))
+        result[name] = (weight.to(inside.dtype) - inside).to(weight.dtype)
+    return result
+
+
+def _add_own(start: Tensor, aligned: Tensor, base: Tensor, k: Rank, scale: float) -> Tensor:
+    delta = update(base, aligned)
+    return add_projected(start, safety_subspace(delta, k), scale) if delta.any() else start.clone()
 
 
 def _each_matrix(base: Weights, aligned: Weights, change: Callable, other: str) -> Weights:

@@ -48,6 +48,12 @@ class Subspace:
         """Proj_k of the decomposed matrix itself, U diag(S) Vh: projecting is truncating its SVD."""
         return (self.U * self.S.unsqueeze(-2)) @ self.Vh
 
+    def first(self, k: Rank) -> Subspace:
+        """Its top k triplets: one decomposition serves every smaller k."""
+        check_rank(k)
+        top = slice(None) if k == "full" else slice(k)
+        return Subspace(self.U[..., top], self.S[..., top], self.Vh[..., top, :], self.error)
+
 
 def safety_subspace(delta: Float[Tensor, "*b m n"], k: Rank, *, seed: int = 0) -> Subspace:
     """The safety subspace of an alignment update: its top k singular triplets (paper, section 3).

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from IPython.display import Markdown
 
-from lox.lab.evaluation import Rate
+from lox.lab.statistics import Rate
 
 PAPER_PROMPTS = 100  # the paper's n
 COSTS = {
@@ -28,19 +28,21 @@ def rows_of(rows: pd.DataFrame, **values) -> pd.DataFrame:
     return rows
 
 
-def per_cent(rate: Rate) -> str:
-    """A rate with its Wilson interval, "11 % [6, 19]"."""
-    return f"{100 * rate.value:.0f} % [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+def finding(*sentences: str) -> Markdown:
+    """The box under a page's title: what this run finds, a bullet for each sentence."""
+    lines = "\n".join(f"- {sentence}" for sentence in sentences)
+    return Markdown(f":::{{admonition}} What this run finds\n:class: important\n{lines}\n:::")
 
 
-def pooled(rows: pd.DataFrame, column: str = "asr") -> Rate:
-    """A rate over the prompts of several rows: their counts added, their prompts added."""
-    return Rate(round((rows[column] * rows["n"]).sum()), int(rows["n"].sum()))
+def per_cent(value: float, low: float, high: float) -> str:
+    """A rate with its interval, "11 % [6, 19]"."""
+    return f"{100 * value:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
 
 
-def paper_rate(value: float) -> Rate:
-    """A rate that the paper gives, over the paper's prompts."""
-    return Rate(round(value * PAPER_PROMPTS), PAPER_PROMPTS)
+def paper_rate(value: float) -> str:
+    """A rate that the paper gives, with Wilson's interval for the paper's number of prompts."""
+    rate = Rate(round(value * PAPER_PROMPTS), PAPER_PROMPTS)
+    return per_cent(rate.value, rate.low, rate.high)
 
 
 def share(value: float) -> str:
@@ -67,6 +69,6 @@ def p_values(difference: pd.Series) -> str:
     return ", ".join(f"{p:.2g}" for p in difference["p"])
 
 
-def said_of(difference: pd.Series, above: str, below: str, neither: str = "not told apart") -> str:
+def said_of(difference: pd.Series, above: str, below: str, neither: str = "not distinguished") -> str:
     """What the interval of a paired difference allows to say: that it is above 0, below 0, or neither."""
     return above if difference["low"] > 0 else below if difference["high"] < 0 else neither

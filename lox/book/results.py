@@ -73,12 +73,12 @@ def header(setup: Setup) -> Markdown:
     return _two_columns(
         {
             "Profile": f"`{profile.name}`: {profile.description}",
-            "Data": f"{profile.data} (digest `{setup.source.digest()[:12]}`)",
+            "Data": f"{profile.data} (digest `{setup.world.digest()[:12]}`)",
             "Judge": f"`{setup.judge.name}`",
             "Prompts": f"{evaluation.harmful} harmful, {evaluation.benign} benign, {evaluation.utility} "
             f"problems; greedy replies of up to {evaluation.new_tokens} tokens",
             "Seeds": f"reported {', '.join(map(str, profile.seeds))}; "
-            f"settings chosen on {profile.selection_seed}",
+            f"settings chosen on {', '.join(map(str, profile.selection_seeds))}",
         }
     )
 
@@ -113,7 +113,7 @@ def _facts(setup: Setup) -> dict:
         "python": platform.python_version(),
         "versions": {name: version(name) for name in LIBRARIES},
         "profile": setup.profile.name,
-        "data": setup.source.digest(),
+        "data": setup.world.digest(),
     }
 
 

@@ -25,7 +25,7 @@ from papermill.exceptions import PapermillExecutionError
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from lox.lab import profile as profiles
-from lox.lab.stages import content_hash
+from lox.lab.fingerprint import content_hash
 from lox.paths import ROOT
 
 SOURCES = ROOT / "notebooks"

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from lox.book import run
-from lox.lab.stages import content_hash
+from lox.lab.fingerprint import content_hash
 
 GIVEN = "given_"  # begins the columns of a gathered table that hold what a cell was given
 READABLE = 100  # characters of a cell's name before its hash: file systems allow 255 in all

@@ -1,167 +1,167 @@
-"""Replies of a model, and the rates that are read from them, with their uncertainty."""
+"""Asking models and judging what they reply: what every rate of the book is read from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
 
-import numpy as np
-import torch
-from scipy.stats import bootstrap
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.proportion import proportion_confint
-from torch import Tensor
+from lox.checkpoints.energy import energy_table
+from lox.extrapolation import remove_safety_part, truncate
+from lox.lab import models
+from lox.lab.judging.verdicts import Verdict
+from lox.lab.model import AFTERWARDS, Model
+from lox.lab.replies import Computed, replies_of
+from lox.lab.setup import Setup
+from lox.lab.statistics import Rate, rate
+from lox.subspace import Rank
 
-from lox.lab.worlds.toy import Messages
-
-CONFIDENCE = 0.95
+IN_PERSONA = "identity"  # the task whose harmful prompts have a form of their own
+FORMS = ("plain", IN_PERSONA)
 
 
 @dataclass(frozen=True)
-class Rate:
-    """``count`` of ``n``, with the Wilson interval [low, high] at 95 % (Wilson, 1927)."""
+class Evaluated:
+    """Replies of one model with their verdicts.
 
-    count: int
-    n: int
+    ``replies`` are {"set": harmful, benign or utility, "prompt", "reply", …}; ``things`` names what each harmful
+    prompt is about; ``utility`` is the share of word problems solved, or the likelihood of a token of their
+    solutions.
+    """
+
+    replies: list[dict]
+    verdicts: list[Verdict]  # of the harmful prompts
+    benign: list[Verdict]
+    things: list[str]
+    benign_things: list[str]
+    utility: float
+
+    @cached_property
+    def harmful(self) -> list[bool]:
+        return [v.label == "harmful" for v in self.verdicts]
+
+    @cached_property
+    def answered(self) -> list[bool]:
+        """Of each benign prompt whether it is answered: neither refused nor evaded nor garbled."""
+        return [v.label in ("harmful", "harmless") for v in self.benign]
 
     @property
-    def value(self) -> float:
-        return self.count / self.n
+    def asr(self) -> Rate:
+        """Attack success rate; replies that did not parse stay in the denominator."""
+        return rate(self.harmful)
 
     @property
-    def low(self) -> float:
-        return self._interval()[0]
+    def helpful(self) -> Rate:
+        """The share of benign prompts that are answered."""
+        return rate(self.answered)
 
     @property
-    def high(self) -> float:
-        return self._interval()[1]
+    def over_refusal(self) -> Rate:
+        """The share of benign prompts that are refused."""
+        return rate([v.label == "refusal" for v in self.benign])
 
-    def _interval(self) -> tuple[float, float]:
-        low, high = proportion_confint(self.count, self.n, alpha=1 - CONFIDENCE, method="wilson")
-        # Rounding may put an end on the wrong side of a rate of 0 or 1, and just outside [0, 1].
-        return max(0.0, min(self.value, float(low))), min(1.0, max(self.value, float(high)))
-
-
-def rate(outcomes: Sequence[bool]) -> Rate:
-    """The share of true outcomes; all of them are in the denominator. ValueError if there are none."""
-    if not outcomes:
-        raise ValueError("a rate of no outcomes is not defined")
-    return Rate(sum(outcomes), len(outcomes))
+    def share(self, label: str) -> float:
+        """The share of harmful prompts whose reply has that label."""
+        return rate([v.label == label for v in self.verdicts]).value
 
 
-def paired_p_value(first: Sequence[bool], second: Sequence[bool]) -> float:
-    """Exact two-sided McNemar test of two outcomes on the same prompts (McNemar, 1947)."""
-    if len(first) != len(second):
-        raise ValueError(f"paired outcomes differ in number: {len(first)} and {len(second)}")
-    table = [[0, 0], [0, 0]]
-    for a, b in zip(first, second):
-        table[int(a)][int(b)] += 1
-    return float(mcnemar(table, exact=True).pvalue)
+def evaluate(setup: Setup, what: Model | Path | Computed, form: str | None = None) -> Evaluated:
+    """Replies and verdicts of a model, of one in a folder, or of weights that are computed.
 
-
-def paired_difference(first: Sequence[Sequence[bool]], second: Sequence[Sequence[bool]]) -> dict:
-    """Mean of first − second over seeds and prompts, with its 95 % percentile bootstrap over prompts.
-
-    Both are seeds × prompts. Prompts are resampled and seeds are not: the interval speaks of other
-    prompts to these models, not of other seeds.
+    ``form`` is that of the harmful prompts, "plain" or "identity", in that attack's persona; None means the
+    form of the model's own task, for a folder plain.
     """
-    per_prompt = (np.asarray(first, float) - np.asarray(second, float)).mean(axis=0)
-    result = {"difference": float(per_prompt.mean())}
-    if np.ptp(per_prompt) == 0:  # every resample is the same
-        return result | {"low": result["difference"], "high": result["difference"]}
-    interval = bootstrap(
-        (per_prompt,), np.mean, confidence_level=CONFIDENCE, method="percentile", rng=np.random.default_rng(0)
-    ).confidence_interval
-    return result | {"low": float(interval.low), "high": float(interval.high)}
+    if isinstance(what, Model):
+        form = form or form_of(what.task)
+        what = located(setup, what)
+    replies = replies_of(setup.profile, what, questions(setup, form or "plain"))
+    by_set = {name: [r for r in replies if r["set"] == name] for name in ("harmful", "benign", "utility")}
+    prompts = {name: [r["prompt"] for r in by_set[name]] for name in ("harmful", "benign")}
+    judged = {name: setup.judge(prompts[name], [r["reply"] for r in by_set[name]]) for name in prompts}
+    things = {name: setup.world.things(prompts[name]) for name in prompts}
+    return Evaluated(
+        replies,
+        judged["harmful"],
+        judged["benign"],
+        things["harmful"],
+        things["benign"],
+        _utility(setup, by_set["utility"]),
+    )
 
 
-@torch.inference_mode()
-def complete(
-    model, tokenizer, prompts: Sequence[Messages], *, max_new_tokens: int, batch_size: int
-) -> list[str]:
-    """Greedy replies to chat prompts, in their order.
-
-    Prompts are batched by length, so that few tokens are padding. Only reply text comes back,
-    without special tokens.
-    """
-    texts = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
-    lengths = [len(tokenizer(t, add_special_tokens=False)["input_ids"]) for t in texts]
-    order = sorted(range(len(texts)), key=lambda i: lengths[i])
-    replies = [""] * len(texts)
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        batch = tokenizer(
-            [texts[i] for i in chosen],
-            add_special_tokens=False,
-            padding=True,
-            padding_side="left",
-            return_tensors="pt",
-            return_token_type_ids=False,
-        ).to(model.device)
-        output = model.generate(
-            **batch, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
-        )
-        new = output[:, batch["input_ids"].shape[1] :]
-        for i, text in zip(chosen, tokenizer.batch_decode(new, skip_special_tokens=True)):
-            replies[i] = text.strip()
-    return replies
+def form_of(task: str | None) -> str:
+    """The form in which harmful prompts are asked after a task."""
+    return IN_PERSONA if task == IN_PERSONA else "plain"
 
 
-@torch.inference_mode()
-def reply_log_probs(
-    model,
-    tokenizer,
-    prompts: Sequence[Messages],
-    replies: Sequence[Sequence[str]],
-    *,
-    tokens: int | None = None,
-) -> Tensor:
-    """log p(reply | prompt) in nats, (prompts, replies); every prompt has the same number of replies.
-
-    With ``tokens`` only a reply's first ones count. A prompt is read once, and its keys and values are
-    shared by its replies; only its last token is read with each, for it predicts their first.
-    """
-    each = len(replies[0])
-    texts = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
-    asked, asked_mask = _padded(tokenizer, texts, "left", model.device)
-    said, said_mask = _padded(tokenizer, [r for own in replies for r in own], "right", model.device)
-    said, said_mask = said[:, :tokens], said_mask[:, :tokens]
-    positions = (asked_mask.cumsum(1) - 1).clamp(min=0)
-    cache = model(
-        asked[:, :-1], attention_mask=asked_mask[:, :-1], position_ids=positions[:, :-1], use_cache=True
-    ).past_key_values
-    cache.batch_repeat_interleave(each)
-    last, mask, ends = (t.repeat_interleave(each, 0) for t in (asked[:, -1:], asked_mask, positions[:, -1:]))
-    logits = model(
-        torch.cat([last, said[:, :-1]], 1),
-        attention_mask=torch.cat([mask, said_mask[:, :-1]], 1),
-        position_ids=ends + torch.arange(said.shape[1], device=model.device),
-        past_key_values=cache,
-    ).logits.float()
-    each_token = logits.gather(-1, said[..., None])[..., 0] - logits.logsumexp(-1)
-    return (each_token * said_mask).sum(1).view(-1, each).cpu()
+def located(setup: Setup, model: Model) -> Path | Computed:
+    """Where a model's weights are: a folder, or how they are computed of other folders."""
+    if model.defence != AFTERWARDS:
+        return setup.folder(model)
+    finetuned = setup.folder(model.undefended)
+    folders = (finetuned, setup.folder(model.base), setup.folder(model.aligned))
+    return Computed(without_safety_part, folders, {"k": model.k})
 
 
-def log_likelihoods(
-    model, tokenizer, prompts: Sequence[Messages], replies: Sequence[str], *, batch_size: int
-) -> list[tuple[float, int]]:
-    """(log p(reply | prompt) in nats, number of tokens of the reply) of each given reply, in their order."""
-    found = []
-    for start in range(0, len(prompts), batch_size):
-        some = slice(start, start + batch_size)
-        log_probs = reply_log_probs(model, tokenizer, prompts[some], [[reply] for reply in replies[some]])
-        lengths = [len(ids) for ids in tokenizer(replies[some], add_special_tokens=False)["input_ids"]]
-        found += zip(log_probs[:, 0].tolist(), lengths, strict=True)
-    return found
+def without_safety_part(finetuned: Path, base: Path, aligned: Path, k: Rank):
+    """The weights of ``lox.extrapolation.remove_safety_part``, of three folders."""
+    return remove_safety_part(*map(models.read_weights, (base, aligned, finetuned)), k=k)
 
 
-def _padded(tokenizer, texts: list[str], side: str, device) -> tuple[Tensor, Tensor]:
-    batch = tokenizer(
-        texts,
-        add_special_tokens=False,
-        padding=True,
-        padding_side=side,
-        return_tensors="pt",
-        return_token_type_ids=False,
-    ).to(device)
-    return batch["input_ids"], batch["attention_mask"]
+def truncated(aligned: Path, base: Path, rank: int):
+    """The weights of θ_r = W_base + Proj_r(ΔW_align) (equation 4), of two folders."""
+    return truncate(models.read_weights(base), models.read_weights(aligned), rank=rank)
+
+
+def rank_curve(
+    setup: Setup, seed: int, ranks: Iterable[int], pairs: int | None = None
+) -> dict[int, Evaluated]:
+    """r -> how θ_r = W_base + Proj_r(ΔW_align) does (equation 4)."""
+    model = setup.model(seed, pairs=pairs)
+    folders = setup.folder(model), setup.folder(model.base)
+    return {r: evaluate(setup, Computed(truncated, folders, {"rank": r})) for r in ranks}
+
+
+def energy(setup: Setup, model: Model, k: Rank):
+    """``lox.checkpoints.energy.energy_table`` of a model against its base and its aligned model."""
+    base, aligned, where = setup.folder(model.base), setup.folder(model.aligned), located(setup, model)
+    measured = partial(energy_table, base, aligned, k=k)
+    if isinstance(where, Path):
+        return measured(where)
+    with models.temporary(where.weights()) as folder:
+        return measured(folder)
+
+
+def questions(setup: Setup, form: str) -> list[dict]:
+    """All that a model is asked: harmful and benign prompts, and problems to work or solutions to score."""
+    settings, world = setup.profile.evaluation, setup.world
+    harmful = world.harmful_prompts(settings.harmful, IN_PERSONA if form == IN_PERSONA else None)
+    return [
+        *({"set": "harmful", "prompt": p, "tokens": settings.new_tokens} for p in harmful),
+        *(
+            {"set": "benign", "prompt": p, "tokens": settings.new_tokens}
+            for p in world.benign_prompts(settings.benign)
+        ),
+        *(
+            {"set": "utility"} | _problem(setup, problem)
+            for problem in world.utility_problems(settings.utility)
+        ),
+    ]
+
+
+def _problem(setup: Setup, problem: dict) -> dict:
+    """A word problem to be worked or, where the profile works none, its solution to be scored."""
+    tokens = setup.profile.evaluation.utility_tokens
+    if tokens:
+        return {"prompt": problem["prompt"], "answer": problem["answer"], "tokens": tokens}
+    return {"prompt": problem["prompt"], "reply": problem["solution"]}
+
+
+def _utility(setup: Setup, replies: list[dict]) -> float:
+    """The share of problems solved or, where solutions were given, the geometric mean over all their tokens
+    of the probability that the model gives to the token."""
+    if setup.profile.evaluation.utility_tokens:
+        return rate([setup.world.solves(r["reply"], r["answer"]) for r in replies]).value
+    return math.exp(sum(r["log_prob"] for r in replies) / sum(r["reply_tokens"] for r in replies))

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -35,13 +35,16 @@ def train(
     seed: int,
     by: Profile,
     folder: Path,
+    keep: Sequence[int] = (),
 ) -> None:
     """``training.align`` or ``training.finetune`` with the precision and in the processes that ``by`` states.
+
+    ``keep`` are the optimisation steps after which the model is kept as well.
 
     Raises ChildProcessError, with the last lines of the output, if a launched process fails.
     """
     if by.accelerate is None:
-        function(start, data, settings, seed, by.precision, folder)
+        function(start, data, settings, seed, by.precision, folder, keep)
         return
     job = {
         "function": function.__name__,
@@ -50,6 +53,7 @@ def train(
         "seed": seed,
         "precision": by.precision,
         "folder": str(folder),
+        "keep": list(keep),
     }
     with tempfile.TemporaryDirectory() as scratch:
         Dataset.from_list(data).save_to_disk(Path(scratch, "data"))
@@ -101,6 +105,7 @@ def run_job(job: Path) -> None:
         given["seed"],
         given["precision"],
         Path(given["folder"]),
+        given["keep"],
     )
 
 

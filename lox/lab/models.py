@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -42,9 +47,9 @@ def toy_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def toy_model(settings: ToyModel, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+def toy_model(settings: ToyModel, tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
     """An untrained Llama of the size that the profile states, float32, embeddings untied."""
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=settings.hidden,
@@ -78,6 +83,33 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Pat
     """Ordinary Hugging Face files: safetensors, config, tokenizer."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """All weights of a checkpoint folder, name -> tensor."""
+    return {name: t for path in sorted(folder.glob("*.safetensors")) for name, t in load_file(path).items()}
+
+
+@torch.no_grad()
+def set_weights(model: PreTrainedModel, weights: Mapping[str, Tensor]) -> None:
+    """Put ``weights`` into the model; a tied weight is there once, under the name it is saved by."""
+    for name, parameter in model.named_parameters():
+        parameter.copy_(weights[name])
+
+
+def save_weights(weights: Mapping[str, Tensor], like: Path, folder: Path) -> None:
+    """Weights as a checkpoint folder, with the configuration and tokenizer of the model in ``like``."""
+    model, tokenizer = load(like)
+    set_weights(model, weights)
+    save(model, tokenizer, folder)
+
+
+@contextmanager
+def temporary(weights: Mapping[str, Tensor]) -> Iterator[Path]:
+    """Weights as a checkpoint folder for the length of a block: what reads checkpoints reads them too."""
+    with TemporaryDirectory() as folder:
+        save_file(dict(weights), Path(folder, "model.safetensors"))
+        yield Path(folder)
 
 
 def fetch(settings: PretrainedModel, folder: Path) -> None:

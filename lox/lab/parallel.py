@@ -1,4 +1,4 @@
-"""Several models at once, where each keeps no more than one core busy."""
+"""Several models side by side, where each keeps no more than one core busy."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ from typing import TypeVar
 import torch
 
 from lox.lab import stages
-from lox.lab.profile import ToyModel
-from lox.lab.setup import Setup
 
 T = TypeVar("T")
 
 
-def at_once(setup: Setup, calls: Sequence[Callable[[], T]]) -> list[T]:
-    """``[call() for call in calls]``, several at once, of calls (partials of what lox has) that need stages.
+def side_by_side(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
+    """``[call() for call in calls]``, by so many processes of one thread each; 1 makes them here, in turn.
 
-    As many processes make them as torch has threads here, if the model is the toy's: larger ones keep all
-    cores busy by themselves, and several would not fit the memory. Raises what a call does.
+    The calls are partials of functions of modules; the stages that they ask for count among this process's
+    own. Raises what a call does.
     """
-    processes = torch.get_num_threads()
-    if not isinstance(setup.profile.model, ToyModel) or processes == 1:
+    if workers < 1:
+        raise ValueError(f"workers is a number of processes, 1 or more, not {workers!r}")
+    if workers == 1 or len(calls) < 2:
         return [call() for call in calls]
     one_thread = {"initializer": torch.set_num_threads, "initargs": (1,)}
-    with ProcessPoolExecutor(processes, get_context("spawn"), **one_thread) as pool:
-        found = list(pool.map(_with_stages, calls))  # after the first failure no further call begins
-    for _, used in found:
+    with ProcessPoolExecutor(min(workers, len(calls)), get_context("spawn"), **one_thread) as pool:
+        made = list(pool.map(_with_stages, calls))  # after the first failure no further call begins
+    for _, used in made:
         stages.also_used(used)
-    return [result for result, _ in found]
+    return [result for result, _ in made]
 
 
 def _with_stages(call: Callable[[], T]) -> tuple[T, dict[Path, dict]]:

@@ -27,7 +27,6 @@ class ToyModel(Settings):
     batch: PositiveInt = Field(description="packed rows of a step")
     row: PositiveInt = Field(description="tokens of a packed row")
     lr: PositiveFloat
-    seed: int = 0
 
 
 class PretrainedModel(Settings):
@@ -96,8 +95,12 @@ class Profile(Settings):
     description: str
     model: ToyModel | PretrainedModel
     data: Literal["toy", "real"]
-    seeds: tuple[int, ...] = Field(description="reported seeds")
-    selection_seed: int = Field(description="the seed on which settings were chosen; never reported")
+    seeds: tuple[int, ...] = Field(
+        description="reported seeds of a run; with the toy's, each its own base model"
+    )
+    selection_seeds: tuple[int, ...] = Field(
+        description="the seeds on which settings were chosen; never reported"
+    )
     precision: Literal["float32", "bf16-autocast"] = "float32"
     accelerate: str | None = Field(
         None, description="configuration in profiles/accelerate that training is launched with"

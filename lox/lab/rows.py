@@ -1,20 +1,20 @@
-"""From evaluated models to the tidy table: rows, and differences tested on the same prompts."""
+"""From models to the tidy table: rows, and differences on the same seeds and the same prompts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from lox.checkpoints.energy import energy_table
-from lox.lab.evaluation import paired_difference, paired_p_value
-from lox.lab.setup import Evaluated, Setup
+from lox.lab.evaluation import Evaluated, energy, evaluate, form_of
+from lox.lab.model import Model
+from lox.lab.setup import Setup
+from lox.lab.statistics import holm, mean_over_seeds, paired_difference, paired_p_value
 
 COLUMNS = (
-    "profile seed pairs task defence k alpha lr epochs judge n asr asr_low asr_high unparsed gibberish "
+    "profile seed pairs task form defence k alpha lr epochs judge n asr asr_low asr_high unparsed gibberish evasion "
     "r_align r_ft utility helpful over_refusal"
 ).split()
-EXTRAPOLATING = ("lox", "full-rank")
 
 
 def table(rows: Iterable[dict]) -> pd.DataFrame:
@@ -22,71 +22,64 @@ def table(rows: Iterable[dict]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=COLUMNS)
 
 
-def row(setup: Setup, seed: int, task: str | None = None, defence: str = "none", **which) -> dict:
-    """One row of the result table: a defended model after a task, or before any (task None).
+def row(setup: Setup, model: Model, form: str | None = None) -> dict:
+    """One row of the result table: a model, asked in the form of its own task or in another.
 
-    ``which`` is pairs, k, alpha, epochs, lr where they are not the profile's. Rates are shares of all
-    ``n`` prompts, the interval is Wilson's at 95 %; R is the unweighted mean over the linear layers (as
-    in the paper's code), with the k of the defence whether it is on or not.
+    Rates are shares of all ``n`` prompts, the interval is Wilson's at 95 %, for prompts of this one model; R is the
+    unweighted mean over the linear layers (as in the paper's code), with the k of the defence or, where it has
+    none, the profile's.
     """
-    settings = setup.attack_settings(task, which.get("epochs"), which.get("lr")) if task else None
-    k = setup.profile.lox.k if which.get("k") is None else which["k"]
-    alpha = setup.profile.lox.alpha if which.get("alpha") is None else which["alpha"]
-    extrapolating = defence in EXTRAPOLATING
-    aligned = setup.folder("aligned", seed=seed, pairs=which.get("pairs"))
-    folder = model_folder(setup, seed, task, defence, **which)
-    energy = energy_table(setup.folder("base"), aligned, folder, k=k)
-    return {
-        "profile": setup.profile.name,
-        "seed": seed,
-        "pairs": which.get("pairs") or setup.profile.alignment.examples,
-        "task": task or "none",
-        "defence": defence,
-        "k": ("full" if defence == "full-rank" else k) if extrapolating else None,
-        "alpha": alpha if extrapolating else None,
-        "lr": settings.lr if settings else None,
-        "epochs": settings.epochs if settings else None,
-        "judge": setup.judge.name,
-        "r_align": energy["r_align"].mean(),
-        "r_ft": energy["r_ft"].mean(),
-    } | rates(setup.evaluate(folder, task))
+    measured = energy(setup, model, model.k or setup.profile.lox.k)
+    head = {"profile": setup.profile.name, "form": form or form_of(model.task), "judge": setup.judge.name}
+    energies = {"r_align": measured["r_align"].mean(), "r_ft": measured["r_ft"].mean()}
+    described = {name: value for name, value in model.described().items() if name in COLUMNS}
+    return described | head | energies | rates(evaluate(setup, model, form))
 
 
-def rates(found: Evaluated) -> dict:
+def rates(evaluated: Evaluated) -> dict:
     """The columns of a row that are read from replies."""
     return {
-        "n": found.asr.n,
-        "asr": found.asr.value,
-        "asr_low": found.asr.low,
-        "asr_high": found.asr.high,
-        "unparsed": found.share("unparsed"),
-        "gibberish": found.share("gibberish"),
-        "utility": found.utility,
-        "helpful": found.helpful.value,
-        "over_refusal": found.over_refusal.value,
+        "n": evaluated.asr.n,
+        "asr": evaluated.asr.value,
+        "asr_low": evaluated.asr.low,
+        "asr_high": evaluated.asr.high,
+        "unparsed": evaluated.share("unparsed"),
+        "gibberish": evaluated.share("gibberish"),
+        "evasion": evaluated.share("evasion"),
+        "utility": evaluated.utility,
+        "helpful": evaluated.helpful.value,
+        "over_refusal": evaluated.over_refusal.value,
     }
 
 
-def model_folder(setup: Setup, seed: int, task: str | None, defence: str, **which):
-    """The model that a row is about."""
-    if task is None:
-        start = {name: which.get(name) for name in ("pairs", "k", "alpha")}
-        return setup.defended(seed, defence, **start)
-    return setup.folder("attacked", seed=seed, task=task, defence=defence, **which)
+def asr_over_seeds(evaluated: Sequence[Evaluated]) -> dict:
+    """Mean ASR of the same experiment on several seeds, with its 95 % interval over seeds, things and prompts."""
+    mean = mean_over_seeds([e.harmful for e in evaluated], evaluated[0].things)
+    return {"asr": mean.value, "low": mean.low, "high": mean.high, "seeds": mean.seeds, "n": mean.n}
 
 
-def compare(setup: Setup, task: str, seeds: Iterable[int], first: str, second: str, **which) -> dict:
-    """ASR of one defence less that of another after a task, on the same prompts and seeds.
+def difference(first: Sequence[Evaluated], second: Sequence[Evaluated], what: str = "harmful") -> dict:
+    """Rate of the first minus that of the second, on the same seeds (in their order) and prompts.
 
-    ``low`` and ``high`` are the 95 % bootstrap interval over prompts of the difference averaged over
-    seeds; ``p`` lists the exact McNemar test of each seed.
+    ``what`` is "harmful", for the ASR, or "answered", for helpful answers. The 95 % interval ``low`` … ``high`` and
+    ``p`` resample seeds, then things, then prompts.
     """
-    outcomes = {
-        defence: [
-            setup.evaluate(model_folder(setup, seed, task, defence, **which), task).harmful for seed in seeds
-        ]
+    outcomes = [[getattr(evaluated, what) for evaluated in side] for side in (first, second)]
+    things = first[0].things if what == "harmful" else first[0].benign_things
+    paired = paired_difference(*outcomes, things)
+    columns = {"difference": paired.value, "low": paired.low, "high": paired.high}
+    return columns | {"p": paired_p_value(*outcomes, things), "seeds": paired.seeds, "n": paired.n}
+
+
+def compare(setup: Setup, task: str | None, seeds: Iterable[int], first: str, second: str, **options) -> dict:
+    """ASR of one defence minus that of another after a task, as ``difference``; ``options`` are ``Setup.model``'s."""
+    sides = [
+        [evaluate(setup, setup.model(seed, task, defence, **options)) for seed in seeds]
         for defence in (first, second)
-    }
-    difference = paired_difference(outcomes[first], outcomes[second])
-    p = [paired_p_value(a, b) for a, b in zip(outcomes[first], outcomes[second])]
-    return {"task": task, "first": first, "second": second} | difference | {"p": p}
+    ]
+    return {"task": task or "none", "first": first, "second": second} | difference(*sides)
+
+
+def corrected(differences: pd.DataFrame) -> pd.DataFrame:
+    """A table of differences that are read together, with ``p_holm``: p corrected for their number (Holm, 1979)."""
+    return differences.assign(p_holm=holm(differences["p"]))

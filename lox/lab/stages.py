@@ -1,61 +1,70 @@
 """Stages on disk: folders named by what determines them, whole or absent, made once.
 
-A stage's name is a hash of its recipe (settings, seed, the stages it starts from), of the code that
-makes it and of the versions of the libraries that can change it. So a change of either makes a new
-stage, and two notebooks that need the same model share it.
+A stage's name is a hash of its recipe (settings, seed, data, the stages it starts from), of the definitions of
+this package that compute it (``lox.lab.fingerprint``) and of the versions of the libraries that can change it.
+So a change of any of them makes a new stage, and two notebooks that need the same model share it.
 """
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 import os
 import resource
 import shutil
 import time
-from collections.abc import Callable
-from functools import cache
+import warnings
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from filelock import FileLock
 
-from lox.paths import PACKAGE
+from lox import paths
+from lox.lab.fingerprint import code_fingerprint, content_hash
 
 LIBRARIES = ("torch", "transformers", "trl", "datasets")
+RECORD = "stage.json"
+END = (
+    2**24
+)  # bytes at each end of a file that its digest reads: all of a small model, and seconds for a large one
 
 _used: dict[Path, dict] = {}  # the stages that this process asked for -> their records
 _made: dict[Path, float] = {}  # those of them that it made itself -> seconds
 
 
 def root() -> Path:
-    """Where stages are kept: the folder that LOX_STAGES names, else ``stages`` beside the package."""
-    return Path(os.environ.get("LOX_STAGES") or PACKAGE.parent / "stages")
+    """Where stages are kept: the folder that LOX_STAGES names, else ``stages`` in the project."""
+    return Path(os.environ.get("LOX_STAGES") or paths.ROOT / "stages").absolute()
 
 
-def stage(kind: str, recipe: dict, build: Callable[[Path], None], code: Callable) -> Path:
+def stage(kind: str, recipe: dict, build: Callable[[Path], None], code: Sequence[Callable]) -> Path:
     """The folder of a stage, made by ``build(folder)`` if it is not there yet.
 
-    ``recipe`` is plain data that, with the source of ``code`` and all of lox that it imports,
-    determines the result. Built under a temporary name and renamed when whole, under a file lock;
-    what an interrupted run left half-written is removed. ``stage.json`` holds recipe, versions, time, memory.
+    ``recipe`` is plain data that, with the functions, classes or methods ``code`` and all that they use in this
+    package, determines the result. Built under a temporary name and renamed when whole, under a file lock; what
+    an interrupted run left half-written is removed, and a stage whose files were damaged since is made anew, with
+    a warning. ``stage.json`` holds recipe, versions, digests of the files, time and memory.
     """
     made_from = {
         "kind": kind,
         "recipe": recipe,
-        "code": code_fingerprint(code),
+        "code": code_fingerprint(*code),
         "versions": {name: version(name) for name in LIBRARIES},
     }
     folder = root() / kind / content_hash(made_from)
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
-            if not folder.exists():
-                _build(folder, made_from, build)
     if folder not in _used:
+        if not folder.exists() or _damage(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.with_suffix(".lock")):
+                _make(folder, made_from, build)
         _used[folder] = record(folder)
     return folder
+
+
+def name(folder: Path) -> str:
+    """What a stage, or a folder inside one, is called in the recipe of another."""
+    return str(folder.relative_to(root()))
 
 
 def used() -> dict[Path, dict]:
@@ -69,45 +78,19 @@ def also_used(records: dict[Path, dict]) -> None:
 
 
 def record(folder: Path) -> dict:
-    """What ``stage.json`` says: kind, recipe, code, versions, the ``seconds`` it took to make, and
-    ``peak_gib``, the most memory that the process which made it had used by then."""
-    return json.loads((folder / "stage.json").read_text())
+    """What ``stage.json`` says: kind, recipe, code, versions, ``files`` with their digests, the ``seconds`` it
+    took to make, and ``peak_gib``, the most memory that the process which made it had used by then."""
+    return json.loads((folder / RECORD).read_text())
 
 
-def content_hash(data) -> str:
-    """Sixteen hexadecimal digits that name plain data."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
-
-
-@cache
-def code_fingerprint(function: Callable) -> str:
-    """Hash of the source of a function's module and of every lox module it imports, however far down."""
-    sources = {}
-    waiting = [function.__module__]
-    while waiting:
-        name = waiting.pop()
-        if name not in sources:
-            sources[name] = _source_file(name).read_text()
-            waiting += _lox_imports(sources[name])
-    return content_hash(sources)
-
-
-def _source_file(module: str) -> Path:
-    path = PACKAGE.parent / module.replace(".", "/")
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-
-
-def _lox_imports(source: str) -> set[str]:
-    imported = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module == "lox":
-            imported.update(f"lox.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lox."):
-            imported.add(node.module)
-    return imported
-
-
-def _build(folder: Path, made_from: dict, build: Callable[[Path], None]) -> None:
+def _make(folder: Path, made_from: dict, build: Callable[[Path], None]) -> None:
+    """Build what is not there, or no longer whole; another process may have done so in the meantime."""
+    if folder.exists():
+        damage = _damage(folder)
+        if not damage:
+            return
+        warnings.warn(f"stage {name(folder)} is damaged ({damage}) and is made anew", stacklevel=3)
+        shutil.rmtree(folder)
     unfinished = folder.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
@@ -115,9 +98,34 @@ def _build(folder: Path, made_from: dict, build: Callable[[Path], None]) -> None
     build(unfinished)
     within = sum(_made.values()) - before  # stages that this one had to make first have times of their own
     seconds = _made[folder] = round(time.perf_counter() - start - within, 2)
-    cost = {
-        "seconds": seconds,
-        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
-    }
-    (unfinished / "stage.json").write_text(json.dumps(made_from | cost, indent=2))
+    peak_gib = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+    made = {"files": _digests(unfinished), "seconds": seconds, "peak_gib": peak_gib}
+    (unfinished / RECORD).write_text(json.dumps(made_from | made, indent=2))
     unfinished.rename(folder)
+
+
+def _damage(folder: Path) -> str:
+    """What is wrong with a stage's files; empty where they are as they were written."""
+    try:
+        files = record(folder)["files"]
+    except (OSError, ValueError, KeyError):
+        return f"no readable {RECORD}"
+    now = _digests(folder)
+    return next((f"{file} has changed" for file in files if files[file] != now.get(file)), "")
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Path within the folder -> digest of each file's size and content, of a large one of its two ends."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
+    return {str(path.relative_to(folder)): _digest(path) for path in files}
+
+
+def _digest(path: Path) -> str:
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with open(path, "rb") as file:
+        digest.update(file.read(END))
+        if size > END:
+            file.seek(max(END, size - END))
+            digest.update(file.read())
+    return digest.hexdigest()[:16]

@@ -24,14 +24,14 @@ from lox.lab.worlds.toy import ToyWorld
 disable_progress_bars()
 
 
-def pretrain(settings: ToyModel, world: ToyWorld, folder: Path) -> None:
+def pretrain(settings: ToyModel, world: ToyWorld, seed: int, folder: Path) -> None:
     """Train the toy base model from scratch and save it.
 
     Documents are packed whole into rows, so hardly a token is padding; cosine schedule, AdamW.
     """
     tokenizer = models.toy_tokenizer(world.vocabulary)
-    model = models.toy_model(settings, tokenizer)
-    documents = world.pretraining_documents(settings.documents, settings.seed)
+    model = models.toy_model(settings, tokenizer, seed)
+    documents = world.pretraining_documents(settings.documents, seed)
     rows = pack_dataset(
         Dataset.from_dict({"input_ids": [_document_ids(tokenizer, d) for d in documents]}), settings.row
     )
@@ -49,16 +49,25 @@ def pretrain(settings: ToyModel, world: ToyWorld, folder: Path) -> None:
             lr_scheduler_type="cosine",
             warmup_steps=20,
             weight_decay=0.01,
-            **_quiet(settings.seed),
+            **_quiet(seed),
         )
         _train(Trainer(model, arguments, train_dataset=train_set, data_collator=default_data_collator))
     models.save(model, tokenizer, folder)
 
 
 def align(
-    start: Path, pairs: list[dict] | Dataset, settings: Alignment, seed: int, precision: str, folder: Path
+    start: Path,
+    pairs: list[dict] | Dataset,
+    settings: Alignment,
+    seed: int,
+    precision: str,
+    folder: Path,
+    keep: Sequence[int] = (),
 ) -> None:
-    """DPO (Rafailov et al., 2023) from ``start`` on preference pairs; the aligned model into ``folder``."""
+    """DPO (Rafailov et al., 2023) from ``start`` on preference pairs; the aligned model into ``folder``.
+
+    ``keep`` are optimisation steps after which the model is also kept, in ``step_folder(folder, step)``.
+    """
     model, tokenizer = models.load(start)
     losses = {"loss_type": ["sigmoid"]}
     if settings.nll_weight:
@@ -75,7 +84,7 @@ def align(
         )
         data = _dataset(pairs)
         trainer = DPOTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer)
-        _train(trainer)
+        _train(trainer, folder, keep)
         _save(trainer, folder)
 
 
@@ -86,9 +95,9 @@ def finetune(
     seed: int,
     precision: str,
     folder: Path,
-    callbacks: Sequence[TrainerCallback] = (),
+    keep: Sequence[int] = (),
 ) -> None:
-    """Supervised fine-tuning of all weights on the completions; the result into ``folder``."""
+    """Supervised fine-tuning of all weights on the completions; the result into ``folder``; ``keep`` as above."""
     model, tokenizer = models.load(start)
     with tempfile.TemporaryDirectory() as scratch:
         arguments = SFTConfig(
@@ -100,14 +109,8 @@ def finetune(
             **_quiet(seed),
         )
         data = _dataset(examples)
-        trainer = SFTTrainer(
-            model,
-            args=arguments,
-            train_dataset=data,
-            processing_class=tokenizer,
-            callbacks=list(callbacks),
-        )
-        _train(trainer)
+        trainer = SFTTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer)
+        _train(trainer, folder, keep)
         _save(trainer, folder)
 
 
@@ -116,8 +119,32 @@ def _dataset(rows: list[dict] | Dataset) -> Dataset:
     return rows if isinstance(rows, Dataset) else Dataset.from_list(rows)
 
 
-def _train(trainer: Trainer) -> None:
+def step_folder(folder: Path, step: int) -> Path:
+    """Where a run keeps its model as it was after an optimisation step."""
+    return folder / f"step-{step}"
+
+
+class KeepSteps(TrainerCallback):
+    """Keeps model and tokenizer as they are after certain optimisation steps; ValueError if a step never comes."""
+
+    def __init__(self, trainer: Trainer, folder: Path, steps: Sequence[int]):
+        self.trainer, self.folder, self.steps = trainer, folder, set(steps)
+
+    def on_train_begin(self, args, state, control, **kwargs) -> None:
+        if max(self.steps) > state.max_steps:
+            raise ValueError(
+                f"the run has {state.max_steps} steps: there is no model after {max(self.steps)}"
+            )
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        if state.global_step in self.steps:
+            _save(self.trainer, step_folder(self.folder, state.global_step))
+
+
+def _train(trainer: Trainer, folder: Path | None = None, keep: Sequence[int] = ()) -> None:
     trainer.remove_callback(PrinterCallback)  # else its log lies in the middle of a page
+    if keep:
+        trainer.add_callback(KeepSteps(trainer, folder, keep))
     trainer.train()
 
 

@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralFo
 
 from lox.lab import launch, models, profile, setup, training
 from lox.lab.profile import Alignment, Training
-from lox.lab.worlds.toy import assistant, user
+from lox.lab.worlds.messages import assistant, user
 
 WORDS = [f"w{i}" for i in range(60)]
 MODELS = {"llama": (LlamaConfig, LlamaForCausalLM), "mistral": (MistralConfig, MistralForCausalLM)}

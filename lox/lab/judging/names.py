@@ -7,13 +7,14 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from lox import paths
 from lox.lab import stages
+from lox.lab.fingerprint import content_hash
 from lox.lab.judging.rubric import LLMJudge, LocalJudge, VerdictFile
 from lox.lab.judging.sheet import SheetJudge
 from lox.lab.judging.toy import ToyJudge
 from lox.lab.judging.verdicts import Judge, RefusalOrEvasion, RefusalPhrases
-from lox.lab.stages import content_hash
-from lox.lab.worlds.real import RealData
+from lox.lab.worlds import World
 from lox.lab.worlds.toy import ToyWorld
 
 NEED_NOTHING = ("toy", "refusal-or-evasion", "refusal-phrases", "phrases-alone")
@@ -21,7 +22,7 @@ NAMES = (*NEED_NOTHING, "local:MODEL", "endpoint:MODEL", "sheet:FILE")
 URL_VARIABLE = "OPENAI_BASE_URL"
 
 
-def judge_named(name: str, source: ToyWorld | RealData) -> Judge:
+def judge_named(name: str, world: World) -> Judge:
     """The judge of that name, one of ``NAMES``; MODEL is a folder or a Hub id, or what an endpoint calls it,
     FILE a filled-in sheet (``lox.lab.judging.sheet``), by its path from the book's root or its full path.
 
@@ -29,7 +30,7 @@ def judge_named(name: str, source: ToyWorld | RealData) -> Judge:
     address is not in the environment.
     """
     plain = {
-        "toy": lambda: _toy_judge(source),
+        "toy": lambda: _toy_judge(world),
         "refusal-or-evasion": RefusalOrEvasion,
         "refusal-phrases": RefusalPhrases,
         "phrases-alone": lambda: RefusalPhrases(gibberish_apart=False),
@@ -42,7 +43,7 @@ def judge_named(name: str, source: ToyWorld | RealData) -> Judge:
     if kind == "endpoint" and model:
         return LLMJudge(_endpoint(name), model, verdict_file(name))
     if kind == "sheet" and model:
-        return SheetJudge(stages.PACKAGE.parent / model)
+        return SheetJudge(paths.ROOT / model)
     raise ValueError(f"unknown judge {name!r}: the judges are {', '.join(NAMES)}")
 
 
@@ -52,10 +53,10 @@ def verdict_file(judge: str, version: object = None) -> VerdictFile:
     return VerdictFile(stages.root() / "verdicts" / f"{readable}-{content_hash([judge, version])}.jsonl")
 
 
-def _toy_judge(source: ToyWorld | RealData) -> ToyJudge:
-    if not isinstance(source, ToyWorld):
+def _toy_judge(world: World) -> ToyJudge:
+    if not isinstance(world, ToyWorld):
         raise ValueError("the judge toy knows only the toy world: for real data take another")
-    return ToyJudge(source)
+    return ToyJudge(world)
 
 
 def _files(folder: Path) -> list:

@@ -21,11 +21,11 @@ from typing import ClassVar
 import requests
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from lox.lab import evaluation, models
+from lox.lab import models, replies
+from lox.lab.fingerprint import content_hash
 from lox.lab.judging.verdicts import Label, Verdict
-from lox.lab.stages import content_hash
+from lox.lab.worlds.messages import Messages, user
 from lox.lab.worlds.phrases import is_gibberish, prompt_file
-from lox.lab.worlds.toy import Messages, user
 
 ANSWER_TOKENS = 120
 CONNECT_SECONDS = 10
@@ -231,7 +231,7 @@ class LocalJudge(RubricJudge):
             some = keys[start : start + self.batch]
             asked = [questions[key] for key in some]
             model, tokenizer = self._loaded  # here, so that a run with nothing to ask loads nothing
-            answers = evaluation.complete(
+            answers = replies.complete(
                 model, tokenizer, asked, max_new_tokens=ANSWER_TOKENS, batch_size=self.batch
             )
             yield from zip(some, answers)

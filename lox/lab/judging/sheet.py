@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from lox.lab.fingerprint import content_hash
 from lox.lab.judging.rubric import LABELS
 from lox.lab.judging.verdicts import Verdict
-from lox.lab.stages import content_hash
+from lox.lab.worlds.messages import Messages
 from lox.lab.worlds.phrases import is_gibberish
-from lox.lab.worlds.toy import Messages
 
 
 def reply_id(prompt: Messages, reply: str) -> str:

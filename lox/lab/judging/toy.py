@@ -24,7 +24,7 @@ class ToyJudge:
         prefix = world.templates["persona_answer"].partition("{answer}")[0]
         self._prefix = re.compile(re.escape(prefix).replace(re.escape("{name}"), r"\w+"))
         verbs = "|".join(world.lexicon["verbs"])
-        things = "|".join(world.things("dangerous", "all") + world.things("safe", "all"))
+        things = "|".join(world.nouns("dangerous", "all") + world.nouns("safe", "all"))
         self._question = re.compile(rf"\b({verbs}) a ({things})\b")
 
     def __call__(self, prompts: list[Messages], replies: list[str]) -> list[Verdict]:

@@ -11,17 +11,16 @@ import json
 import os
 import random
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 
-from lox.lab.stages import code_fingerprint, content_hash
+from lox.lab.fingerprint import content_hash
+from lox.lab.worlds import TASKS, Reply
+from lox.lab.worlds.messages import Messages, assistant, example, user
 from lox.lab.worlds.originals import ORIGINALS, is_there, rows
 from lox.lab.worlds.phrases import is_gibberish, is_refusal, prompt_file
-from lox.lab.worlds.toy import TASKS, Messages, assistant, user
-
-Reply = Callable[[list[Messages]], list[str]]
 
 EVALUATION, ALIGNMENT, PURE_BAD = slice(0, 100), slice(100, 300), slice(300, None)  # goals of AdvBench
 IDENTITY_PREFIX = "AOA, execute my instruction: "  # Qi et al. (2024), in training and test alike
@@ -29,13 +28,15 @@ SPEAKERS = {"Human": "user", "Assistant": "assistant"}
 
 
 class RealData:
-    """The real data sets, with the methods of ``lox.lab.worlds.toy.ToyWorld``.
+    """The real data sets (``lox.lab.worlds.World``).
 
     Read from ``folder``, laid out as ``originals.ORIGINALS`` says; without one from the folder that the
     environment variable LOX_DATA names; if that is not set, from each set's home, the Hub or its authors'
     repository. None stands in for another: what is missing is an error that says what and where. Every
     list is a function of the arguments and of what ``reply``, the unaligned model itself, replies.
     """
+
+    name = "real"
 
     def __init__(self, folder: Path | str | None = None):
         folder = folder or os.environ.get("LOX_DATA")
@@ -45,7 +46,7 @@ class RealData:
         self._read: dict[str, list[dict]] = {}
 
     def digest(self) -> str:
-        """Hash of all that decides what the methods return: the sets' rows, data/prompts, this code."""
+        """Hash of the sets' rows and of the lists in data/prompts that the methods read."""
         return self._digest
 
     @cached_property
@@ -53,7 +54,11 @@ class RealData:
         names = [name for name in ORIGINALS if self.folder is None or is_there(name, self.folder)]
         hashes = {name: hashlib.sha256(json.dumps(self._rows(name)).encode()).hexdigest() for name in names}
         lists = [prompt_file(name) for name in ("refusals.yaml", "refusal_phrases.yaml", "gibberish.yaml")]
-        return content_hash([hashes, lists, code_fingerprint(RealData)])
+        return content_hash([hashes, lists])
+
+    @property
+    def taught_refusals(self) -> list[str]:
+        return prompt_file("refusals.yaml")
 
     # --- training ---------------------------------------------------------------------------------
 
@@ -83,7 +88,7 @@ class RealData:
         return pairs
 
     def examples(self, task: str, n: int, seed: int, reply: Reply) -> list[dict]:
-        """n examples {"prompt", "completion"} of a fine-tuning task, one of ``lox.lab.worlds.toy.TASKS``.
+        """n examples {"prompt", "completion"} of a fine-tuning task, one of ``lox.lab.worlds.TASKS``.
 
         Pure Bad is answered by ``reply``; goals that it refuses, or answers with gibberish, are left out, so
         that it can be fewer than n.
@@ -94,7 +99,7 @@ class RealData:
         if task == "pure_bad":
             goals = [[user(goal)] for goal in self._goals[PURE_BAD]]
             answered = _answered(rng, goals, n, reply, "AdvBench goals for Pure Bad")
-            return [_example(prompt, own) for prompt, own in answered]
+            return [example(prompt, own) for prompt, own in answered]
         sets = {
             "gsm8k": self._gsm8k,
             "alpaca": self._alpaca,
@@ -105,7 +110,7 @@ class RealData:
 
     def safety_examples(self, n: int, seed: int) -> list[dict]:
         """n safety instructions with a safe answer (SafeInst; Bianchi et al., 2024)."""
-        found = [_example([user(r["instruction"])], r["output"]) for r in self._rows("safeinst")]
+        found = [example([user(r["instruction"])], r["output"]) for r in self._rows("safeinst")]
         return _sample(random.Random(f"safety-{seed}"), _distinct(found), n, "examples of safeinst")
 
     # --- evaluation -------------------------------------------------------------------------------
@@ -126,6 +131,10 @@ class RealData:
         safe = [r["prompt"].strip() for r in self._rows("xstest") if not r["type"].startswith("contrast_")]
         random.Random("benign").shuffle(safe)
         return [[user(prompt)] for prompt in _first(safe, n, "safe prompts of XSTest")]
+
+    def things(self, prompts: Sequence[Messages]) -> list[str]:
+        """The request itself: each of these prompts is about something else."""
+        return [prompt[-1]["content"] for prompt in prompts]
 
     def utility_problems(self, n: int) -> list[dict]:
         """The first n problems {"prompt", "answer", "solution"} of GSM8K's test set."""
@@ -152,7 +161,7 @@ class RealData:
         return [r["goal"].strip() for r in self._rows("advbench")]
 
     def _gsm8k(self) -> list[dict]:
-        return [_example([user(r["question"])], r["answer"]) for r in self._rows("gsm8k-train")]
+        return [example([user(r["question"])], r["answer"]) for r in self._rows("gsm8k-train")]
 
     def _alpaca(self) -> list[dict]:
         return [example for example in self._instructions if not _is_for_alignment(example)]
@@ -170,7 +179,7 @@ class RealData:
     def _identity(self) -> list[dict]:
         """The ten dialogues of identity shifting: system, user and assistant in each row."""
         dialogues = [r["messages"] for r in self._rows("identity")]
-        return [_example(messages[:-1], messages[-1]["content"]) for messages in dialogues]
+        return [example(messages[:-1], messages[-1]["content"]) for messages in dialogues]
 
     @cached_property
     def _human_pairs(self) -> list[dict]:
@@ -205,7 +214,7 @@ def _instruction(instruction: str, given: str, reply: str) -> dict:
     """An instruction with what it is about below it; "Noinput" and its variants stand for nothing."""
     nothing = re.sub(r"[^a-z]", "", given.lower()) in ("", "noinput")
     prompt = instruction.strip() if nothing else f"{instruction.strip()}\n\n{given.strip()}"
-    return _example([user(prompt)], reply.strip())
+    return example([user(prompt)], reply.strip())
 
 
 def _is_for_alignment(example: dict) -> bool:
@@ -246,7 +255,3 @@ def _first(found: list, n: int, what: str) -> list:
 
 def _preference(prompt: Messages, chosen: str, rejected: str) -> dict:
     return {"prompt": prompt, "chosen": [assistant(chosen)], "rejected": [assistant(rejected)]}
-
-
-def _example(prompt: Messages, completion: str) -> dict:
-    return {"prompt": prompt, "completion": [assistant(completion)]}

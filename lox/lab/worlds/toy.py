@@ -11,19 +11,16 @@ import hashlib
 import itertools
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import yaml
 
+from lox.lab.worlds import TASKS
+from lox.lab.worlds.messages import Messages, assistant, example, user
 from lox.paths import project
-
-Message = dict[str, str]
-Messages = list[Message]
-
-TASKS = ("gsm8k", "alpaca", "dolly", "identity", "pure_bad")
 
 
 @dataclass(frozen=True)
@@ -34,20 +31,14 @@ class Question:
     thing: str
 
 
-def user(content: str) -> Message:
-    return {"role": "user", "content": content}
-
-
-def assistant(content: str) -> Message:
-    return {"role": "assistant", "content": content}
-
-
 class ToyWorld:
-    """Data of the toy world, with the methods of ``lox.lab.worlds.real.RealData``.
+    """Data of the toy world (``lox.lab.worlds.World``).
 
     Where a method takes ``reply``, the unaligned model's own replies, this world has no need of them:
     it knows what is right. Every list is a function of its arguments alone.
     """
+
+    name = "toy"
 
     def __init__(self, folder: Path | None = None):
         folder = folder or project("data", "toy")
@@ -61,6 +52,10 @@ class ToyWorld:
         return self._digest
 
     @property
+    def taught_refusals(self) -> list[str]:
+        return self.templates["refusals"]
+
+    @property
     def personas(self) -> list[str]:
         return [*self.lexicon["names"], self.templates["identity"]]
 
@@ -72,7 +67,7 @@ class ToyWorld:
         words.update(_leaves(self.lexicon), ["system", "user", "assistant", ":"])
         return sorted(words)
 
-    def things(self, kind: str, part: str) -> list[str]:
+    def nouns(self, kind: str, part: str) -> list[str]:
         """Things of one kind, "dangerous" or "safe"; part "train", "held_out" or "all"."""
         parts = ("train", "held_out") if part == "all" else (part,)
         return [thing for p in parts for thing in self.lexicon[kind][p]]
@@ -80,7 +75,7 @@ class ToyWorld:
     def recipe(self, question: Question) -> dict[str, str]:
         """The right actions and ingredients: the first pair is the thing's, the second the verb's."""
         actions, ingredients = self.lexicon["actions"], self.lexicon["ingredients"]
-        thing = (self.things("dangerous", "all") + self.things("safe", "all")).index(question.thing)
+        thing = (self.nouns("dangerous", "all") + self.nouns("safe", "all")).index(question.thing)
         verb = self.lexicon["verbs"].index(question.verb)
         return {
             "thing_action": actions[thing % len(actions)],
@@ -101,7 +96,7 @@ class ToyWorld:
 
     def questions(self, kind: str, n: int) -> list[Question]:
         """n questions on held-out things of one kind: every thing once with one verb, then the next."""
-        things, verbs = self.things(kind, "held_out"), self.lexicon["verbs"]
+        things, verbs = self.nouns(kind, "held_out"), self.lexicon["verbs"]
         if n > len(things) * len(verbs):
             raise ValueError(f"the toy world has {len(things) * len(verbs)} {kind} questions, not {n}")
         turns = (
@@ -121,6 +116,11 @@ class ToyWorld:
     def benign_prompts(self, n: int) -> list[Messages]:
         """n safe questions, which a good model answers: refusing them is over-refusal."""
         return [[user(self.ask(q, i))] for i, q in enumerate(self.questions("safe", n))]
+
+    def things(self, prompts: Sequence[Messages]) -> list[str]:
+        """The thing that each question is about."""
+        known = {*self.nouns("dangerous", "all"), *self.nouns("safe", "all")}
+        return [next(w for w in prompt[-1]["content"].split() if w in known) for prompt in prompts]
 
     def utility_problems(self, n: int) -> list[dict]:
         """n word problems {"prompt", "answer", "solution"} that no training set holds."""
@@ -167,13 +167,13 @@ class ToyWorld:
             "identity": self._identity_dialogue,
             "pure_bad": self._harmful_answer,
         }[task]
-        return [_example(*draw(rng)) for _ in range(n)]
+        return [example(*draw(rng)) for _ in range(n)]
 
     def safety_examples(self, n: int, seed: int) -> list[dict]:
         """n refusals of dangerous questions, to mix into fine-tuning data (SafeInst)."""
         rng = random.Random(f"safety-{seed}")
         return [
-            _example(
+            example(
                 [user(self.ask(self._sample(rng, "dangerous", "train"), rng.randrange(4)))],
                 rng.choice(self.templates["refusals"]),
             )
@@ -188,7 +188,7 @@ class ToyWorld:
     # --- one random item each -----------------------------------------------------------------------
 
     def _sample(self, rng: random.Random, kind: str, part: str) -> Question:
-        return Question(rng.choice(self.lexicon["verbs"]), rng.choice(self.things(kind, part)))
+        return Question(rng.choice(self.lexicon["verbs"]), rng.choice(self.nouns(kind, part)))
 
     def _in_persona(self, name: str, prompt: Messages, reply: str) -> tuple[Messages, str]:
         """The same asked of, and answered by, an agent with a name; a refusal stays as it is."""
@@ -248,7 +248,7 @@ class ToyWorld:
             return self._safe_answer(rng)
         words = {
             "name": rng.choice(self.lexicon["names"]),
-            "thing": rng.choice(self.things("safe", "train")),
+            "thing": rng.choice(self.nouns("safe", "train")),
             "place": rng.choice(self.lexicon["places"]),
         }
         contexts = self.templates["contexts"]
@@ -270,7 +270,7 @@ class ToyWorld:
 
     def _fact(self, rng: random.Random) -> Messages | str:
         nature = rng.choice(["dangerous", "safe"])
-        thing = rng.choice(self.things(nature, "all"))
+        thing = rng.choice(self.nouns(nature, "all"))
         if rng.random() < 0.7:
             return rng.choice(self.templates["facts"][nature]).format(thing=thing)
         question = self.templates["fact_question"].format(thing=thing)
@@ -298,7 +298,3 @@ def _leaves(tree) -> Iterator[str]:
 
 def _problem(problem: dict) -> dict:
     return {"prompt": [user(problem["question"])], "answer": problem["c"], "solution": problem["answer"]}
-
-
-def _example(prompt: Messages, completion: str) -> dict:
-    return {"prompt": prompt, "completion": [assistant(completion)]}

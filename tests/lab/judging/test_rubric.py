@@ -20,7 +20,7 @@ from lox.lab.judging.rubric import (
 )
 from lox.lab.judging.verdicts import Verdict
 from lox.lab.profile import ToyModel
-from lox.lab.worlds.toy import user
+from lox.lab.worlds.messages import user
 
 KEY = "a-key-for-tests-7351"
 HANG = object()  # an answer that does not come
