@@ -16,6 +16,8 @@ DEFENCE_NAMES = {
     "none": "none",
     "lox": "LoX",
     "full-rank": "full-rank extrapolation",
+    "random": "random directions",
+    "bottom": "bottom directions",
     "safeinst": "SafeInst",
     "removal": "removal afterwards",
 }
