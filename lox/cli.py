@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -186,26 +187,31 @@ def run(
     help_parameters: Annotated[
         bool, typer.Option("--help-parameters", help="List the notebook's parameters and stop.")
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that make models side by side; all cores if not given."),
+    ] = None,
     record: Annotated[
         bool, typer.Option("--record", help="Keep the tables, with how they were made, under results/.")
     ] = False,
 ) -> None:
     """Execute a notebook with parameters; says where the executed copy and its tables are."""
-    from lox.book import run
+    from lox.book import record as records
+    from lox.book import run as notebooks
 
     if help_parameters:
-        for known in run.parameters(notebook):
+        for known in notebooks.parameters(notebook):
             typer.echo(f"{known.name}: {known.type} = {known.default}\n    {known.meaning}")
         return
-    from lox.book.watch import stage_progress
+    from lox.book.progress import stage_progress
 
     given = [tuple(pair.split("=", 1)) for pair in parameter or []]
+    if record:
+        records.seeds_of(profile, given)
     with stage_progress(f"lox run {notebook}"):
-        executed = run.run(notebook, profile, given)
-    typer.echo(executed)
-    for path in run.tables(executed):
-        typer.echo(path)
-    for path in run.record(executed, notebook, profile, given) if record else []:
+        executed = notebooks.run(notebook, profile, given, workers=workers or os.cpu_count() or 1)
+    recorded = records.record(executed, notebook, profile, given) if record else []
+    for path in [executed, *notebooks.tables(executed), *recorded]:
         typer.echo(path)
 
 
@@ -215,14 +221,14 @@ def book(
     open_site: Annotated[bool, typer.Option("--open", help="Open the site in a browser.")] = False,
 ) -> None:
     """Run every notebook whose page is not current, build the site, say where it is."""
-    from lox.book import run
-    from lox.book.watch import stage_progress
+    from lox.book import site
+    from lox.book.progress import stage_progress
 
     with stage_progress("lox book"):
-        site = run.build(profile, report=errors.print)
-    typer.echo(f"{site}")
+        index = site.build(profile, report=errors.print)
+    typer.echo(f"{index}")
     if open_site:
-        typer.launch(site.as_uri())
+        typer.launch(index.as_uri())
 
 
 @contextmanager

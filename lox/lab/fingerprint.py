@@ -79,9 +79,9 @@ class Definition:
             if chain[0] in ("self", "cls") and self.owner and len(chain) > 1:
                 yield f"{self.module.name}.{self.owner}.{chain[1]}"
             elif chain[0] in imported:
-                yield ".".join([imported[chain[0]], *chain[1:]])
+                yield from _prefixes([imported[chain[0]], *chain[1:]])
             elif chain[0] in self.module.defined:
-                yield f"{self.module.name}.{chain[0]}"
+                yield from _prefixes([f"{self.module.name}.{chain[0]}", *chain[1:]])
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,12 @@ def _in_module(module: Module, rest: list[str]) -> Definition | None:
     node = module.defined.get(rest[0]) if rest else None
     if isinstance(node, ast.ClassDef) and len(rest) > 1:
         methods = {n.name: n for n in node.body if isinstance(n, Definitions)}
-        if rest[1] in methods:
-            return Definition(".".join([module.name, *rest[:2]]), methods[rest[1]], module, node.name)
+        method = rest[1] if rest[1] in methods else "__init__"  # an attribute, which that sets
+        return (
+            Definition(f"{module.name}.{rest[0]}.{method}", methods[method], module, node.name)
+            if method in methods
+            else None
+        )
     return None if node is None else Definition(f"{module.name}.{rest[0]}", node, module, None)
 
 
@@ -151,6 +155,11 @@ def _imports(tree: ast.AST, module: str, top: bool = False) -> dict[str, str]:
                 if a.name.split(".")[0] == NAME
             }
     return found
+
+
+def _prefixes(names: list[str]) -> Iterator[str]:
+    """a, a.b, a.b.c of names: of a class that is named to get at one method, all methods may be called later."""
+    return (".".join(names[:end]) for end in range(1, len(names) + 1))
 
 
 def _chain(node: ast.AST) -> list[str]:

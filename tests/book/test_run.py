@@ -1,12 +1,15 @@
+import ast
 import json
 
 import nbformat
 import pytest
 from typer.testing import CliRunner
 
-from lox.book import run
+from lox import paths
+from lox.book import record, run
 from lox.book.run import Parameter
 from lox.cli import app
+from lox.lab import profile
 
 SOURCE = """---
 jupytext:
@@ -38,7 +41,7 @@ k + 1
 def small_book(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "small.md").write_text(SOURCE)
-    monkeypatch.setattr(run, "SOURCES", tmp_path / "notebooks")
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setenv("LOX_EXECUTED", str(tmp_path / "executed"))
     return tmp_path
 
@@ -53,7 +56,7 @@ def test_every_notebook_has_one_parameters_cell_with_type_and_meaning():
 def test_every_default_is_of_its_type():
     for name in run.names():
         for p in run.parameters(name):
-            default = eval(p.default)
+            default = ast.literal_eval(p.default)
             assert (
                 p.parse(default if isinstance(default, str) else p.default.replace("None", "null")) == default
             )
@@ -80,7 +83,16 @@ def test_values_are_read_as_their_type(kind, text, value):
 
 
 @pytest.mark.parametrize(
-    ("kind", "text"), [("int", "2.5"), ("int", "six"), ("float", "much"), ("list[int]", "3"), ("bool", "1")]
+    ("kind", "text"),
+    [
+        ("int", "2.5"),
+        ("int", "six"),
+        ("float", "much"),
+        ("list[int]", "3"),
+        ("list[int]", "[1, 2"),
+        ("int", "!!python/name:os.system"),
+        ("bool", "1"),
+    ],
 )
 def test_a_value_of_another_type_is_refused(kind, text):
     with pytest.raises(ValueError, match="parameter x is "):
@@ -152,6 +164,12 @@ def test_help_parameters_lists_name_type_default_and_meaning():
         assert parameter.meaning in result.stdout
 
 
+SAVED = """import pandas as pd
+
+from lox.book import results
+
+results.save(pd.DataFrame({"k": [k]}), "small")
+"""
 RECORDED = """
 ```{code-cell} ipython3
 import pandas as pd
@@ -168,11 +186,10 @@ results.provenance(setup.load(profile))
 """
 
 
-def test_a_recorded_table_says_how_it_was_made(small_book, monkeypatch):
-    monkeypatch.setattr(run, "ROOT", small_book)
+def test_a_recorded_table_says_how_it_was_made(small_book):
     (small_book / "notebooks" / "small.md").write_text(SOURCE + RECORDED)
     executed = run.run("small", "smoke", [("k", "3")])
-    recorded = run.record(executed, "small", "smoke", [("k", "3")])
+    recorded = record.record(executed, "small", "smoke", [("k", "3")])
     assert recorded == [small_book / "results" / "smoke" / name for name in ("small.csv", "small.json")]
     assert recorded[0].read_text() == "asr\n0.5\n"
     made = json.loads(recorded[1].read_text())
@@ -193,4 +210,50 @@ def test_a_recorded_table_says_how_it_was_made(small_book, monkeypatch):
 def test_a_run_without_tables_cannot_be_recorded(small_book):
     executed = run.run("small", "smoke")
     with pytest.raises(ValueError, match="notebook small makes no tables"):
-        run.record(executed, "small", "smoke")
+        record.record(executed, "small", "smoke")
+
+
+def test_a_selection_seed_is_not_recorded(small_book):
+    (small_book / "notebooks" / "small.md").write_text(SOURCE + RECORDED)
+    executed = run.run("small", "smoke")
+    chosen_on = profile.load("smoke").selection_seeds[0]
+    with pytest.raises(ValueError, match=f"settings were chosen on seed {chosen_on}"):
+        record.record(executed, "small", "smoke", [("seeds", f"[1, {chosen_on}]")])
+
+
+def test_a_failed_run_leaves_page_and_tables_as_they_were(small_book):
+    (small_book / "notebooks" / "small.md").write_text(SOURCE.replace("if fail", SAVED + "if fail"))
+    executed = run.run("small", "smoke")
+    before = executed.with_suffix(".csv").read_text()
+    with pytest.raises(ChildProcessError):
+        run.run("small", "smoke", [("fail", "true"), ("k", "3")])
+    assert executed.with_suffix(".csv").read_text() == before == "k\n6\n"
+    assert run.is_current("small", "smoke")
+
+
+@pytest.mark.parametrize("harm", ["deleted", "emptied", "copy truncated"])
+def test_a_deleted_or_damaged_table_or_copy_is_not_current(small_book, harm):
+    (small_book / "notebooks" / "small.md").write_text(SOURCE.replace("if fail", SAVED + "if fail"))
+    executed = run.run("small", "smoke")
+    table = executed.with_suffix(".csv")
+    if harm == "deleted":
+        table.unlink()
+    else:
+        (table if harm == "emptied" else executed).write_text("")
+    assert not run.is_current("small", "smoke")
+    run.run("small", "smoke")
+    assert run.is_current("small", "smoke") and table.read_text() == "k\n6\n"
+
+
+def test_a_page_follows_the_code_that_it_uses_and_no_other(small_book, monkeypatch):
+    shown = "from lox.book import cells\ncells.share(k)"
+    (small_book / "notebooks" / "small.md").write_text(SOURCE.replace("k + 1", shown))
+    used, asked = run.used_by_source, []
+    monkeypatch.setattr(run, "used_by_source", lambda code: asked.append(used(code)) or asked[-1])
+    run.fingerprint("small", {})
+    assert "lox.book.cells.share" in asked[0]
+    assert not [name for name in asked[0] if "chapters" in name or name.startswith("lox.lab")]
+
+
+def test_how_fast_it_is_computed_is_not_part_of_it(small_book):
+    assert run.fingerprint("small", {"workers": 1}) == run.fingerprint("small", {"workers": 4})

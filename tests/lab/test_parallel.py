@@ -1,41 +1,38 @@
 """Stages made by several processes, and then found by the one that asked."""
 
-import os
 from functools import partial
 
 import pytest
-import torch
 
-from lox.lab import rows, setup, stages
-from lox.lab.parallel import at_once
-
-
-@pytest.fixture
-def two_threads():
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(1)
+from lox.lab import rows, stages
+from lox.lab.parallel import side_by_side
 
 
-def test_other_processes_make_what_this_one_then_finds(setup, two_threads, monkeypatch):
-    calls = [partial(rows.row, setup, 1, "pure_bad", defence, lr=2e-3) for defence in ("none", "lox")]
+def test_other_processes_make_what_this_one_then_finds(setup, monkeypatch):
+    models = [setup.model(1, "pure_bad", defence, lr=2e-3) for defence in ("none", "lox")]
+    calls = [partial(rows.row, setup, model) for model in models]
     known = set(stages.used())
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "_build", lambda *given: pytest.fail("made in this process"))
-        rows = at_once(setup, calls)
-    assert [row["defence"] for row in rows] == ["none", "lox"]
-    made = {folder.parent.name for folder in set(stages.used()) - known}
-    assert {"attacked", "replies"} <= made
-    assert rows.table(rows).equals(rows.table(call() for call in calls))
-    assert setup.folder("attacked", seed=1, task="pure_bad", lr=2e-3) in stages.used()
+        patch.setattr(stages, "_make", lambda *given: pytest.fail("made in this process"))
+        made = side_by_side(calls, workers=2)
+    assert [row["defence"] for row in made] == ["none", "lox"]
+    kinds = {folder.parent.name for folder in set(stages.used()) - known}
+    assert {"attacked", "replies"} <= kinds
+    assert rows.table(made).equals(rows.table(call() for call in calls))
+    assert setup.folder(models[0]) in stages.used()
 
 
-def test_what_a_call_raises_in_another_process_is_raised(setup, two_threads):
+def test_what_a_call_raises_in_another_process_is_raised():
     with pytest.raises(ValueError, match="invalid literal"):
-        at_once(setup, [partial(int, "one")])
+        side_by_side([partial(int, "one"), partial(int, "2")], workers=2)
 
 
-def test_large_models_are_made_one_by_one_and_here(two_threads):
+def test_one_worker_is_this_process():
     here = []
-    assert at_once(setup.load("smollm2"), [lambda: here.append(os.getpid())]) == [None]
-    assert here == [os.getpid()]
+    side_by_side([partial(here.append, 1), partial(here.append, 2)], workers=1)
+    assert here == [1, 2]
+
+
+def test_no_worker_is_refused():
+    with pytest.raises(ValueError, match="1 or more, not 0"):
+        side_by_side([], workers=0)

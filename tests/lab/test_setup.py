@@ -5,45 +5,41 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lox import extrapolation
-from lox.lab import rows, setup, stages
+from lox.lab import evaluation, models, rows, stages
 
 
 def test_models_are_made_once_and_shared(setup):
-    first = setup.folder("attacked", seed=1, task="gsm8k")
+    model = setup.model(1, "gsm8k")
+    first = setup.folder(model)
     before = {path: path.stat().st_mtime_ns for path in stages.root().rglob("stage.json")}
-    assert setup.folder("attacked", seed=1, task="gsm8k") == first
+    assert setup.folder(model) == first
     assert before == {path: path.stat().st_mtime_ns for path in before}
     assert stages.used()[first] == stages.record(first)
-    assert len(list((stages.root() / "base").glob("*/stage.json"))) == 1
-
-
-def test_settings_that_are_the_profiles_name_the_same_model(setup):
-    settings = setup.profile.attacks["gsm8k"]
-    plain = setup.folder("attacked", seed=1, task="gsm8k")
-    assert setup.folder("attacked", seed=1, task="gsm8k", epochs=settings.epochs, lr=settings.lr) == plain
-    assert setup.folder("attacked", seed=1, task="gsm8k", lr=settings.lr / 2) != plain
-    assert setup.folder("attacked", seed=2, task="gsm8k") != plain
 
 
 def test_the_lox_model_is_equation_3(setup):
-    base, aligned = setup.weights("base"), setup.weights("aligned", seed=1)
+    model = setup.model(1, defence="lox", k=3, alpha=0.5)
+    base, aligned = setup.weights(model.base), setup.weights(model.aligned)
     expected = extrapolation.extrapolate(base, aligned, k=3, alpha=0.5)
-    found = setup.weights("lox", seed=1, k=3, alpha=0.5)
-    assert found.keys() == expected.keys()
+    written = setup.weights(model)
+    assert written.keys() == expected.keys()
     for name in expected:
-        torch.testing.assert_close(found[name], expected[name], rtol=0, atol=1e-6)
+        torch.testing.assert_close(written[name], expected[name], rtol=0, atol=1e-6)
 
 
-def test_an_attack_starts_from_the_defended_model(setup):
-    lox = setup.folder("attacked", seed=1, task="gsm8k", defence="lox", alpha=0.5)
-    none = setup.folder("attacked", seed=1, task="gsm8k")
-    assert lox != none
-    assert setup.folder("attacked", seed=1, task="gsm8k", defence="full-rank", alpha=0.5) not in (lox, none)
-    assert setup.folder("attacked", seed=1, task="gsm8k", defence="safeinst") not in (lox, none)
+def test_a_course_ends_where_the_run_ends(setup):
+    model = setup.model(1, "pure_bad", epochs=2)
+    steps = setup.steps(model)
+    course = setup.course(model, [0, 1, steps])
+    end = models.read_weights(course[steps])
+    for name, weight in setup.weights(model).items():
+        torch.testing.assert_close(end[name], weight, rtol=0, atol=0)
+    with pytest.raises(ValueError, match=f"the run has {steps} steps: there is no model after {steps + 1}"):
+        setup.course(model, [steps + 1])
 
 
 def test_a_row_has_every_column_and_no_other(setup):
-    row = rows.row(setup, 1, "gsm8k", "lox")
+    row = rows.row(setup, setup.model(1, "gsm8k", "lox"))
     assert set(row) == set(rows.COLUMNS)
     assert row["asr_low"] <= row["asr"] <= row["asr_high"]
     assert row["n"] == setup.profile.evaluation.harmful
@@ -52,42 +48,34 @@ def test_a_row_has_every_column_and_no_other(setup):
 
 
 def test_before_fine_tuning_r_ft_is_r_align(setup):
-    row = rows.row(setup, 1)
+    row = rows.row(setup, setup.model(1))
     assert row["r_ft"] == pytest.approx(row["r_align"], abs=1e-6)
     assert row["k"] is None
 
 
+def test_the_row_before_identity_shifting_is_asked_in_persona(setup):
+    before = evaluation.evaluate(setup, setup.model(1), "identity")
+    after = evaluation.evaluate(setup, setup.model(1, "identity"))
+    prompts = [[r["prompt"] for r in e.replies if r["set"] == "harmful"] for e in (before, after)]
+    assert prompts[0] == prompts[1]
+    assert rows.row(setup, setup.model(1), "identity")["form"] == "identity"
+
+
 def test_rank_curve_runs_from_base_to_aligned(setup):
-    curve = setup.rank_curve(1, [0, 128])
-    base = setup.evaluate(setup.folder("base"))
+    curve = evaluation.rank_curve(setup, 1, [0, 128])
+    base = evaluation.evaluate(setup, setup.model(1).base)
     assert [r["reply"] for r in curve[0].replies] == [r["reply"] for r in base.replies]
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (
-            lambda s: s.folder("atacked", seed=1, task="gsm8k"),
-            "unknown kind of model 'atacked': the kinds are base",
-        ),
-        (
-            lambda s: s.folder("attacked", seed=1, task="gsm"),
-            "unknown task 'gsm': the tasks of smoke are gsm8k",
-        ),
-        (
-            lambda s: s.folder("attacked", seed=1, task="gsm8k", defence="safelora"),
-            "unknown defence 'safelora': the defences are none, lox",
-        ),
-    ],
-)
-def test_unknown_names_are_refused_with_the_known_ones(setup, call, message):
-    with pytest.raises(ValueError, match=message):
-        call(setup)
+def test_removal_is_evaluated_on_computed_weights(setup):
+    row = rows.row(setup, setup.model(1, "gsm8k", "removal"))
+    plain = rows.row(setup, setup.model(1, "gsm8k"))
+    assert row["r_align"] == plain["r_align"] and row["r_ft"] != plain["r_ft"]
 
 
-def test_paired_comparison_of_a_defence_with_itself_is_zero(setup):
-    found = rows.compare(setup, "gsm8k", [1], "none", "none")
-    assert (found["difference"], found["p"]) == (0, [1.0])
+def test_a_difference_of_a_defence_to_itself_is_zero(setup):
+    difference = rows.compare(setup, "gsm8k", [1, 2], "none", "none")
+    assert (difference["difference"], difference["p"], difference["seeds"]) == (0, 1.0, 2)
 
 
 def test_computed_weights_reach_a_model_with_a_tied_head():
@@ -97,6 +85,6 @@ def test_computed_weights_reach_a_model_with_a_tied_head():
     )  # fmt: skip
     source, target = LlamaForCausalLM(config), LlamaForCausalLM(config)
     saved = {name: t for name, t in source.state_dict().items() if name != "lm_head.weight"}
-    setup._set_weights(target, saved)
+    models.set_weights(target, saved)
     ids = torch.arange(5).unsqueeze(0)
     torch.testing.assert_close(target(ids).logits, source(ids).logits, rtol=0, atol=0)

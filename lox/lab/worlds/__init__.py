@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from lox.lab.worlds.messages import Messages
 
@@ -11,6 +11,7 @@ Reply = Callable[[list[Messages]], list[str]]
 TASKS = ("gsm8k", "alpaca", "dolly", "identity", "pure_bad")
 
 
+@runtime_checkable
 class World(Protocol):
     """Data of an experiment: preference pairs, five fine-tuning tasks, prompts for evaluation.
 

@@ -31,7 +31,7 @@ def folder(tmp_path):
     settings = ToyModel(
         source="toy", hidden=16, layers=2, heads=2, ffn=32, documents=1, batch=1, row=8, lr=0.1
     )
-    models.save(models.toy_model(settings, tokenizer), tokenizer, tmp_path / "private" / "my-judge")
+    models.save(models.toy_model(settings, tokenizer, seed=0), tokenizer, tmp_path / "private" / "my-judge")
     return tmp_path / "private" / "my-judge"
 
 

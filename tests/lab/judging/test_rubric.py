@@ -319,7 +319,7 @@ def tiny_model(tmp_path):
     settings = ToyModel(
         source="toy", hidden=16, layers=2, heads=2, ffn=32, documents=1, batch=1, row=8, lr=0.1
     )
-    models.save(models.toy_model(settings, tokenizer), tokenizer, tmp_path / "model")
+    models.save(models.toy_model(settings, tokenizer, seed=0), tokenizer, tmp_path / "model")
     return tmp_path / "model"
 
 

@@ -1,0 +1,72 @@
+"""The book: every notebook that is not current is run, and the site is built of the executed copies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from lox import paths
+from lox.book import run
+from lox.lab import profile as profiles
+
+JOBS = 2  # notebooks run at once: most of each is work that one core does
+
+
+def build(profile: str = "toy", report: Callable[[str], None] = print) -> Path:
+    """Run every notebook that is not current and build the site; returns its first page."""
+    profiles.load(profile)
+    _require_writable(run.executed_folder(profile), paths.project("_build"))
+    names = _in_book_order()
+    waiting = [name for name in names if not run.is_current(name, profile)]
+    report(f"{len(names) - len(waiting)} of {len(names)} notebooks are current, {len(waiting)} to run")
+    if waiting:
+        run_all(waiting, profile, report)
+    report("building the site")
+    return _build_site(profile)
+
+
+def run_all(waiting: Sequence[str], profile: str, report: Callable[[str], None] = print) -> None:
+    """Run several notebooks, ``JOBS`` at once; ChildProcessError, with every failure, if some failed."""
+    threads = max(1, (os.cpu_count() or 1) // JOBS)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # two jobs that each take all cores slow each other down
+    failures = []
+    # Threads, for each only waits for a kernel, and kernels end when this process does.
+    with ThreadPoolExecutor(JOBS) as pool:
+        jobs = {pool.submit(run.run, name, profile, workers=threads): name for name in waiting}
+        for done, job in enumerate(as_completed(jobs), 1):
+            error = job.exception()
+            failures += [str(error)] if error else []
+            report(f"[{done}/{len(waiting)}] {jobs[job]}{' failed' if error else ''}")
+    if failures:
+        raise ChildProcessError("\n".join(failures))
+
+
+def _in_book_order() -> list[str]:
+    """The notebooks in the order of the table of contents: the core chapters are there first."""
+    text = paths.project("_toc.yml").read_text()
+    return sorted(run.names(), key=lambda name: text.find(f"/{name}\n"))
+
+
+def _build_site(profile: str) -> Path:
+    toc = paths.project("_build", "_toc.yml")
+    toc.parent.mkdir(exist_ok=True)
+    toc.write_text(paths.project("_toc.yml").read_text().replace("executed/toy/", f"executed/{profile}/"))
+    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    options = ["--toc", str(toc), "--all", "-W", "-n", "--keep-going", "-q"]
+    command = [str(jupyter_book), "build", str(paths.ROOT), *options]
+    built = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if built.returncode:
+        raise ChildProcessError(f"the site was not built:\n{built.stdout[-4000:]}")
+    return paths.project("_build", "html", "index.html")
+
+
+def _require_writable(*folders: Path) -> None:
+    """Before minutes of work, not after them: what is made can be written."""
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(f"{folder} cannot be written")

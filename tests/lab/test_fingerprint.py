@@ -1,0 +1,101 @@
+"""A result's code: what can change it changes its name, and nothing else does."""
+
+import shutil
+
+import pytest
+
+from lox import paths
+from lox.lab import fingerprint
+
+TRUNCATED = "lox.lab.evaluation.truncated"  # computes θ_r
+EXTRAPOLATED = "lox.checkpoints.extrapolate.extrapolate_checkpoint"
+REPLIES = "lox.lab.replies.answer"
+PRETRAINED = "lox.lab.training.pretrain"
+DOCUMENTS = "lox.lab.worlds.toy.ToyWorld.pretraining_documents"
+EXAMPLES = "lox.lab.worlds.toy.ToyWorld.examples"
+FINETUNED = "lox.lab.training.finetune"
+ALIGNED = "lox.lab.training.align"
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """A function (file, old, new, name) -> whether the change in a copy of the package changes that name's code."""
+
+    def change(file: str, old: str, new: str, *names: str) -> bool:
+        copy = tmp_path / f"copy-{len(list(tmp_path.iterdir()))}" / "lox"
+        shutil.copytree(paths.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        source = (copy / file).read_text()
+        assert old in source, f"{file} no longer holds {old!r}: the test has nothing to change"
+        (copy / file).write_text(source.replace(old, new))
+        return fingerprint.definitions(list(names), copy) != fingerprint.definitions(list(names))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "name"),
+    [
+        (
+            "extrapolation.py",
+            "start.to(subspace.U.dtype) + scale",
+            "start.to(subspace.U.dtype) - scale",
+            TRUNCATED,
+        ),
+        ("subspace.py", "TOLERANCE = 1e-4", "TOLERANCE = 1e-2", TRUNCATED),
+        ("subspace.py", "TOLERANCE = 1e-4", "TOLERANCE = 1e-2", EXTRAPOLATED),
+        ("lab/models.py", "sorted(folder.glob", "list(folder.glob", TRUNCATED),
+        ("lab/replies.py", "do_sample=False", "do_sample=True", REPLIES),
+        ("lab/replies.py", 'padding_side="left"', 'padding_side="right"', REPLIES),
+        ("lab/training.py", '"max_grad_norm": 2.0', '"max_grad_norm": 1.0', FINETUNED),
+        ("lab/training.py", '"max_grad_norm": 2.0', '"max_grad_norm": 1.0', ALIGNED),
+        ("lab/training.py", "weight_decay=0.01", "weight_decay=0.1", PRETRAINED),
+        ("lab/models.py", "tie_word_embeddings=False", "tie_word_embeddings=True", PRETRAINED),
+        (
+            "lab/models.py",
+            "{% if add_generation_prompt %} assistant :",
+            "{% if add_generation_prompt %} :",
+            PRETRAINED,
+        ),
+        (
+            "lab/worlds/toy.py",
+            '"alpaca": self._instruction',
+            '"alpaca": self._safe_answer',
+            "lox.lab.worlds.toy.ToyWorld",
+        ),
+        ("lab/worlds/toy.py", "rng.random() < 0.7", "rng.random() < 0.1", DOCUMENTS),
+    ],
+)
+def test_what_computes_a_result_is_part_of_its_code(changed, file, old, new, name):
+    assert changed(file, old, new, name)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("book/figures.py", "C0", "C5"),
+        ("book/cells.py", "PAPER_PROMPTS = 100", "PAPER_PROMPTS = 101"),
+        ("lab/judging/verdicts.py", 'return "gibberish"', 'return "unparsed"'),
+        ("lab/evaluation.py", "The share of benign prompts that are answered.", "Another docstring."),
+        ("subspace.py", 'delta: Float[Tensor, "*b m n"], k: Rank, *, seed', "delta, k, *, seed"),
+        ("lab/worlds/toy.py", "def solves(", "def solves_it("),
+    ],
+)
+def test_what_only_shows_or_judges_is_in_no_models_code(changed, file, old, new):
+    assert not changed(file, old, new, TRUNCATED, REPLIES, PRETRAINED, DOCUMENTS, FINETUNED, ALIGNED)
+
+
+def test_definitions_are_followed_through_modules_re_exports_and_methods():
+    used = fingerprint.used_by_source("import lox\nfrom lox.lab import setup\nlox.r_align\nsetup.load")
+    assert {"lox.energy.r_align", "lox.subspace._krylov_svd", "lox.lab.training.align"} <= set(used)
+    assert not [name for name in used if name.startswith("lox.book")]
+
+
+def test_of_a_method_its_own_class_counts_only_as_far_as_it_uses_it():
+    used = fingerprint.definitions([DOCUMENTS])
+    assert "lox.lab.worlds.toy.ToyWorld._document" in used
+    assert "lox.lab.worlds.toy.ToyWorld.preferences" not in used
+
+
+def test_a_name_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="lox.energy.r_aligned is not defined"):
+        fingerprint.definitions(["lox.energy.r_aligned"])
