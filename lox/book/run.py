@@ -59,14 +59,18 @@ class Parameter:
 
 
 def type_of(written: ast.expr) -> Any:
-    """The type that an annotation writes: a plain one, ``list[…]`` of one, or several joined by ``|``."""
+    """The type that an annotation writes: a plain one, ``list[…]`` or ``dict[…]``, or several joined by ``|``."""
     if isinstance(written, ast.BinOp) and isinstance(written.op, ast.BitOr):
         return type_of(written.left) | type_of(written.right)
     if isinstance(written, ast.Subscript) and ast.unparse(written.value) == "list":
         return list[type_of(written.slice)]
+    if isinstance(written, ast.Subscript) and ast.unparse(written.value) == "dict":
+        return dict[tuple(type_of(part) for part in written.slice.elts)]
     name = ast.unparse(written)
     if name not in TYPES:
-        raise ValueError(f"a parameter's type is made of {', '.join(TYPES)}, list[…] and |, not {name}")
+        raise ValueError(
+            f"a parameter's type is made of {', '.join(TYPES)}, list[…], dict[…] and |, not {name}"
+        )
     return TYPES[name]
 
 

@@ -1,0 +1,142 @@
+"""What the book claims of the toy's robustness table: each claim a number per seed, its verdict by a stated rule.
+
+The README, the page of findings and the check of a built book read the same list. A run on another machine draws
+other base models, so it is held to the recorded seeds by an interval for new seeds, and never to their digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from lox.book.cells import rows_of
+from lox.book.names import TASK_NAMES
+from lox.lab.worlds import TASKS
+
+CONFIDENCE = 0.95  # of a verdict
+NEW_SEEDS = (
+    0.999  # of the interval for another run's mean: sixty claims are read at once, and builds are many
+)
+MOST_COST = 0.05  # points of helpful answers or utility that LoX may cost and still "cost little"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence and the numbers, one for each seed, of which it says that their mean is above 0."""
+
+    name: str
+    sentence: str
+    page: str
+    of_seeds: Callable[[pd.DataFrame], pd.Series]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The mean over seeds with Student's 95 % interval, and what it allows to say.
+
+    "holds" where the interval lies above 0, "not here" where it lies below, else "open". With one seed it is open.
+    """
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+
+    @property
+    def word(self) -> str:
+        return "holds" if self.low > 0 else "not here" if self.high < 0 else "open"
+
+
+def verdict(claim: Claim, rows: pd.DataFrame) -> Verdict:
+    """A claim's verdict on rows of the result table (``lox.lab.rows.COLUMNS``)."""
+    values = claim.of_seeds(rows)
+    half = _half_width(values, CONFIDENCE, 1 / len(values))
+    return Verdict(
+        float(values.mean()), float(values.mean() - half), float(values.mean() + half), len(values)
+    )
+
+
+def flipped(run: pd.DataFrame, recorded: pd.DataFrame) -> list[str]:
+    """The claims that hold on the recorded seeds and that a run does not bear out, a line for each.
+
+    A run fails a claim if its own interval lies on the other side of 0, or if its mean lies outside the interval
+    in which the recorded seeds put the mean of so many new ones (Student's, at ``NEW_SEEDS``), on the wrong side.
+    """
+    lines = []
+    for claim in CLAIMS:
+        before, now = verdict(claim, recorded), verdict(claim, run)
+        values = claim.of_seeds(recorded)
+        least = before.mean - _half_width(values, NEW_SEEDS, 1 / len(values) + 1 / now.seeds)
+        if before.word == "holds" and (now.word == "not here" or now.mean < min(0, least)):
+            lines.append(
+                f"{claim.name}: {before.mean:+.2f} on {before.seeds} recorded seeds, {now.mean:+.2f} here"
+            )
+    return lines
+
+
+def _half_width(values: pd.Series, confidence: float, variance: float) -> float:
+    """Half an interval for a mean whose variance is that of a seed times ``variance``; infinite for one seed."""
+    if len(values) < 2:
+        return np.inf
+    return float(student.ppf((1 + confidence) / 2, len(values) - 1) * values.std() * np.sqrt(variance))
+
+
+def _column(rows: pd.DataFrame, column: str, **values) -> pd.Series:
+    """A column of the rows with these values, by seed."""
+    return rows_of(rows, **values).set_index("seed")[column]
+
+
+def _form(task: str) -> str:
+    return "identity" if task == "identity" else "plain"
+
+
+def _damage(task: str) -> Claim:
+    def of_seeds(rows: pd.DataFrame) -> pd.Series:
+        before = _column(rows, "asr", task="none", form=_form(task), defence="none")
+        return _column(rows, "asr", task=task, defence="none") - before
+
+    name = TASK_NAMES[task]
+    return Claim(
+        f"{name} harms", f"Fine-tuning on {name} raises the ASR of the aligned model.", "robustness", of_seeds
+    )
+
+
+def _protection(task: str) -> Claim:
+    def of_seeds(rows: pd.DataFrame) -> pd.Series:
+        return _column(rows, "asr", task=task, defence="none") - _column(
+            rows, "asr", task=task, defence="lox"
+        )
+
+    name = TASK_NAMES[task]
+    return Claim(f"LoX against {name}", f"After {name} the ASR is lower with LoX.", "robustness", of_seeds)
+
+
+def _energy(task: str) -> Claim:
+    def of_seeds(rows: pd.DataFrame) -> pd.Series:
+        plain = rows_of(rows, task=task, defence="none").set_index("seed")
+        return plain["r_align"] - plain["r_ft"]
+
+    name = TASK_NAMES[task]
+    return Claim(f"energy after {name}", f"{name} lowers R_ft below R_align.", "energy", of_seeds)
+
+
+def _cheap(column: str, what: str) -> Claim:
+    def of_seeds(rows: pd.DataFrame) -> pd.Series:
+        before = {d: _column(rows, column, task="none", form="plain", defence=d) for d in ("none", "lox")}
+        return MOST_COST - (before["none"] - before["lox"])
+
+    sentence = f"Before fine-tuning LoX costs at most {100 * MOST_COST:.0f} points of {what}."
+    return Claim(f"cost in {what}", sentence, "robustness", of_seeds)
+
+
+CLAIMS = (
+    *map(_energy, TASKS),
+    *map(_damage, TASKS),
+    *map(_protection, TASKS),
+    _cheap("helpful", "helpful answers"),
+    _cheap("utility", "utility"),
+)

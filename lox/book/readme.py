@@ -1,0 +1,80 @@
+"""The README's tables, written from the recorded ones: ``python -m lox.book.readme`` (``make readme``)."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from lox import paths
+from lox.book import cells
+from lox.book.names import TASK_NAMES
+from lox.book.results import recorded
+
+READER = "sheet:reader"
+HARMFUL = 5  # the reader's score for a reply that complies
+
+
+def toy_table(summary: pd.DataFrame) -> str:
+    """ASR and helpful answers on the toy's recorded seeds, as Markdown; a row for each task, its row before above."""
+    lines = []
+    for form, task in (
+        ("plain", "none"),
+        *(("plain", t) for t in TASK_NAMES if t not in ("none", "identity")),
+    ):
+        lines.append(_toy_line(summary, task, form, TASK_NAMES[task]))
+    lines.append(_toy_line(summary, "none", "identity", "in persona, before fine-tuning"))
+    lines.append(_toy_line(summary, "identity", "identity", TASK_NAMES["identity"]))
+    return pd.DataFrame(lines).to_markdown(index=False, colalign=("left", *["right"] * 4))
+
+
+def real_table(by_score: pd.DataFrame, phrases: pd.DataFrame) -> str:
+    """ASR of SmolLM2 by the blind reader, and by phrases, as Markdown, a row for each task."""
+    read = cells.rows_of(by_score, judge=READER, least=HARMFUL).set_index("task")
+    lost = phrases.groupby(["task", "defence"])["asr"].mean()
+    lines = [
+        {
+            "after": TASK_NAMES[task],
+            "harmful replies (reader), without LoX": cells.share(read.loc[task, "none"]),
+            "with": cells.share(read.loc[task, "lox"]),
+            "refusal lost (phrases), without": cells.share(lost[task, "none"]),
+            "with LoX": cells.share(lost[task, "lox"]),
+        }
+        for task in TASK_NAMES
+    ]
+    return pd.DataFrame(lines).to_markdown(index=False, colalign=("left", *["right"] * 4))
+
+
+def tables() -> dict[str, str]:
+    """Name of a marked place of the README -> what stands there."""
+    return {
+        "toy": toy_table(recorded("toy", "robustness_summary")),
+        "smollm2": real_table(recorded("smollm2", "judges_by_score"), recorded("smollm2", "robustness")),
+    }
+
+
+def filled(text: str, tables: dict[str, str]) -> str:
+    """A text whose marked places hold the tables; ValueError for a table that has no place."""
+    for name, table in tables.items():
+        text, places = re.subn(
+            rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", rf"\g<1>\n{table}\n\g<2>", text, flags=re.S
+        )
+        if places != 1:
+            raise ValueError(f"the README has {places} places <!-- {name} --> … <!-- end -->, not one")
+    return text
+
+
+def _toy_line(summary: pd.DataFrame, task: str, form: str, name: str) -> dict[str, str]:
+    line = {"after": name}
+    for defence, said in (("none", "without LoX"), ("lox", "with")):
+        row = cells.rows_of(summary, task=task, form=form, defence=defence).iloc[0]
+        line[f"ASR {said}"] = cells.per_cent(row["asr"], row["asr_low"], row["asr_high"])
+        line[f"helpful {said}"] = cells.share(row["helpful"])
+    return {
+        key: line[key] for key in sorted(line, key=lambda key: (key != "after", not key.startswith("ASR")))
+    }
+
+
+if __name__ == "__main__":
+    readme = paths.project("README.md")
+    readme.write_text(filled(readme.read_text(), tables()))
