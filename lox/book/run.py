@@ -105,6 +105,18 @@ def parameters(name: str) -> list[Parameter]:
     return [Parameter(*match.groups()) for match in lines]
 
 
+def saved_tables(name: str) -> list[str]:
+    """The names of the tables that a notebook saves, by its calls of ``results.save(frame, "name")``."""
+    calls = [node for node in ast.walk(ast.parse(code_of(name))) if isinstance(node, ast.Call)]
+    saves = [call for call in calls if ast.unparse(call.func) == "results.save" and len(call.args) == 2]
+    return [call.args[1].value for call in saves if isinstance(call.args[1], ast.Constant)]
+
+
+def code_of(name: str) -> str:
+    """The code of a notebook's cells, one under the other."""
+    return "\n".join(cell.source for cell in read(name).cells if cell.cell_type == "code")
+
+
 def executed_folder(profile: str) -> Path:
     """Where the executed notebooks of a profile and their tables are: under LOX_EXECUTED or ``executed``."""
     return Path(os.environ.get("LOX_EXECUTED") or paths.project("executed")).absolute() / profile
@@ -184,9 +196,10 @@ def fingerprint(name: str, values: dict[str, Any]) -> str:
     """Hash of all that an executed notebook is made from: its source, the code it uses, data, pins, parameters."""
     files = [p for pattern in INGREDIENTS for p in sorted(paths.ROOT.glob(pattern)) if p.is_file()]
     source = (sources() / f"{name}.md").read_text()
-    code = "\n".join(cell.source for cell in read(name).cells if cell.cell_type == "code")
     decisive = {parameter: value for parameter, value in values.items() if parameter != HOW_FAST}
-    return content_hash([source, used_by_source(code), [[str(p), _digest(p)] for p in files], decisive])
+    return content_hash(
+        [source, used_by_source(code_of(name)), [[str(p), _digest(p)] for p in files], decisive]
+    )
 
 
 def _published(name: str, scratch: Path, folder: Path, made_from: str) -> Path:

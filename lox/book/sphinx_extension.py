@@ -7,11 +7,11 @@ the entry point group ``myst_nb.mime_renderers`` in ``pyproject.toml``.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from pathlib import Path
 
+import pandas as pd
 from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
@@ -82,8 +82,7 @@ class CsvPivot(SphinxDirective):
         _, path = self.env.relfn2path(self.arguments[0])
         self.env.note_dependency(path)
         try:
-            with open(path, newline="", encoding="utf-8") as file:
-                lines = self.markdown(list(csv.DictReader(file)))
+            lines = self.markdown(pd.read_csv(path, dtype=str))
         except (OSError, KeyError) as error:
             raise self.error(f"csv-pivot of {path}: no such file or column: {error}") from None
         [table] = self.parse(lines)
@@ -99,23 +98,20 @@ class CsvPivot(SphinxDirective):
         )
         return parent.children
 
-    def markdown(self, rows: list[dict[str, str]]) -> list[str]:
+    def markdown(self, tidy: pd.DataFrame) -> list[str]:
         """The lines of a Markdown table: one row for each distinct index, in the file's order."""
         index = [name.strip() for name in self.options["index"].split(",")]
         columns, values = self.options["columns"], self.options["values"]
-        cells: dict[tuple, dict[str, str]] = {}
-        for row in rows:
-            if not row[values]:
-                continue
-            cells.setdefault(tuple(row[name] for name in index), {})[row[columns]] = self.cell(row[values])
-        head = list(dict.fromkeys(row[columns] for row in rows))
-        titles = [*index, *(f"{columns} {value}" for value in head)]
-        rule = ["---"] * len(index) + ["--:"] * len(head)
-        body = [[*key, *(found.get(value, "–") for value in head)] for key, found in cells.items()]
-        return [f"| {' | '.join(line)} |" for line in (titles, rule, *body)]
-
-    def cell(self, value: str) -> str:
-        return f"{float(value) * 100:g} %" if "percent" in self.options else value
+        if "percent" in self.options:
+            tidy[values] = (
+                tidy[values].astype(float).map(lambda share: f"{100 * share:g} %", na_action="ignore")
+            )
+        wide = tidy.dropna(subset=values).pivot(index=index, columns=columns, values=values)
+        order = [list(dict.fromkeys(map(tuple, tidy[index].to_numpy()))), list(dict.fromkeys(tidy[columns]))]
+        keys = [key for key in order[0] if (key if len(key) > 1 else key[0]) in wide.index]
+        wide = wide.reindex([key if len(key) > 1 else key[0] for key in keys])[order[1]].fillna("–")
+        shown = wide.rename(columns=lambda value: f"{columns} {value}").reset_index()
+        return shown.to_markdown(index=False, disable_numparse=True).splitlines()
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -69,19 +69,19 @@ def read(table: Path) -> dict[str, Cell]:
     An empty value leaves a parameter at the notebook's default. Raises ValueError, naming file and line,
     for a row that ``lox run`` would refuse, whose notebook has no table of results, or that repeats another.
     """
-    found: dict[str, Cell] = {}
+    cells: dict[str, Cell] = {}
     for line, row in _rows(table):
         try:
             cell = _cell(row)
             name = cell.name
         except ValueError as error:
             raise ValueError(f"{table}, line {line}: {error}") from None
-        if name in found:
+        if name in cells:
             raise ValueError(f"{table}, line {line}: repeats the cell {name}")
-        found[name] = cell
-    if not found:
+        cells[name] = cell
+    if not cells:
         raise ValueError(f"{table}: no rows")
-    return found
+    return cells
 
 
 def gather(cells: dict[str, Cell], folder: Path) -> pd.DataFrame:
@@ -95,8 +95,8 @@ def gather(cells: dict[str, Cell], folder: Path) -> pd.DataFrame:
         pd.read_csv((folder / cell.executed).with_suffix(".csv"), dtype=str, keep_default_na=False)
         for cell in cells.values()
     ]
-    found = pd.concat([table.assign(cell=name) for name, table in zip(cells, results)])
-    return given.merge(found, on="cell", validate="1:m").fillna("")
+    gathered = pd.concat([table.assign(cell=name) for name, table in zip(cells, results)])
+    return given.merge(gathered, on="cell", validate="1:m").fillna("")
 
 
 def _told(cell: Cell) -> dict[str, str]:
@@ -125,7 +125,6 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def _cell(row: dict[str, str]) -> Cell:
     columns = tuple((name, text) for name, text in row.items() if name not in ("notebook", "profile"))
     cell = Cell(row["notebook"], row["profile"], columns)
-    sources = "\n".join(c.source for c in run.read(cell.notebook).cells if c.cell_type == "code")
-    if not re.search(rf'results\.save\(.+, "{cell.notebook}"\)', sources):
+    if cell.notebook not in run.saved_tables(cell.notebook):
         raise ValueError(f"notebook {cell.notebook} has no table of results, {cell.notebook}.csv, to gather")
     return cell
