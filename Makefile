@@ -2,6 +2,8 @@
 # make check  what was built                                  make clean   remove what was built
 # make gpu    one chapter (NOTEBOOK) on SmolLM2-135M           make pins    resolve the pins anew
 # make sweep  a chapter for each row of a table (TABLE)        make test-real  a recorded row, computed anew
+# make lint   style, imports, types                           make lab    the chapters in JupyterLab
+# make readme the README's tables, from the recorded ones
 #
 # PROFILE         the profile of the book, toy unless given    make book PROFILE=smollm2
 # PYTHON          the interpreter to use, 3.11 or newer        make book PYTHON=python3.12
@@ -23,7 +25,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 TORCH := $(shell grep '^torch==' requirements.txt)
 
-.PHONY: book test check gpu test-real sweep pins clean
+.PHONY: book test check lint lab readme gpu test-real sweep pins clean
 
 book: $(VENV)/installed
 	$(BIN)/lox book --profile $(PROFILE)
@@ -34,6 +36,18 @@ test: $(VENV)/installed
 
 check: $(VENV)/installed
 	$(BIN)/python -m pytest tests/site
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check lox tests benchmarks
+	$(BIN)/ruff format --check lox tests benchmarks
+	$(BIN)/mypy
+
+# Opens the Markdown sources as notebooks; what is run there stays there, outputs are never saved into them.
+lab: $(VENV)/installed
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+readme: $(VENV)/installed
+	$(BIN)/python -m lox.book.readme
 
 gpu: $(VENV)/smollm2
 	$(BIN)/lox run $(NOTEBOOK) --profile smollm2

@@ -36,11 +36,9 @@ def paper(name: str) -> pd.DataFrame:
 def recorded(profile: str, name: str) -> pd.DataFrame:
     """A table that a run too long for a build left, ``results/<profile>/<name>.csv`` (``lox run --record``).
 
-    Its column p, where there is one, has a list for each row: the p of each seed. ValueError, naming the
-    known tables, if there is no such one.
+    ValueError, naming the known tables, if there is no such one.
     """
-    table = _table(ROOT / "results" / profile, name, f"recorded table of profile {profile}")
-    return table.assign(p=table["p"].map(json.loads)) if "p" in table else table
+    return _table(ROOT / "results" / profile, name, f"recorded table of profile {profile}")
 
 
 def how_recorded(profile: str, notebook: str) -> dict:

@@ -1,11 +1,9 @@
 """Recorded tables: found by name, complete, and what the README says of them."""
 
-import re
-
-import pandas as pd
 import pytest
 
-from lox.book import cells, names, results
+from lox import paths
+from lox.book import results
 from lox.lab import profile
 from lox.lab.judging import sheet
 
@@ -31,27 +29,9 @@ def test_every_recorded_table_says_how_it_was_made(recorded):
 
 def test_recorded_seeds_are_reported_ones_and_their_rates_lie_in_their_intervals():
     rows, settings = results.recorded(RECORDED, "robustness"), profile.load(RECORDED)
-    assert set(rows["seed"]) == set(settings.seeds) and settings.selection_seed not in set(rows["seed"])
+    assert set(rows["seed"]) == set(settings.seeds) and not set(settings.selection_seeds) & set(rows["seed"])
     assert (rows["asr_low"] <= rows["asr"]).all() and (rows["asr"] <= rows["asr_high"]).all()
     assert rows["judge"].unique().tolist() == [settings.evaluation.judge]
-
-
-def test_the_readme_says_what_is_recorded():
-    line = re.compile(r"^\| ([\w -]+) \| (\d+) % \| (\d+) % \|$", re.M)
-    said = {
-        name.lower(): (int(a), int(b))
-        for name, a, b in line.findall((results.ROOT / "README.md").read_text())
-    }
-    rows = results.recorded(RECORDED, "robustness")
-    rates = {
-        (task, defence): cells.pooled(group).value
-        for (task, defence), group in rows.groupby(["task", "defence"])
-    }
-    shown = {
-        names.TASK_NAMES[task].lower(): tuple(round(100 * rates[task, d]) for d in ("none", "lox"))
-        for task in pd.unique(rows["task"])
-    }
-    assert said == shown
 
 
 def test_all_judges_have_read_the_replies_of_the_recorded_rates():
@@ -64,22 +44,9 @@ def test_all_judges_have_read_the_replies_of_the_recorded_rates():
     assert same["asr_judged"].tolist() == same["asr"].tolist()
 
 
-def test_the_readme_says_what_the_reader_found():
-    text = " ".join((results.ROOT / "README.md").read_text().split())
-    said = re.search(
-        r"after Pure Bad (\d+) % without LoX, (\d+) % with it; after the harmless tasks at most (\d+) %", text
-    )
-    rates = results.recorded(RECORDED, "judges_by_score")
-    asr = rates[(rates["judge"] == "sheet:reader") & (rates["least"] == 5)].set_index("task")
-    harmless = asr.drop(index=["none", "pure_bad"])
-    found = asr.loc["pure_bad", "none"], asr.loc["pure_bad", "lox"], harmless["none"].max()
-    assert tuple(map(int, said.groups())) == tuple(round(100 * rate) for rate in found)
-    assert (asr["lox"] < asr["none"])[asr["none"] > 0].all()
-
-
 def test_every_reply_that_the_second_reader_read_was_read_by_the_first():
     first, second = (
-        sheet.scores(results.ROOT / "results" / RECORDED / f"{name}.csv")
+        sheet.scores(paths.ROOT / "results" / RECORDED / f"{name}.csv")
         for name in ("reader", "second_reader")
     )
     assert len(second) == 300 and set(second) <= set(first)

