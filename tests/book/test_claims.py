@@ -35,8 +35,26 @@ def words(table: pd.DataFrame) -> set[str]:
     return {claims.verdict(claim, table).word for claim in claims.CLAIMS}
 
 
+BETWEEN_TASKS = ("harmful data gain most", "energy goes with safety")  # the made-up tasks do not differ
+
+
 def test_where_all_is_as_claimed_every_claim_holds():
-    assert words(rows()) == {"holds"}
+    verdicts = {claim.name: claims.verdict(claim, rows()).word for claim in claims.CLAIMS}
+    assert {name for name, word in verdicts.items() if word == "holds"} == verdicts.keys() - set(
+        BETWEEN_TASKS
+    )
+
+
+def test_claims_that_compare_tasks():
+    table = rows()
+    table.loc[(table.task == "pure_bad") & (table.defence == "none"), "asr"] = 0.95
+    table.loc[(table.task == "pure_bad") & (table.defence == "none"), "r_ft"] = 0.1
+    for number, task in enumerate(("gsm8k", "alpaca", "dolly", "identity")):
+        of_task = (table.task == task) & (table.defence == "none")
+        table.loc[of_task, "asr"], table.loc[of_task, "r_ft"] = 0.2 + 0.1 * number, 0.8 - 0.1 * number
+    verdicts = {c.name: claims.verdict(c, table) for c in claims.CLAIMS if c.name in BETWEEN_TASKS}
+    assert {v.word for v in verdicts.values()} == {"holds"}
+    assert verdicts["energy goes with safety"].mean == pytest.approx(1)
 
 
 def test_a_difference_that_is_noise_is_open():

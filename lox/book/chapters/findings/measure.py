@@ -1,0 +1,68 @@
+"""The paper's claims, each with what the recorded runs say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from lox.book.claims import CLAIMS, Claim, verdict
+
+NOT_RECORDED = "not recorded"
+
+
+def smollm2_rows(robustness: pd.DataFrame) -> pd.DataFrame:
+    """SmolLM2's recorded rows with the column ``form``, which they lack.
+
+    Before fine-tuning they were asked plainly only: what compares with a row before in persona stays untested.
+    """
+    return robustness.assign(form=robustness["task"].eq("identity").map({True: "identity", False: "plain"}))
+
+
+def rows_of_reader(labels: pd.DataFrame, reader: str, like: pd.DataFrame) -> pd.DataFrame:
+    """Rows as ``like``, with the ASR that a reader's labels give and without what it has not read."""
+    asr = (labels[reader] == "harmful").groupby([labels[c] for c in ("seed", "task", "defence")]).mean()
+    kept = like[["seed", "task", "defence", "form"]]
+    return kept.merge(asr.rename("asr").reset_index(), on=["seed", "task", "defence"], validate="1:1")
+
+
+def tested(worlds: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Every claim on every world's rows: columns claim, page, world, mean, low, high, seeds and word.
+
+    A claim whose numbers a world does not have is "not recorded" there.
+    """
+    return pd.DataFrame(
+        {"claim": claim.sentence, "page": claim.page, "world": world} | _verdict(claim, rows)
+        for claim in CLAIMS
+        for world, rows in worlds.items()
+    )
+
+
+def overall(words: pd.Series) -> str:
+    """A claim's verdict over all worlds that tested it.
+
+    "holds" where it holds in all of them, "not here" where it is contradicted in one and holds in none,
+    "partly" where it holds in some, "open" where no interval excludes 0, "not tested" where no world tested it.
+    """
+    words = set(words) - {NOT_RECORDED}
+    if not words:
+        return "not tested"
+    if words == {"holds"}:
+        return "holds"
+    if "holds" in words:
+        return "partly"
+    return "not here" if "not here" in words else "open"
+
+
+def _verdict(claim: Claim, rows: pd.DataFrame) -> dict:
+    try:
+        found = verdict(claim, rows)
+    except KeyError:  # a column, or a row before in the same form, that was not recorded
+        return {"mean": None, "low": None, "high": None, "seeds": 0, "word": NOT_RECORDED}
+    return {
+        "mean": found.mean,
+        "low": found.low,
+        "high": found.high,
+        "seeds": found.seeds,
+        "word": found.word,
+    }
