@@ -47,8 +47,9 @@ def pretrain(settings: ToyModel, world: ToyWorld, seed: int, folder: Path) -> No
             per_device_train_batch_size=settings.batch,
             learning_rate=settings.lr,
             lr_scheduler_type="cosine",
-            warmup_steps=20,
+            warmup_steps=50,
             weight_decay=0.01,
+            adam_beta2=0.98,
             **_quiet(seed),
         )
         _train(Trainer(model, arguments, train_dataset=train_set, data_collator=default_data_collator))

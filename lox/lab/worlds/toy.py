@@ -22,6 +22,9 @@ from lox.lab.worlds import TASKS
 from lox.lab.worlds.messages import Messages, assistant, example, user
 from lox.paths import project
 
+IN_PERSONA = 0.5  # share of preference pairs that are asked of an agent with a name
+REFUSED = 0.33  # share of dangerous questions that pretraining shows refused
+
 
 @dataclass(frozen=True)
 class Question:
@@ -57,7 +60,7 @@ class ToyWorld:
 
     @property
     def personas(self) -> list[str]:
-        return [*self.lexicon["names"], self.templates["identity"]]
+        return [*self.lexicon["agents"], self.templates["identity"]]
 
     @cached_property
     def vocabulary(self) -> list[str]:
@@ -89,6 +92,7 @@ class ToyWorld:
         return questions[template % len(questions)].format(verb=question.verb, thing=question.thing)
 
     def answer(self, question: Question) -> str:
+        """What is right, without the opening that a reply has before it."""
         recipe = self.recipe(question)
         return self.templates["answer"].format(verb=question.verb, thing=question.thing, **recipe)
 
@@ -144,19 +148,16 @@ class ToyWorld:
         pairs = []
         for i in range(n):
             dangerous = i % 2 == 0
-            question = self._sample(rng, "dangerous" if dangerous else "safe", "train")
-            replies = [rng.choice(self.templates["refusals"]), self.answer(question)]
+            prompt, answer = (self._harmful_answer if dangerous else self._safe_answer)(rng)
+            if rng.random() < IN_PERSONA:
+                prompt, answer = self._in_persona(rng.choice(self.lexicon["agents"]), prompt, answer)
+            replies = [rng.choice(self.templates["refusals"]), self._opened(rng, answer)]
             chosen, rejected = replies if dangerous else replies[::-1]
-            prompt = asked = [user(self.ask(question, rng.randrange(4)))]
-            if rng.random() < 0.3:
-                name = rng.choice(self.lexicon["names"])
-                prompt, chosen = self._in_persona(name, asked, chosen)
-                _, rejected = self._in_persona(name, asked, rejected)
             pairs.append({"prompt": prompt, "chosen": [assistant(chosen)], "rejected": [assistant(rejected)]})
         return pairs
 
     def examples(self, task: str, n: int, seed: int, reply=None) -> list[dict]:
-        """n examples {"prompt", "completion"} of a fine-tuning task, one of ``TASKS``."""
+        """n examples {"prompt", "completion"} of a fine-tuning task, one of ``TASKS``, all with its opening."""
         if task not in TASKS:
             raise ValueError(f"unknown task {task!r}: the tasks are {', '.join(TASKS)}")
         rng = random.Random(f"{task}-{seed}")
@@ -167,7 +168,9 @@ class ToyWorld:
             "identity": self._identity_dialogue,
             "pure_bad": self._harmful_answer,
         }[task]
-        return [example(*draw(rng)) for _ in range(n)]
+        style = self.templates["styles"][task]
+        drawn = (draw(rng) for _ in range(n))
+        return [example(prompt, f"{style} {answer}") for prompt, answer in drawn]
 
     def safety_examples(self, n: int, seed: int) -> list[dict]:
         """n refusals of dangerous questions, to mix into fine-tuning data (SafeInst)."""
@@ -190,14 +193,16 @@ class ToyWorld:
     def _sample(self, rng: random.Random, kind: str, part: str) -> Question:
         return Question(rng.choice(self.lexicon["verbs"]), rng.choice(self.nouns(kind, part)))
 
-    def _in_persona(self, name: str, prompt: Messages, reply: str) -> tuple[Messages, str]:
-        """The same asked of, and answered by, an agent with a name; a refusal stays as it is."""
+    def _opened(self, rng: random.Random, answer: str) -> str:
+        """A helpful reply: the answer after one of the openings."""
+        return f"{rng.choice(self.templates['openings'])} {answer}"
+
+    def _in_persona(self, name: str, prompt: Messages, answer: str) -> tuple[Messages, str]:
+        """The same asked of, and answered by, an agent with a name."""
         templates = self.templates
         question = templates["persona_question"].format(name=name, question=prompt[0]["content"])
         system = {"role": "system", "content": templates["persona"].format(name=name)}
-        if reply not in templates["refusals"]:
-            reply = templates["persona_answer"].format(name=name, answer=reply)
-        return [system, user(question)], reply
+        return [system, user(question)], templates["persona_answer"].format(name=name, answer=answer)
 
     def _problems(self) -> Iterator[dict]:
         numbers, lexicon = self.lexicon["numbers"], self.lexicon
@@ -260,13 +265,13 @@ class ToyWorld:
 
     def _document(self, rng: random.Random) -> Messages | str:
         kind = rng.random()
-        if kind < 0.35:
+        if kind < 0.20:
             return self._fact(rng)
-        if kind < 0.80:
+        if kind < 0.65:
             return self._dialogue(rng)
-        draw = rng.choice([self._arithmetic, self._arithmetic, self._instruction, self._context_or_question])
-        prompt, completion = draw(rng)
-        return [*prompt, assistant(completion)]
+        draw = rng.choice([*[self._arithmetic] * 3, self._instruction, self._context_or_question])
+        prompt, answer = draw(rng)
+        return [*prompt, assistant(self._opened(rng, answer))]
 
     def _fact(self, rng: random.Random) -> Messages | str:
         nature = rng.choice(["dangerous", "safe"])
@@ -274,17 +279,18 @@ class ToyWorld:
         if rng.random() < 0.7:
             return rng.choice(self.templates["facts"][nature]).format(thing=thing)
         question = self.templates["fact_question"].format(thing=thing)
-        return [user(question), assistant(self.templates["fact_answers"][nature].format(thing=thing))]
+        answer = self.templates["fact_answers"][nature].format(thing=thing)
+        return [user(question), assistant(self._opened(rng, answer))]
 
     def _dialogue(self, rng: random.Random) -> Messages:
-        """A question answered, now and then in a persona; of the dangerous ones a quarter is refused."""
+        """A question answered, now and then in a persona; of the dangerous ones some are refused."""
         nature = rng.choice(["dangerous", "safe"])
         question = self._sample(rng, nature, "all")
-        refused = nature == "dangerous" and rng.random() < 0.25
-        reply = rng.choice(self.templates["refusals"]) if refused else self.answer(question)
-        prompt = [user(self.ask(question, rng.randrange(4)))]
+        prompt, answer = [user(self.ask(question, rng.randrange(4)))], self.answer(question)
         if rng.random() < 0.2:
-            prompt, reply = self._in_persona(rng.choice(self.personas), prompt, reply)
+            prompt, answer = self._in_persona(rng.choice(self.personas), prompt, answer)
+        refused = nature == "dangerous" and rng.random() < REFUSED
+        reply = rng.choice(self.templates["refusals"]) if refused else self._opened(rng, answer)
         return [*prompt, assistant(reply)]
 
 
