@@ -118,11 +118,12 @@ def paired_p_value(first: ArrayLike, second: ArrayLike, things: ArrayLike) -> fl
     mean, variance, quantile, units = _crossed(_differences(first, second), things)
     # For differences that are all the same, the t at which the end of their interval is 0.
     t = np.sqrt(units * abs(mean)) if variance == 0 else abs(mean) / np.sqrt(variance)
-    if units == 1 or t < SMALLEST_P:
+    least, most = SMALLEST_P / 2, 0.5 - 1e-9
+    if units == 1 or t <= quantile(most):
         return 1.0
-    if t >= quantile(SMALLEST_P / 2):
+    if t >= quantile(least):
         return SMALLEST_P
-    return float(2 * np.exp(brentq(lambda x: quantile(np.exp(x)) - t, np.log(SMALLEST_P / 2), np.log(0.5))))
+    return float(2 * brentq(lambda tail: quantile(tail) - t, least, most, xtol=1e-14))
 
 
 def holm(p_values: ArrayLike) -> list[float]:
