@@ -1,38 +1,68 @@
-"""Statistics (to be replaced by the branch)."""
+"""Rates with their uncertainty: of one model, over seeds, of paired differences, and of breaking doses.
+
+An experiment has S seeds, each a whole repetition, and N prompts about T things; every seed is asked the
+same prompts, so seeds and things are crossed. A mean over them varies because other seeds, other things
+and other verdicts in each cell (a thing in a seed) would have come out otherwise. The two-way analysis of
+variance estimates these components. The t quantile is the average of that of seeds, with S − 1 degrees of
+freedom, and of things, with T − 1, weighted by their variances (Cochran and Cox, 1950). Resampling seeds,
+things and prompts at once would count the variance of cells up to three times (Owen, 2007, "The pigeonhole
+bootstrap"): in simulation such 95 % intervals were two thirds longer and held the truth in 99 % of
+experiments. Nothing here is random.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq
+from scipy.special import log_ndtr, stdtrit
+from scipy.stats import CensoredData, norm
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
+
+CONFIDENCE = 0.95
+TAIL = (1 - CONFIDENCE) / 2
+SMALLEST_P = 1e-12
+SIGN_TEST_SEEDS = 6  # the fewest for which all on one side has p = 2 · 2^-seeds < 0.05
 
 
 @dataclass(frozen=True)
 class Rate:
+    """``count`` of ``n`` independent prompts of one model only, with the 95 % interval of Wilson (1927)."""
+
     count: int
     n: int
 
     @property
-    def value(self):
+    def value(self) -> float:
         return self.count / self.n
 
     @property
-    def low(self):
-        return max(0.0, float(proportion_confint(self.count, self.n, method="wilson")[0]))
+    def low(self) -> float:
+        return self._interval()[0]
 
     @property
-    def high(self):
-        return min(1.0, float(proportion_confint(self.count, self.n, method="wilson")[1]))
+    def high(self) -> float:
+        return self._interval()[1]
 
-
-def rate(outcomes):
-    return Rate(sum(outcomes), len(outcomes))
+    def _interval(self) -> tuple[float, float]:
+        low, high = proportion_confint(self.count, self.n, alpha=1 - CONFIDENCE, method="wilson")
+        # Rounding may put an end on the wrong side of a rate of 0 or 1, and just outside [0, 1].
+        return max(0.0, min(self.value, float(low))), min(1.0, max(self.value, float(high)))
 
 
 @dataclass(frozen=True)
 class Estimate:
+    """A value with its 95 % interval [low, high].
+
+    ``seeds`` is the number of seeds; with 1 the interval speaks of that model only. ``n`` is the number
+    of prompts of each seed; for a ratio of doses, the number of seeds in which the ratio was measured.
+    """
+
     value: float
     low: float
     high: float
@@ -40,19 +70,207 @@ class Estimate:
     n: int
 
 
-def mean_over_seeds(outcomes, things):
-    o = np.asarray(outcomes, float)
-    m = float(o.mean())
-    return Estimate(m, m, m, *o.shape)
+def rate(outcomes: ArrayLike) -> Rate:
+    """The share of true outcomes; all of them are in the denominator. ValueError if there are none."""
+    outcomes = np.asarray(outcomes)
+    if outcomes.size == 0:
+        raise ValueError("a rate of no outcomes is not defined")
+    return Rate(int(outcomes.sum()), outcomes.size)
 
 
-def paired_difference(first, second, things):
-    return mean_over_seeds(np.asarray(first, float) - np.asarray(second, float), things)
+def mean_over_seeds(outcomes: ArrayLike, things: ArrayLike) -> Estimate:
+    """Mean of outcomes in [0, 1], (S, N), over seeds and prompts; ``things``, (N,), says what each is about.
+
+    The interval is Wilson's with the effective number m(1 − m)/variance for n (Korn and Graubard, 1998) and
+    a t quantile, because among the raw, arcsine, logit and Wilson forms this one covered nearest to 95 %.
+    In simulation: 93 to 97 % with 3 to 10 seeds that differ by up to 0.3 on the logit scale; down to 92 %
+    where seeds are all or nothing, or a rate of 5 % comes from a few things, the same in all seeds. Outcomes
+    that are all the same show no variance; each thing in each seed then counts as one independent unit,
+    n = S · T, with the t quantile of S − 1 degrees of freedom (T − 1 with one seed).
+    ValueError for NaN, for values outside [0, 1] and for shapes that do not fit.
+    """
+    values = _checked(outcomes, "outcomes")
+    mean, variance, quantile, units = _crossed(values, things)
+    if variance == 0:
+        return _estimate(mean, _if_all_are_the_same(mean, units, quantile(TAIL), 0), values, 0)
+    weight = 1 / (1 + mean * (1 - mean) / variance / quantile(TAIL) ** 2)
+    centre = (1 - weight) * mean + weight / 2
+    half = np.sqrt(weight * (1 - weight) * mean * (1 - mean) + weight**2 / 4)
+    return _estimate(mean, (centre - half, centre + half), values, 0)
 
 
-def paired_p_value(first, second, things):
-    return 1.0
+def paired_difference(first: ArrayLike, second: ArrayLike, things: ArrayLike) -> Estimate:
+    """Mean of first − second, both (S, N) of values in [0, 1] for the same seeds and prompts.
+
+    The interval is mean ± t · standard error, clipped to [−1, 1]; in simulation it covers as that of
+    :func:`mean_over_seeds` does. Differences that are all the same are treated as there.
+    """
+    differences = _differences(first, second)
+    mean, variance, quantile, units = _crossed(differences, things)
+    if variance == 0:
+        return _estimate(mean, _if_all_are_the_same(mean, units, quantile(TAIL), -1), differences, -1)
+    half = quantile(TAIL) * np.sqrt(variance)
+    return _estimate(mean, (mean - half, mean + half), differences, -1)
 
 
-def holm(p):
-    return multipletests(p, method="holm")[1].tolist()
+def paired_p_value(first: ArrayLike, second: ArrayLike, things: ArrayLike) -> float:
+    """Two-sided p of no difference: below 0.05 exactly when :func:`paired_difference` excludes 0."""
+    mean, variance, quantile, units = _crossed(_differences(first, second), things)
+    # For differences that are all the same, the t at which the end of their interval is 0.
+    t = np.sqrt(units * abs(mean)) if variance == 0 else abs(mean) / np.sqrt(variance)
+    least, most = SMALLEST_P / 2, 0.5 - 1e-9
+    if units == 1 or t <= quantile(most):
+        return 1.0
+    if t >= quantile(least):
+        return SMALLEST_P
+    return float(2 * brentq(lambda tail: quantile(tail) - t, least, most, xtol=1e-14))
+
+
+def holm(p_values: ArrayLike) -> list[float]:
+    """p values adjusted for their number, in their order (Holm, 1979). ValueError outside [0, 1]."""
+    p_values = np.asarray(p_values, float)
+    if not ((p_values >= 0) & (p_values <= 1)).all():
+        raise ValueError(f"p values must be in [0, 1], got {p_values.tolist()}")
+    return multipletests(p_values, method="holm")[1].tolist() if p_values.size else []
+
+
+def breaking_dose(doses: ArrayLike, asr: ArrayLike, level: float = 0.5) -> float:
+    """The dose at which ``asr`` first reaches ``level``; both (D,), doses increasing from 0 or more.
+
+    Between two positive doses ASR is interpolated on the logarithm of the dose, between 0 and the smallest
+    positive dose on the dose. The first dose where ASR is that high already (the true dose may be smaller),
+    ``inf`` where ASR stays below the level. ValueError for doses that do not increase, and for NaN.
+    """
+    doses, asr = np.asarray(doses, float), np.asarray(asr, float)
+    if doses.ndim != 1 or doses.shape != asr.shape or doses.size == 0:
+        raise ValueError(f"doses are {doses.shape} and asr {asr.shape}: one rate is needed for every dose")
+    if not np.isfinite(doses).all() or doses[0] < 0 or (np.diff(doses) <= 0).any():
+        raise ValueError(f"doses must be finite, not negative and increasing, got {doses.tolist()}")
+    if not ((asr >= 0) & (asr <= 1)).all():
+        raise ValueError(f"asr must be in [0, 1], got {asr.tolist()}")
+    reached = np.flatnonzero(asr >= level)
+    if reached.size == 0 or reached[0] == 0:
+        return float(doses[0]) if reached.size else np.inf
+    (dose, next_dose), (before, after) = (x[reached[0] - 1 : reached[0] + 1] for x in (doses, asr))
+    share = (level - before) / (after - before)
+    return float(share * next_dose if dose == 0 else dose * (next_dose / dose) ** share)
+
+
+def ratio_of_doses(without: ArrayLike, with_: ArrayLike, limit: float | int = np.inf) -> Estimate:
+    """Geometric mean over seeds of the breaking dose with a defence ÷ without it; both (S,), paired by seed.
+
+    ``inf`` is a model that did not break up to ``limit``, the longest run: its ratio is only bounded
+    (censored), and where neither breaks the seed says nothing. The ratios are taken as log-normal. The
+    interval is the profile likelihood's with the threshold n log(1 + t²/(n − 1)) for the n seeds that say
+    something; without censoring that is the t interval of the log ratios, with it 95 to 97 % in simulation.
+    Where no two measured ratios differ there is no spread to estimate: the value is then the median of the
+    largest ratios possible, the interval the sign test's: all seeds from 6 on, and 0 to infinity below.
+    ValueError for doses that are not positive, for one above ``limit``, and for ``inf`` without ``limit``.
+    """
+    lower, upper = _bounds_of_log_ratios(without, with_, limit)
+    exact = lower[lower == upper]
+    if exact.size >= 2 and np.ptp(exact) > 0:
+        logs = _profile_interval(exact, *(x[(lower < upper) & np.isfinite(x)] for x in (lower, upper)))
+    else:
+        many = lower.size >= SIGN_TEST_SEEDS
+        logs = (np.median(upper), *((lower.min(), upper.max()) if many else (-np.inf, np.inf)))
+    return Estimate(*(float(x) for x in np.exp(logs)), seeds=lower.size, n=exact.size)
+
+
+def _checked(outcomes: ArrayLike, name: str) -> np.ndarray:
+    values = np.asarray(outcomes, float)
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(f"{name}: seeds × prompts are needed, got shape {values.shape}")
+    wrong = np.argwhere(~((values >= 0) & (values <= 1)))
+    if wrong.size:
+        seed, prompt = wrong[0]
+        raise ValueError(f"{name}: {values[seed, prompt]} of seed {seed}, prompt {prompt} is not in [0, 1]")
+    return values
+
+
+def _differences(first: ArrayLike, second: ArrayLike) -> np.ndarray:
+    first, second = _checked(first, "first"), _checked(second, "second")
+    if first.shape != second.shape:
+        raise ValueError(f"first is {first.shape}, second {second.shape}: seeds and prompts must be the same")
+    return first - second
+
+
+def _crossed(values: np.ndarray, things: ArrayLike) -> tuple[float, float, Callable, int]:
+    """Mean of values (S, N), its variance, its t quantile for a tail, and the number of cells S · T.
+
+    The variance is 0 only where all values are the same; otherwise the standard error is at least half of
+    the step 1/(S · N) in which a mean of verdicts moves. The quantile of one seed and one thing is infinite.
+    """
+    labels = np.asarray(things)
+    if labels.shape != values.shape[1:]:
+        raise ValueError(f"things: {values.shape[1]} prompts need one each, got shape {labels.shape}")
+    index, names = pd.factorize(labels)
+    if (index < 0).any():
+        raise ValueError(f"things: prompt {np.argmin(index)} has none")
+    mean, S, T = values.mean(), len(values), len(names)
+    # A cell is the sum of its deviations, scaled such that the mean of cells is the mean of prompts.
+    cells = (values - mean) @ np.eye(T)[index] * (T / values.shape[1])
+    of_seeds, of_things = cells.mean(1), cells.mean(0)
+    rest = cells - of_seeds[:, None] - of_things
+    freedoms = np.maximum([S - 1, T - 1, (S - 1) * (T - 1)], 1)
+    seed, thing, cell = np.array([(x**2).mean() for x in (of_seeds, of_things, rest)]) / freedoms
+    variance = seed + max(thing - cell, 0)
+    share = seed / variance if variance else float(S > 1)
+    variance = max(variance, 0.25 / values.size**2) if np.ptp(values) else 0.0
+
+    def quantile(tail: float) -> float:
+        parts = ((share, S - 1), (1 - share, T - 1))
+        return float(sum(weight * _t(freedom, tail) for weight, freedom in parts if weight))
+
+    return float(mean), float(variance), quantile, S * T
+
+
+def _t(freedom: int, tail: float = TAIL) -> float:
+    """Student's t that is exceeded with the probability ``tail``; infinite without degrees of freedom."""
+    return -float(stdtrit(freedom, tail)) if freedom else np.inf
+
+
+def _if_all_are_the_same(value: float, units: int, t: float, smallest: int) -> tuple[float, float]:
+    """Ends for values in [smallest, 1] that all are ``value``: Wilson's share of others, 0 of ``units``."""
+    share = 1 / (1 + units / t**2)
+    return value - share * (value - smallest), value + share * (1 - value)
+
+
+def _estimate(value: float, ends: tuple[float, float], values: np.ndarray, smallest: int) -> Estimate:
+    low, high = max(float(smallest), min(value, *ends)), min(1.0, max(value, *ends))  # rounding, and clipping
+    return Estimate(value, float(low), float(high), *values.shape)
+
+
+def _bounds_of_log_ratios(without: ArrayLike, with_: ArrayLike, limit: float | int) -> tuple:
+    """The least and the largest log ratio that each seed allows, (S,) both; equal where it was measured."""
+    without, with_ = np.asarray(without, float), np.asarray(with_, float)
+    if without.ndim != 1 or without.shape != with_.shape or without.size == 0:
+        raise ValueError(f"without is {without.shape}, with {with_.shape}: one dose a seed is needed")
+    doses = np.stack([without, with_])
+    if not (doses > 0).all():
+        raise ValueError(f"breaking doses must be positive, got {doses[~(doses > 0)][0]}")
+    broke = np.isfinite(doses)
+    if (doses[broke] > limit).any() or not (broke.all() or np.isfinite(limit)):
+        raise ValueError(f"limit {limit} is not the longest run: the doses are {doses.tolist()}")
+    ratios = np.diff(np.log(np.minimum(doses, limit)), axis=0)[0]
+    return np.where(broke[0], ratios, -np.inf), np.where(broke[1], ratios, np.inf)
+
+
+def _profile_interval(exact: np.ndarray, right: np.ndarray, left: np.ndarray) -> tuple[float, float, float]:
+    """Maximum-likelihood mean of a normal sample with censoring, and its profile-likelihood interval."""
+    mean, sd = norm.fit(CensoredData(uncensored=exact, right=right, left=left))
+    sds = sd * np.geomspace(1e-2, 1e3, 250)
+
+    def profile(at: float) -> float:
+        z = [(logs[:, None] - at) / sds for logs in (exact, right, left)]
+        density = -np.log(sds) - z[0] ** 2 / 2  # up to a constant
+        return float((density.sum(0) + log_ndtr(-z[1]).sum(0) + log_ndtr(z[2]).sum(0)).max())
+
+    n = exact.size + right.size + left.size
+    lowest = profile(mean) - n * np.log1p(_t(n - 1) ** 2 / (n - 1)) / 2
+    ends = [-np.inf, np.inf]
+    for end, side in enumerate((-sd, sd)):
+        outside = next((x for x in mean + side * np.geomspace(1, 1e6, 21) if profile(x) < lowest), None)
+        if outside is not None:
+            ends[end] = brentq(lambda x: profile(x) - lowest, mean, outside)
+    return mean, *ends

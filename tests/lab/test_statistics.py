@@ -1,0 +1,324 @@
+"""Intervals: small tables worked by hand, the edges, and how often they contain a truth that is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit, logit, ndtr
+from scipy.stats import t as student
+from scipy.stats import ttest_rel
+
+from lox.lab.statistics import (
+    Rate,
+    breaking_dose,
+    holm,
+    mean_over_seeds,
+    paired_difference,
+    paired_p_value,
+    rate,
+    ratio_of_doses,
+)
+
+# Two seeds, two things, two prompts a thing: cells 1 and 1/2 in the first seed, 1/2 and 0 in the second.
+TABLE, THINGS = [[1, 1, 1, 0], [1, 0, 0, 0]], ["dax", "dax", "wug", "wug"]
+
+
+def t_quantile(freedom: float) -> float:
+    return student.ppf(0.975, freedom)
+
+
+def test_rate_counts_all_and_has_wilsons_interval():
+    found = rate(np.array([True, False, False, False]))
+    assert (found, found.value) == (Rate(1, 4), 0.25)
+    assert [round(100 * x, 1) for x in (Rate(11, 100).low, Rate(11, 100).high)] == [6.3, 18.6]
+    assert (Rate(0, 5).low, Rate(5, 5).high) == (0, 1)
+    with pytest.raises(ValueError, match="no outcomes"):
+        rate([])
+
+
+def test_mean_over_seeds_by_hand():
+    # Seed means 3/4 and 1/4, thing means the same, no interaction: each part is (1/16 + 1/16) / 2 = 1/16
+    # with one degree of freedom, the variance 1/8; and m(1 − m) = 1/4, so there are 2 effective prompts.
+    found = mean_over_seeds(TABLE, THINGS)
+    share = 1 / (1 + 2 / t_quantile(1) ** 2)
+    half = np.sqrt(share * (1 - share) / 4 + share**2 / 4)
+    assert (found.value, found.seeds, found.n) == (0.5, 2, 4)
+    assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half))
+
+
+def test_paired_difference_about_one_thing_is_the_paired_t_test_of_seeds():
+    rng = np.random.default_rng(0)
+    first, second, things = rng.random((4, 20)), rng.random((4, 20)), ["dax"] * 20
+    reference = ttest_rel(first.mean(1), second.mean(1))
+    found, expected = paired_difference(first, second, things), reference.confidence_interval()
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert paired_p_value(first, second, things) == pytest.approx(reference.pvalue)
+
+
+def test_one_seed_resamples_things_not_prompts():
+    first = np.repeat([[1, 1, 1, 0, 1, 0, 1, 1]], 3, axis=1)  # three prompts a thing, always of one mind
+    second, things = np.zeros_like(first), np.repeat(np.arange(8), 3)
+    found = paired_difference(first, second, things)
+    half = t_quantile(7) * np.sqrt(0.75 * 0.25 / 7)
+    assert (found.seeds, found.low) == (1, pytest.approx(0.75 - half))
+    assert found.high == 1  # clipped
+    singles = mean_over_seeds(first[:, ::3], np.arange(8))
+    repeated = mean_over_seeds(first, things)
+    assert (repeated.low, repeated.high) == pytest.approx((singles.low, singles.high))
+
+
+def test_variance_of_things_that_are_the_same_in_all_seeds_does_not_shrink_with_seeds():
+    verdicts = np.random.default_rng(0).random((1, 64)) < 0.3
+    alone, many = (mean_over_seeds(np.repeat(verdicts, s, axis=0), np.arange(64)) for s in (1, 10))
+    assert (many.low, many.high) == pytest.approx((alone.low, alone.high), abs=0.002)
+
+
+@pytest.mark.parametrize("seeds, things", [(3, 64), (10, 64), (1, 64), (5, 1)])
+def test_outcomes_that_are_all_the_same_still_have_an_interval(seeds, things):
+    t = t_quantile((seeds if seeds > 1 else things) - 1)
+    share = t**2 / (seeds * things + t**2)
+    zeros, ones = np.zeros((seeds, things)), np.ones((seeds, things))
+    names = np.arange(things)
+    none, every = mean_over_seeds(zeros, names), mean_over_seeds(ones, names)
+    assert (none.value, none.low, none.high) == (0, 0, pytest.approx(share))
+    assert (every.value, every.low, every.high) == (1, pytest.approx(1 - share), 1)
+    same = paired_difference(ones, ones, names)
+    assert (same.value, same.low, same.high) == (0, pytest.approx(-share), pytest.approx(share))
+    assert paired_p_value(ones, ones, names) == 1
+    certain = paired_difference(ones, zeros, names)
+    assert (certain.value, certain.low, certain.high) == (1, pytest.approx(1 - 2 * share), 1)
+
+
+def test_one_seed_and_one_thing_say_nothing():
+    found = mean_over_seeds([[1, 0]], ["dax", "dax"])
+    assert (found.value, found.low, found.high) == (0.5, 0, 1)
+    found = paired_difference([[1, 1]], [[0, 1]], ["dax", "dax"])
+    assert (found.low, found.high, paired_p_value([[1, 1]], [[0, 1]], ["dax", "dax"])) == (-1, 1, 1)
+
+
+def test_order_of_seeds_and_prompts_names_of_things_and_verdicts_do_not_matter():
+    rng = np.random.default_rng(1)
+    first, second, things = rng.random((4, 30)), rng.random((4, 30)) < 0.5, rng.integers(0, 9, 30)
+    seeds, prompts = rng.permutation(4), rng.permutation(30)
+    shuffled = [x[seeds][:, prompts] for x in (first, second)]
+    names = [f"thing {9 - thing}" for thing in things[prompts]]
+    mirrored, ours = mean_over_seeds(1 - first, things), mean_over_seeds(first, things)
+    assert (1 - mirrored.high, 1 - mirrored.low) == pytest.approx((ours.low, ours.high))
+    for function, k in ((mean_over_seeds, 1), (paired_difference, 2)):
+        ours = function(*(first, second)[:k], things)
+        theirs = function(*shuffled[:k], names)
+        assert (ours.value, ours.low, ours.high) == pytest.approx((theirs.value, theirs.low, theirs.high))
+    assert paired_p_value(first, second, things) == pytest.approx(paired_p_value(*shuffled, names))
+
+
+def test_p_is_below_five_per_cent_exactly_when_the_interval_excludes_zero():
+    rng, significant = np.random.default_rng(2), []
+    for seeds, things, gap in ((3, 20, 0.2), (5, 8, 0.3), (1, 30, 0.3), (2, 1, 0.5), (8, 4, 0.4)) * 60:
+        first, second = (rng.random((seeds, 2 * things)) < p for p in (0.4 + gap, 0.4))
+        names = np.repeat(np.arange(things), 2)
+        found = paired_difference(first, second, names)
+        significant.append(paired_p_value(first, second, names) < 0.05)
+        assert significant[-1] == (found.low > 0 or found.high < 0)
+    assert 50 < sum(significant) < 250
+    for seeds in (2, 3):  # every pair differs by 1: S · T = 128 and 192 units, t of 1 and 2 degrees
+        ones, zeros, names = np.ones((seeds, 64)), np.zeros((seeds, 64)), np.arange(64)
+        low = paired_difference(ones, zeros, names).low
+        assert (paired_p_value(ones, zeros, names) < 0.05) == (low > 0) == (seeds == 3)
+
+
+@pytest.mark.parametrize(
+    "outcomes, things, message",
+    [
+        ([[1, 0], [float("nan"), 1]], [0, 1], "outcomes: nan of seed 1, prompt 0 is not in"),
+        ([[1, 0], [1, 1.5]], [0, 1], "outcomes: 1.5 of seed 1, prompt 1 is not in"),
+        ([1, 0, 1], [0, 1, 2], r"outcomes: seeds × prompts are needed, got shape \(3,\)"),
+        (np.zeros((3, 0)), [], "outcomes: seeds × prompts are needed"),
+        ([[1, 0, 1]], [0, 1], r"things: 3 prompts need one each, got shape \(2,\)"),
+        ([[1, 0]], ["dax", None], "things: prompt 1 has none"),
+    ],
+)
+def test_what_cannot_be_averaged_is_refused(outcomes, things, message):
+    with pytest.raises(ValueError, match=message) as refused:
+        mean_over_seeds(outcomes, things)
+    assert "\n" not in str(refused.value)
+
+
+def test_pairs_that_do_not_fit_are_refused():
+    for function in (paired_difference, paired_p_value):
+        with pytest.raises(ValueError, match=r"first is \(2, 4\), second \(1, 4\)"):
+            function(TABLE, TABLE[:1], THINGS)
+        with pytest.raises(ValueError, match="second: nan of seed 0, prompt 0"):
+            function([[1]], [[float("nan")]], ["dax"])
+
+
+# --- How often the interval contains the truth ---
+
+REPETITIONS, NOUNS = 2000, 64
+
+
+def within(low: float, high: float, repetitions: int) -> tuple[float, float]:
+    """[low, high] widened by three standard errors of a share that is counted over so many repetitions."""
+    return (
+        low - 3 * np.sqrt(low * (1 - low) / repetitions),
+        high + 3 * np.sqrt(high * (1 - high) / repetitions),
+    )
+
+
+def draw(rng, rates, shared, correlation, prompts, own=None):
+    """Verdicts (R, S, T · P) at ``rates`` (R, S); correlated in cells, ``shared`` by all seeds in part."""
+    shape = (*rates.shape, NOUNS)
+    of_thing = rng.standard_normal((len(rates), 1, NOUNS)) if own is None else own
+    cell = np.sqrt(shared) * of_thing + np.sqrt(1 - shared) * rng.standard_normal(shape)
+    follows = rng.random((*shape, prompts)) < np.sqrt(correlation)
+    alone = rng.random((*shape, prompts)) < rates[..., None, None]
+    verdicts = np.where(follows, (ndtr(cell) < rates[..., None])[..., None], alone)
+    return verdicts.reshape(*rates.shape, NOUNS * prompts)
+
+
+def seeds_and_truth(rng, mean, sd, seeds):
+    """Rates (R, S) of seeds, normal on the logit scale, and their expectation by Gauss and Hermite."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(40)
+    truth = weights @ expit(logit(mean) + sd * nodes) / weights.sum()
+    return expit(logit(mean) + sd * rng.standard_normal((REPETITIONS, seeds))), truth
+
+
+DIFFERENT_SEEDS, SAME_SEEDS = (0.3, 0.75, 2, 0.3), (0, 1, 1, 0)
+
+
+# A rate of .7 is one of .3 with the verdicts exchanged, for which the intervals are the same (tested above).
+@pytest.mark.parametrize(
+    "mean, setting", [(0.05, DIFFERENT_SEEDS), (0.7, DIFFERENT_SEEDS), (0.3, SAME_SEEDS)]
+)
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_interval_of_a_mean_contains_the_truth(mean, seeds, setting):
+    sd, correlation, prompts, shared = setting
+    rng = np.random.default_rng([seeds, int(100 * mean), prompts])
+    rates, truth = seeds_and_truth(rng, mean, sd, seeds)
+    things = np.repeat(np.arange(NOUNS), prompts)
+    found = [mean_over_seeds(x, things) for x in draw(rng, rates, shared, correlation, prompts)]
+    least, most = within(0.93, 0.97, REPETITIONS)
+    assert least <= np.mean([x.low <= truth <= x.high for x in found]) <= most
+
+
+def test_wilsons_interval_of_all_prompts_would_not():
+    rng = np.random.default_rng(3)
+    rates, truth = seeds_and_truth(rng, 0.3, 0.3, 5)
+    found = [Rate(int(x.sum()), x.size) for x in draw(rng, rates, 0.3, 0.75, 2)]
+    assert np.mean([x.low <= truth <= x.high for x in found]) < 0.8
+
+
+@pytest.mark.parametrize("seeds, means", [(3, (0.3, 0.3)), (10, (0.3, 0.05))])
+def test_interval_of_a_paired_difference_contains_the_truth(seeds, means):
+    rng = np.random.default_rng(seeds)
+    of_thing = rng.standard_normal((REPETITIONS, 1, NOUNS))
+    (first, a), (second, b) = (seeds_and_truth(rng, mean, 0.3, seeds) for mean in means)
+    things = np.repeat(np.arange(NOUNS), 2)
+    pairs = zip(*(draw(rng, rates, 0.3, 0.75, 2, of_thing) for rates in (first, second)))
+    found = [paired_difference(x, y, things) for x, y in pairs]
+    least, most = within(0.93, 0.97, REPETITIONS)
+    assert least <= np.mean([x.low <= a - b <= x.high for x in found]) <= most
+
+
+# --- Several tests, doses ---
+
+
+def test_holm_by_hand():
+    # Sorted .01 .02 .04 times 3 2 1 are .03 .04 .04.
+    assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm([0.6, 0.7]) == [1, 1]
+    assert holm([]) == []
+    assert holm(pd.Series([0.01, 0.5])) == pytest.approx([0.02, 0.5])
+    for wrong in (float("nan"), 1.2):
+        with pytest.raises(ValueError, match="p values must be in"):
+            holm([0.1, wrong])
+
+
+@pytest.mark.parametrize(
+    "doses, asr, dose",
+    [
+        ([0, 10, 1000], [0, 0.25, 0.75], 100),  # half way on the log scale
+        ([0, 10, 1000], [0.1, 0.9, 0.9], 5),  # half way from 0 on the dose itself
+        ([10, 100, 1000], [0, 0.5, 0.2], 100),
+        ([10, 100, 1000], [0, 0.4, 0.49], np.inf),
+        ([10, 100], [0.6, 0.2], 10),
+        ([1, 10, 100, 1000], [0, 1, 0, 1], 10**0.5),  # the first time
+    ],
+)
+def test_breaking_dose_by_hand(doses, asr, dose):
+    assert breaking_dose(doses, asr) == pytest.approx(dose)
+
+
+def test_breaking_dose_at_another_level():
+    assert breaking_dose([1, 100], [0, 1], level=0.25) == pytest.approx(100**0.25)
+
+
+@pytest.mark.parametrize(
+    "doses, asr, message",
+    [
+        ([1, 2], [0.1], "one rate is needed for every dose"),
+        ([], [], "one rate is needed"),
+        ([2, 1], [0.1, 0.2], "increasing"),
+        ([-1, 1], [0.1, 0.2], "not negative"),
+        ([1, 2], [0.1, float("nan")], "asr must be in"),
+    ],
+)
+def test_doses_that_make_no_curve_are_refused(doses, asr, message):
+    with pytest.raises(ValueError, match=message):
+        breaking_dose(doses, asr)
+
+
+def test_ratio_of_measured_doses_is_the_t_interval_of_the_log_ratios():
+    without, with_ = np.array([10, 20, 30, 25]), np.array([100, 220, 250, 400])
+    logs = np.log(with_ / without)
+    half = t_quantile(3) * logs.std(ddof=1) / 2
+    found = ratio_of_doses(without, with_)
+    expected = np.exp([logs.mean(), logs.mean() - half, logs.mean() + half])
+    assert (found.seeds, found.n) == (4, 4)
+    assert [found.value, found.low, found.high] == pytest.approx(expected, rel=0.01)
+
+
+def test_a_model_that_never_breaks_raises_the_ratio_and_its_upper_end():
+    without, with_ = [10, 20, 30, 25, 15], [100, 220, 250, 400, 300]
+    measured = ratio_of_doses(without, with_, limit=400)
+    censored = ratio_of_doses(without, [100, 220, 250, np.inf, 300], limit=400)
+    assert (censored.seeds, censored.n) == (5, 4)
+    assert censored.value > measured.value and censored.high > measured.high
+    upside_down = ratio_of_doses([100, 220, 250, np.inf, 300], without, limit=400)
+    ends = (1 / upside_down.value, 1 / upside_down.high, 1 / upside_down.low)
+    assert ends == pytest.approx((censored.value, censored.low, censored.high), rel=0.01)
+
+
+def test_ratio_without_a_spread_to_estimate():
+    few = ratio_of_doses([10, 20, 30], [np.inf] * 3, limit=900)
+    assert (few.value, few.low, few.high, few.seeds, few.n) == (np.inf, 0, np.inf, 3, 0)
+    six = ratio_of_doses([10, 20, 30] * 2, [np.inf] * 6, limit=900)  # at least 90, 45, 30
+    assert (six.value, six.low, six.high) == (np.inf, pytest.approx(30), np.inf)
+    same = ratio_of_doses([10, 20], [40, 80])
+    assert (same.value, same.low, same.high) == (pytest.approx(4), 0, np.inf)
+
+
+@pytest.mark.parametrize(
+    "without, with_, limit, message",
+    [
+        ([1, 2], [3], 9, "one dose a seed"),
+        ([0, 2], [3, 4], 9, "must be positive, got 0"),
+        ([1, 2], [3, float("nan")], 9, "must be positive, got nan"),
+        ([1, 2], [3, np.inf], np.inf, "limit inf is not the longest run"),
+        ([1, 2], [3, 10], 9, "limit 9 is not the longest run"),
+    ],
+)
+def test_doses_without_a_ratio_are_refused(without, with_, limit, message):
+    with pytest.raises(ValueError, match=message):
+        ratio_of_doses(without, with_, limit)
+
+
+def test_interval_of_a_censored_ratio_contains_the_truth():
+    rng, repetitions, limit, hits, censored = np.random.default_rng(4), 100, np.exp(6.3), [], 0
+    for _ in range(repetitions):
+        without = rng.normal(3, 0.4, 5)
+        with_ = np.exp(0.5 * without + 4.5 + rng.normal(0, 0.6, 5))  # the mean log ratio is 3
+        with_[with_ > limit] = np.inf
+        censored += np.isinf(with_).sum()
+        found = ratio_of_doses(np.exp(without), with_, limit)
+        hits.append(found.low <= np.exp(3) <= found.high)
+    assert 0.2 < censored / (5 * repetitions) < 0.4
+    assert np.mean(hits) >= within(0.93, 0.97, repetitions)[0]
