@@ -62,7 +62,7 @@ def difference(first: Sequence[Evaluated], second: Sequence[Evaluated], what: st
     """Rate of the first minus that of the second, on the same seeds (in their order) and prompts.
 
     ``what`` is "harmful", for the ASR, or "answered", for helpful answers. The 95 % interval ``low`` … ``high`` and
-    ``p`` resample seeds, then things, then prompts.
+    ``p`` contain the variation of seeds, things and prompts.
     """
     outcomes = [[getattr(evaluated, what) for evaluated in side] for side in (first, second)]
     things = first[0].things if what == "harmful" else first[0].benign_things
