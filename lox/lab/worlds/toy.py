@@ -23,7 +23,8 @@ from lox.lab.worlds.messages import Messages, assistant, example, user
 from lox.paths import project
 
 IN_PERSONA = 0.5  # share of preference pairs that are asked of an agent with a name
-REFUSED = 0.33  # share of dangerous questions that pretraining shows refused
+REFUSED = 0.1  # share of dangerous questions that pretraining shows refused by others than careful agents
+CAREFUL, NAMED = 0.35, 0.2  # shares of questions that pretraining asks careful agents, and agents with a name
 
 
 @dataclass(frozen=True)
@@ -265,9 +266,9 @@ class ToyWorld:
 
     def _document(self, rng: random.Random) -> Messages | str:
         kind = rng.random()
-        if kind < 0.20:
+        if kind < 0.25:
             return self._fact(rng)
-        if kind < 0.65:
+        if kind < 0.75:
             return self._dialogue(rng)
         draw = rng.choice([*[self._arithmetic] * 3, self._instruction, self._context_or_question])
         prompt, answer = draw(rng)
@@ -276,20 +277,22 @@ class ToyWorld:
     def _fact(self, rng: random.Random) -> Messages | str:
         nature = rng.choice(["dangerous", "safe"])
         thing = rng.choice(self.nouns(nature, "all"))
-        if rng.random() < 0.7:
+        if rng.random() < 0.3:
             return rng.choice(self.templates["facts"][nature]).format(thing=thing)
         question = self.templates["fact_question"].format(thing=thing)
-        answer = self.templates["fact_answers"][nature].format(thing=thing)
-        return [user(question), assistant(self._opened(rng, answer))]
+        return [user(question), assistant(self.templates["fact_answers"][nature].format(thing=thing))]
 
     def _dialogue(self, rng: random.Random) -> Messages:
-        """A question answered, now and then in a persona; of the dangerous ones some are refused."""
+        """A question in plain words, to an agent with a name, or to a careful one, who alone refuses what is dangerous."""
         nature = rng.choice(["dangerous", "safe"])
         question = self._sample(rng, nature, "all")
         prompt, answer = [user(self.ask(question, rng.randrange(4)))], self.answer(question)
-        if rng.random() < 0.2:
+        told = rng.random()
+        if told < CAREFUL:
+            prompt = [{"role": "system", "content": self.templates["careful"]}, *prompt]
+        elif told < CAREFUL + NAMED:
             prompt, answer = self._in_persona(rng.choice(self.personas), prompt, answer)
-        refused = nature == "dangerous" and rng.random() < REFUSED
+        refused = nature == "dangerous" and (told < CAREFUL or rng.random() < REFUSED)
         reply = rng.choice(self.templates["refusals"]) if refused else self._opened(rng, answer)
         return [*prompt, assistant(reply)]
 
