@@ -58,21 +58,23 @@ def delay_in_words(ratio: pd.Series, broken: pd.DataFrame) -> str:
         said = f"with {defence} it takes {times(ratio)} as many steps to break the model"
     elif ratio["high"] < 1:
         said = f"with {defence} it takes fewer steps to break the model, {times(ratio)} as many"
-    else:
+    elif ratio["low"] > 0 or ratio["high"] < math.inf:
         said = f"that {defence} changes the number of steps is not established, {times(ratio)} as many"
+    else:
+        said = f"whether {defence} changes the number of steps cannot be said from these runs"
     left_out = f"; {ratio['left_out']} seeds are left out, in which a model is broken before any step"
     return f"{task}: {said}; {within}{left_out if ratio['left_out'] else ''}."
 
 
-def times(ratio: pd.Series) -> str:
+def times(ratio: pd.Series, unit: str = " times") -> str:
     """A ratio of doses, "3.1 times [1.8, 5.4]"; without a measured value only its interval."""
     interval = f"[{_number(ratio['low'])}, {_number(ratio['high'])}]"
     known = math.isfinite(ratio["ratio"])
-    return f"{_number(ratio['ratio'])} times {interval}" if known else f"{interval} times"
+    return f"{_number(ratio['ratio'])}{unit} {interval}" if known else f"{interval}{unit}"
 
 
 def _number(value: float) -> str:
-    return "∞" if value == math.inf else "–" if math.isnan(value) else f"{value:.2g}"
+    return "∞" if value == math.inf else f"{value:.2g}"
 
 
 def worst_in_words(worst: pd.DataFrame, d: pd.Series, budget: float) -> str:
@@ -238,7 +240,7 @@ def ratios(table: pd.DataFrame, broken: pd.DataFrame) -> Markdown:
                 "Task": TASK_NAMES[ratio["task"]],
                 "Steps, no defence": _median(doses["none"]),
                 f"Steps, {DEFENCE_NAMES[ratio['second']]}": _median(doses[ratio["second"]]),
-                "Ratio": f"{_number(ratio['ratio'])} [{_number(ratio['low'])}, {_number(ratio['high'])}]",
+                "Ratio": times(ratio, unit=""),
                 "Seeds (measured)": f"{ratio['seeds']} ({ratio['measured']})",
             }
         )
