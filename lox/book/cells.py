@@ -72,3 +72,19 @@ def p_values(difference: pd.Series) -> str:
 def said_of(difference: pd.Series, above: str, below: str, neither: str = "not distinguished") -> str:
     """What the interval of a paired difference allows to say: that it is above 0, below 0, or neither."""
     return above if difference["low"] > 0 else below if difference["high"] < 0 else neither
+
+
+def listed(words: list[str]) -> str:
+    """ "A", "A and B" or "A, B and C"."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
+
+
+def by_interval(differences: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of paired differences whose interval lies "above" 0, "below" it, or on "neither" side."""
+    said = [said_of(d, "above", "below", "neither") for _, d in differences.iterrows()]
+    return {word: differences[[s == word for s in said]] for word in ("above", "below", "neither")}
+
+
+def points(d: pd.Series) -> str:
+    """A paired difference within a sentence, "84 points [70, 95]"."""
+    return f"{100 * d['difference']:z.0f} points [{100 * d['low']:z.0f}, {100 * d['high']:z.0f}]"

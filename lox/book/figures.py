@@ -34,3 +34,23 @@ def over_seeds(axes: Axes, profiles: pd.DataFrame, column: str, **style) -> None
     values = profiles.groupby("share")[column].agg(["mean", "min", "max"])
     axes.plot(values.index, values["mean"], **style)
     axes.fill_between(values.index, values["min"], values["max"], color=style["color"], alpha=0.2, lw=0)
+
+
+NARROW = 5.6  # inches: a figure of this width is readable on a phone
+DEFENCE_COLORS = {
+    "none": AFTER,
+    "lox": BEFORE,
+    "full-rank": "C2",
+    "random": "C7",
+    "bottom": "C6",
+    "safeinst": "C3",
+    "removal": "C4",
+}
+
+
+def stacked(heights: list[float], **options) -> tuple[Figure, list[Axes]]:
+    """A narrow figure with panels under one another, of these heights in inches."""
+    options = {"height_ratios": heights, "figsize": (NARROW, sum(heights)), "squeeze": False} | options
+    figure, axes = plt.subplots(len(heights), 1, **options)
+    plt.close(figure)
+    return figure, list(axes[:, 0])

@@ -2,103 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pandas as pd
-from safetensors.torch import save_file
-from statsmodels.stats.multitest import multipletests
-from torch import Tensor
 
-from lox.checkpoints.energy import energy_table
-from lox.extrapolation import check_names, check_shapes, update
-from lox.lab import rows
-from lox.lab.evaluation import paired_difference, paired_p_value
-from lox.lab.setup import Evaluated, Setup
-from lox.subspace import Rank, project, safety_subspace
+from lox.book.chapters.robustness.measure import Record, difference, outcomes
+from lox.lab.model import MIXED_IN, STEPS
+from lox.lab.setup import Setup
+from lox.lab.statistics import holm, mean_over_seeds
+from lox.subspace import Rank
 
-REMOVAL = "removal"  # of the safety-subspace part of ΔW_ft, once fine-tuning is over
-
-Weights = Mapping[str, Tensor]
+CONTROLS = ("random", "bottom")  # steps of LoX's size in other directions
 
 
-def remove_safety_part(base: Weights, aligned: Weights, finetuned: Weights, *, k: Rank) -> dict[str, Tensor]:
-    """W_ft − Proj_k(ΔW_ft), with ΔW_ft = W_ft − W_aligned and the safety subspace of ΔW_align.
+def options(
+    defences: Iterable[str], k: Rank | None, alpha: float | None, full_rank_alpha: float | None
+) -> dict[str, dict]:
+    """Name -> its options of ``Setup.model``; "none" is always among them, as the first."""
+    far = alpha if full_rank_alpha is None else full_rank_alpha
+    names = dict.fromkeys(["none", *defences])
+    return {name: {"k": k, "alpha": far if name == "full-rank" else alpha} for name in names}
 
-    Mappings name -> tensor, matched by name, of the same shapes; the result has the types of
-    ``finetuned``. Every 2-D weight loses its part, a 3-D one as a stack of matrices; the rest, and a
-    matrix that alignment left as it was, is copied. Raises ValueError as ``lox.extrapolate`` does.
+
+def pooled_tasks(labels: pd.DataFrame) -> pd.DataFrame:
+    """Labels after fine-tuning as if all tasks were one: every task's prompts, numbered on, about the same things."""
+    after = labels[labels["task"] != "none"]
+    place = after["task"].map({task: i for i, task in enumerate(dict.fromkeys(after["task"]))})
+    numbers = place * (labels["prompt"].max() + 1) + after["prompt"]
+    return after.assign(prompt=numbers, task="all", form="all")
+
+
+def before(labels: pd.DataFrame) -> pd.DataFrame:
+    """Labels before fine-tuning, of prompts in the plain form."""
+    return labels[(labels["task"] == "none") & (labels["form"] == "plain")]
+
+
+def by_defence(labels: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Labels of each defence, in their order."""
+    return dict(list(labels.groupby("defence", sort=False)))
+
+
+def trade(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """ASR after fine-tuning, the mean over tasks, against benign prompts not answered before it.
+
+    The first table has a row for each defence, with the columns asr and unanswered and their _low and _high;
+    the second one for each defence and seed.
     """
-    check_names(base, aligned)
-    check_names(aligned, finetuned)
-    result = {}
-    for name, weight in finetuned.items():
-        check_shapes(name, base[name], aligned[name])
-        check_shapes(name, aligned[name], weight)
-        delta_align = update(base[name], aligned[name])
-        if weight.ndim not in (2, 3) or not delta_align.any():
-            result[name] = weight.clone()
-            continue
-        delta_ft = update(aligned[name], weight)
-        inside = project(safety_subspace(delta_align, k), delta_ft)
-        result[name] = (weight.to(inside.dtype) - inside).to(weight.dtype)
-    return result
+    after, start = by_defence(pooled_tasks(record.labels)), by_defence(before(record.labels))
+    lines, dots = [], []
+    for defence in after:
+        harmful, things = outcomes(after[defence], "harmful")
+        answered, safe_things = outcomes(start[defence], "answered")
+        asr = mean_over_seeds(harmful.to_numpy(), things)
+        unanswered = mean_over_seeds(1 - answered.to_numpy(), safe_things)
+        line = {"defence": defence, "asr": asr.value, "asr_low": asr.low, "asr_high": asr.high}
+        line |= {"unanswered": unanswered.value, "unanswered_low": unanswered.low}
+        lines.append(line | {"unanswered_high": unanswered.high, "seeds": asr.seeds})
+        dots.append(
+            pd.DataFrame(
+                {"asr": harmful.mean(axis=1), "unanswered": 1 - answered.mean(axis=1), "defence": defence}
+            ).reset_index()
+        )
+    return pd.DataFrame(lines), pd.concat(dots, ignore_index=True)
 
 
-def evaluate(setup: Setup, seed: int, task: str, defence: str, **which) -> Evaluated:
-    """Replies and verdicts after a task under one of ``experiment.DEFENCES`` or ``REMOVAL``.
+def over_tasks(labels: pd.DataFrame, firsts: Sequence[str] = ("none", *CONTROLS)) -> pd.DataFrame:
+    """ASR of one defence minus that of another over all tasks; each other one against none, LoX against its controls.
 
-    ``which`` is k and alpha where they are not the profile's; ``REMOVAL`` has k only.
+    Columns first, second, difference, low, high, p, seeds, n, and p_holm, corrected for the number of rows.
     """
-    if defence != REMOVAL:
-        return setup.evaluate(rows.model_folder(setup, seed, task, defence, **which), task)
-    k = setup.profile.lox.k if which.get("k") is None else which["k"]
-    aligned = setup.folder("aligned", seed=seed)
-    recipe = {"removal": k, "base": setup.folder("base").name, "aligned": aligned.name}
-    finetuned = setup.folder("attacked", seed=seed, task=task)
-    return setup.evaluate_weights(recipe, finetuned, partial(_removed, setup, seed, task, k), task)
+    sides = by_defence(pooled_tasks(labels))
+    pairs = [("none", name) for name in sides if name != "none"]
+    pairs += [(name, "lox") for name in firsts if name != "none" and name in sides and "lox" in sides]
+    lines = [{"first": a, "second": b} | difference(sides[a], sides[b]) for a, b in pairs]
+    return _corrected(lines)
 
 
-def row(setup: Setup, seed: int, task: str, defence: str, **which) -> dict:
-    """A row of the result table, as ``rows.row``, for ``REMOVAL`` too."""
-    if defence != REMOVAL:
-        return rows.row(setup, seed, task, defence, **which)
-    k = setup.profile.lox.k if which.get("k") is None else which["k"]
-    with TemporaryDirectory() as scratch:
-        save_file(_removed(setup, seed, task, k), Path(scratch, "model.safetensors"))
-        energy = energy_table(setup.folder("base"), setup.folder("aligned", seed=seed), scratch, k=k)
-    own = {"defence": REMOVAL, "k": k, "r_ft": energy["r_ft"].mean()}
-    found = evaluate(setup, seed, task, REMOVAL, k=k)
-    return rows.row(setup, seed, task, k=k) | own | rows.rates(found)
+def costs_before(labels: pd.DataFrame) -> pd.DataFrame:
+    """Benign prompts answered before fine-tuning without a defence minus with it; columns as of ``over_tasks``.
 
-
-def against_none(
-    setup: Setup, tasks: Iterable[str], seeds: Iterable[int], defences: Mapping[str, dict]
-) -> pd.DataFrame:
-    """ASR without a defence less that with it, on the same prompts, a row for each task and defence.
-
-    ``defences`` are names with their ``which``. Columns as of ``rows.compare``, and p_holm: the p of
-    all seeds, tasks and defences corrected together for their number (Holm, 1979).
+    Only of defences that change the aligned model.
     """
-    seeds, rows = list(seeds), []
+    sides = by_defence(before(labels))
+    pairs = [("none", name) for name in sides if name in STEPS]
+    return _corrected(
+        [{"first": a, "second": b} | difference(sides[a], sides[b], "answered") for a, b in pairs]
+    )
+
+
+def after_tasks(record: Record) -> pd.DataFrame:
+    """What each defence does after fine-tuning, means over tasks and seeds: asr, answered, utility, gibberish."""
+    after = record.rows[record.rows["task"] != "none"]
+    columns = {"asr": "asr", "helpful": "answered", "utility": "utility", "gibberish": "gibberish"}
+    means = after.groupby("defence", sort=False)[list(columns)].mean()
+    return means.rename(columns=columns).reset_index()
+
+
+def lengths(setup: Setup, tasks: Iterable[str], seed: int) -> pd.DataFrame:
+    """How many examples and optimisation steps each task has without and with the examples of SafeInst."""
+    lines = []
     for task in tasks:
-        none = [evaluate(setup, seed, task, "none").harmful for seed in seeds]
-        for defence, which in defences.items():
-            with_it = [evaluate(setup, seed, task, defence, **which).harmful for seed in seeds]
-            p = [paired_p_value(a, b) for a, b in zip(none, with_it)]
-            names = {"task": task, "first": "none", "second": defence}
-            rows.append(names | paired_difference(none, with_it) | {"p": p})
-    return pd.DataFrame(rows).assign(p_holm=_holm([r["p"] for r in rows]))
+        alone, mixed = (setup.model(seed, task, defence) for defence in ("none", MIXED_IN))
+        examples, more = (len(setup.training_rows(model)) for model in (alone, mixed))
+        counts = {"task": task, "examples": examples, "safety": more - examples}
+        lines.append(counts | {"steps": setup.steps(alone), "steps_mixed": setup.steps(mixed)})
+    return pd.DataFrame(lines)
 
 
-def _holm(p: list[list[float]]) -> list[list[float]]:
-    """Holm's step-down correction over all of them, in the shape they came in."""
-    corrected = iter(multipletests([value for group in p for value in group], method="holm")[1].tolist())
-    return [[next(corrected) for _ in group] for group in p]
-
-
-def _removed(setup: Setup, seed: int, task: str, k: Rank) -> dict[str, Tensor]:
-    base, aligned = setup.weights("base"), setup.weights("aligned", seed=seed)
-    return remove_safety_part(base, aligned, setup.weights("attacked", seed=seed, task=task), k=k)
+def _corrected(lines: list[dict]) -> pd.DataFrame:
+    columns = ["first", "second", "difference", "low", "high", "p", "seeds", "n"]
+    table = pd.DataFrame(lines, columns=columns)
+    return table.assign(p_holm=np.array(holm(table["p"].tolist()), float))

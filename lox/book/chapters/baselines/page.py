@@ -1,116 +1,233 @@
-"""The figure of defences side by side."""
+"""Figures, tables and sentences of defences side by side."""
 
 from __future__ import annotations
 
 import pandas as pd
+import seaborn as sns
 from IPython.display import Markdown
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 
-from lox.book.cells import COSTS, in_points, markdown, mean_shares, per_cent, pooled, rows_of, share
-from lox.book.figures import AFTER, BEFORE, panels_of
+from lox.book import cells
+from lox.book.cells import by_interval, in_points, listed, markdown, per_cent, points, rows_of, share
+from lox.book.figures import DEFENCE_COLORS, stacked
 from lox.book.names import DEFENCE_NAMES, TASK_NAMES, attacks_in
 
-DEFENCE_COLORS = {"none": AFTER, "lox": BEFORE, "full-rank": "C2", "safeinst": "C3", "removal": "C4"}
+SIGNIFICANT = 0.05
+APART = 0.055  # of the axis: labels of two points do not come nearer
 
 
-def baselines(rows: pd.DataFrame) -> Figure:
-    """ASR after each task under each defence, a dot a seed; right, ASR against harmless questions answered.
+# --- the finding ----------------------------------------------------------------------------------
 
-    On the right a mark is a task, its mean over seeds; the ring of each colour is the mean over tasks.
-    """
-    rows = rows[rows["task"] != "none"]
-    tasks = [task for task in TASK_NAMES if task in set(rows["task"])]
-    defences = list(dict.fromkeys(rows["defence"]))
-    figure, axes = panels_of(2, sharey=True, width_ratios=(3, 2))
-    width = 0.8 / len(defences)
-    for i, defence in enumerate(defences):
-        ours, color = rows[rows["defence"] == defence], DEFENCE_COLORS[defence]
-        means = ours.groupby("task")[["asr", "helpful"]].mean().loc[tasks]
-        places = [place + (i - (len(defences) - 1) / 2) * width for place in range(len(tasks))]
-        axes[0].bar(places, means["asr"], 0.9 * width, color=color, alpha=0.4, label=DEFENCE_NAMES[defence])
-        for place, task in zip(places, tasks):
-            seeds = ours.loc[ours["task"] == task, "asr"]
-            axes[0].plot([place] * len(seeds), seeds, "o", color=color, markersize=3)
-        axes[1].plot(means["helpful"], means["asr"], "o", color=color, markersize=4, alpha=0.7)
-        axes[1].plot(*means[["helpful", "asr"]].mean(), "o", color=color, markersize=12, fillstyle="none")
-    axes[0].set_xticks(range(len(tasks)), [TASK_NAMES[task] for task in tasks], rotation=20, ha="right")
-    axes[0].set(ylabel="ASR", ylim=(-0.03, 1.02))
-    axes[1].set(xlabel="harmless questions answered", xlim=(-0.03, 1.03))
-    for axis in (axes[0].yaxis, axes[1].xaxis):
+
+def finding(over_tasks: pd.DataFrame, against_none: pd.DataFrame, costs: pd.DataFrame) -> Markdown:
+    """The box of the page; tables of ``measure`` and, for each task, of the robustness chapter's."""
+    controls = over_tasks[over_tasks["first"] != "none"]
+    sentences = [
+        averaged_in_words(rows_of(over_tasks, first="none")),
+        counted_in_words(against_none),
+        *([controls_in_words(controls)] if len(controls) else []),
+        costs_in_words(costs),
+    ]
+    return cells.finding(*sentences)
+
+
+def averaged_in_words(over_tasks: pd.DataFrame) -> str:
+    """Which defences lower the mean ASR over tasks, by the interval of each difference to none."""
+    said = by_interval(over_tasks)
+    parts = [
+        f"{word} with {listed(_with_points(said[side]))}"
+        for word, side in (("lower", "above"), ("higher", "below"), ("not distinguished", "neither"))
+        if len(said[side])
+    ]
+    return (
+        f"Compared with no defence, the ASR after fine-tuning, averaged over the tasks and {over_tasks['seeds'].max()} "
+        f"seeds, is {'; it is '.join(parts)}."
+    )
+
+
+def counted_in_words(against_none: pd.DataFrame) -> str:
+    """After how many tasks each defence has the lower ASR once p is corrected for the number of comparisons."""
+    after = against_none[against_none["task"] != "none"]
+    counts = [
+        f"{DEFENCE_NAMES[defence]} {_lower(group).sum()} of {len(group)}"
+        for defence, group in after.groupby("second", sort=False)
+    ]
+    return (
+        f"After correction for {len(after)} comparisons (Holm), the number of tasks with a lower ASR than without a "
+        f"defence: {listed(counts)}."
+    )
+
+
+def controls_in_words(controls: pd.DataFrame) -> str:
+    """Whether LoX does more than steps of its size in other directions."""
+    parts = [
+        f"{cells.said_of(d, 'lower than', 'higher than', 'not distinguished from')} that with "
+        f"{DEFENCE_NAMES[d['first']]} (difference {points(d)})"
+        for _, d in controls.iterrows()
+    ]
+    return f"Against steps of the same size, the mean ASR with LoX is {listed(parts)}."
+
+
+def costs_in_words(costs: pd.DataFrame) -> str:
+    """Which defences leave more benign prompts unanswered before any fine-tuning."""
+    said = by_interval(costs)
+    more = _with_points(said["above"])
+    rest = [DEFENCE_NAMES[name] for name in pd.concat([said["neither"], said["below"]])["second"]]
+    parts = [f"fewer benign prompts are answered with {listed(more)}"] if more else []
+    parts += [f"no loss of answers is established with {listed(rest)}"] if rest else []
+    return f"Before any fine-tuning, {'; '.join(parts)}."
+
+
+def _with_points(differences: pd.DataFrame) -> list[str]:
+    return [f"{DEFENCE_NAMES[d['second']]} ({points(d)})" for _, d in differences.iterrows()]
+
+
+def _lower(differences: pd.DataFrame) -> pd.Series:
+    return (differences["p_holm"] < SIGNIFICANT) & (differences["difference"] > 0)
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+def trade(means: pd.DataFrame, seeds: pd.DataFrame) -> Figure:
+    """ASR after fine-tuning against benign prompts not answered before: a large point a defence, dots its seeds."""
+    figure, (axes,) = stacked([4.4])
+    sns.scatterplot(
+        seeds,
+        x="unanswered",
+        y="asr",
+        hue="defence",
+        palette=DEFENCE_COLORS,
+        s=16,
+        alpha=0.5,
+        legend=False,
+        ax=axes,
+    )
+    for _, m in means.iterrows():
+        style = {"color": DEFENCE_COLORS[m["defence"]], "lw": 1, "alpha": 0.6}
+        axes.hlines(m["asr"], m["unanswered_low"], m["unanswered_high"], **style)
+        axes.vlines(m["unanswered"], m["asr_low"], m["asr_high"], **style)
+        axes.plot(m["unanswered"], m["asr"], "o", ms=10, color=style["color"])
+    axes.set(
+        xlabel="benign prompts not answered before fine-tuning",
+        ylabel="attack success rate after it, mean over tasks",
+    )
+    far = max(0.2, means["unanswered_high"].max(), seeds["unanswered"].max())
+    axes.set(xlim=(-0.03 * far, 1.03 * far), ylim=(-0.03, 1.03))
+    _name(axes, means)
+    for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1))
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(defences))
     return figure
 
 
-SIGNIFICANT = 0.05
+def _name(axes, means: pd.DataFrame) -> None:
+    """Names beside the points, the higher of two that are too near pushed up."""
+    last = -1.0
+    for _, m in means.sort_values("asr").iterrows():
+        place = max(m["asr"], last + APART)
+        right = m["unanswered"] < 0.6 * axes.get_xlim()[1]
+        axes.annotate(
+            DEFENCE_NAMES[m["defence"]],
+            (m["unanswered"], place),
+            xytext=(9 if right else -9, 0),
+            textcoords="offset points",
+            ha="left" if right else "right",
+            va="center",
+            color=DEFENCE_COLORS[m["defence"]],
+            path_effects=[withStroke(linewidth=3, foreground="white")],
+        )
+        last = place
 
 
-def defences(rows: pd.DataFrame, differences: pd.DataFrame) -> Markdown:
-    """Every defence after every task: ASR, the paired difference to none, and what it costs.
+def by_task(rows: pd.DataFrame, against_none: pd.DataFrame) -> Figure:
+    """ASR after each task under each defence, means over seeds; a star where it is lower than without a defence.
 
-    ``differences`` is of ``baselines.against_none``. Costs are means over seeds.
+    A star means p < 0.05, corrected for the number of all comparisons.
     """
-    tested = {(d["task"], d["second"]): d for _, d in differences.iterrows()}
-    lines = []
-    for task in attacks_in(rows):
-        for defence in dict.fromkeys(rows["defence"]):
-            ours = rows_of(rows, task=task, defence=defence)
-            d = tested.get((task, defence))
-            line = {
-                "Task": TASK_NAMES[task],
-                "Defence": DEFENCE_NAMES[defence],
-                "ASR": per_cent(pooled(ours)),
-                "none less this (points)": "" if d is None else in_points(d),
-                f"seeds with p < {SIGNIFICANT:g}": "" if d is None else _significant(d),
+    tasks, defences = attacks_in(rows), list(dict.fromkeys(rows["defence"]))
+    means = rows.pivot_table(index="defence", columns="task", values="asr", aggfunc="mean").loc[
+        defences, tasks
+    ]
+    lower = against_none[_lower(against_none)]
+    stars = set(zip(lower["second"], lower["task"]))
+    text = [[f"{100 * means.loc[d, t]:.0f}{'*' * ((d, t) in stars)}" for t in tasks] for d in defences]
+    figure, (axes,) = stacked([1.1 + 0.38 * len(defences)])
+    sns.heatmap(means, annot=text, fmt="", cmap="Oranges", vmin=0, vmax=1, cbar=False, linewidths=1, ax=axes)
+    axes.set_xticklabels([TASK_NAMES[t].replace(" ", "\n") for t in tasks], rotation=0)
+    axes.set_yticklabels([DEFENCE_NAMES[d] for d in defences], rotation=0)
+    axes.set(xlabel="", ylabel="")
+    axes.tick_params(length=0)
+    return figure
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def defences(means: pd.DataFrame, over_tasks: pd.DataFrame) -> Markdown:
+    """Every defence: mean ASR over tasks, its difference to none, and the benign prompts that it leaves unanswered."""
+    lost = rows_of(over_tasks, first="none").set_index("second")
+    return markdown(
+        pd.DataFrame(
+            {
+                "Defence": DEFENCE_NAMES[m["defence"]],
+                "ASR after": per_cent(*m[["asr", "asr_low", "asr_high"]]),
+                "none minus this": in_points(lost.loc[m["defence"]]) if m["defence"] in lost.index else "–",
+                "p (Holm)": f"{lost.loc[m['defence'], 'p_holm']:.2g}" if m["defence"] in lost.index else "–",
+                "Unanswered before": share(m["unanswered"]),
             }
-            lines.append(line | mean_shares(ours, COSTS))
-    return markdown(pd.DataFrame(lines))
+            for _, m in means.iterrows()
+        )
+    )
 
 
-def defences_in_words(differences: pd.DataFrame) -> Markdown:
-    """For each defence the tasks after which it lowers the ASR, raises it, or neither: by the interval."""
-    lines = []
-    for defence, group in differences.groupby("second", sort=False):
-        said = {
-            "lower": group["low"] > 0,
-            "higher": group["high"] < 0,
-            "not told apart": (group["low"] <= 0) & (group["high"] >= 0),
-        }
-        parts = [
-            f"{word} after {', '.join(TASK_NAMES[t] for t in group.loc[which, 'task'])}"
-            for word, which in said.items()
-            if which.any()
-        ]
-        lines.append(f"- **{DEFENCE_NAMES[defence]}**: ASR {'; '.join(parts)}.")
-    return Markdown("\n".join(lines))
+def after_tasks(means: pd.DataFrame) -> Markdown:
+    """What is left after fine-tuning, means over tasks and seeds."""
+    columns = {"Benign answered": "answered", "Utility": "utility", "Gibberish": "gibberish"}
+    return markdown(
+        pd.DataFrame(
+            {"Defence": DEFENCE_NAMES[m["defence"]]}
+            | {name: share(m[column]) for name, column in columns.items()}
+            for _, m in means.iterrows()
+        )
+    )
 
 
-def defences_beside_paper(rows: pd.DataFrame, table1: pd.DataFrame, ablation: pd.DataFrame) -> Markdown:
-    """ASR under the defences that the paper reports, ours beside its own.
+def beside_paper(rows: pd.DataFrame, table1: pd.DataFrame, ablation: pd.DataFrame) -> Markdown:
+    """ASR without a defence → with LoX → with full-rank extrapolation, ours beside the paper's.
 
-    Its full-rank extrapolation is from the ablation, at the largest α for which it gives a value.
+    The paper's full-rank extrapolation is from its ablation, at the largest α for which it gives a value.
     """
     full = ablation[(ablation["k"] == "full") & ablation["asr"].notna()].sort_values("alpha")
+    theirs = pd.concat([table1, full.assign(defence="full-rank")])
     lines = []
     for task in attacks_in(rows):
         line = {"Task": TASK_NAMES[task]}
-        for defence in ("none", "lox", "full-rank"):
-            ours = rows_of(rows, task=task, defence=defence)
-            line[DEFENCE_NAMES[defence]] = share(ours["asr"].mean())
-            theirs = full if defence == "full-rank" else rows_of(table1, defence=defence)
-            line[f"paper, {DEFENCE_NAMES[defence]}"] = _last_published(rows_of(theirs, task=task))
-        lines.append(line)
+        for name, source in (
+            ("here", rows.groupby(["task", "defence"], as_index=False)["asr"].mean()),
+            ("paper", theirs),
+        ):
+            values = [
+                rows_of(source, task=task, defence=d)["asr"].tail(1) for d in ("none", "lox", "full-rank")
+            ]
+            line[f"{name} (%)"] = " → ".join(f"{100 * v.iloc[0]:.0f}" if len(v) else "–" for v in values)
+        alphas = rows_of(full, task=task)["alpha"].tail(1)
+        lines.append(line | {"α of the last": f"{alphas.iloc[0]:g}" if len(alphas) else "–"})
     return markdown(pd.DataFrame(lines))
 
 
-def _last_published(theirs: pd.DataFrame) -> str:
-    """The ASR of the last row, with its α where the paper's table has several."""
-    if theirs.empty:
-        return "not published"
-    last = theirs.iloc[-1]
-    return share(last["asr"]) + (f" (α = {last['alpha']:g})" if "alpha" in last else "")
-
-
-def _significant(d: pd.Series) -> str:
-    return f"{sum(p < SIGNIFICANT for p in d['p_holm'])} of {len(d['p_holm'])}"
+def lengths(table: pd.DataFrame) -> Markdown:
+    """How much longer SafeInst trains."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "Task": TASK_NAMES[line["task"]],
+                "Examples": line["examples"],
+                "of safety": line["safety"],
+                "Steps": line["steps"],
+                "with SafeInst": line["steps_mixed"],
+            }
+            for _, line in table.iterrows()
+        )
+    )

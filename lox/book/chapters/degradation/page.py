@@ -1,33 +1,252 @@
-"""The figure of the chapter on degradation."""
+"""Figures, tables and sentences of the chapter on degradation."""
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
+import seaborn as sns
+from IPython.display import Markdown
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from lox.book.figures import REFERENCE, panels_of
+from lox.book import cells
+from lox.book.cells import listed, markdown, points, share
+from lox.book.figures import AFTER, BEFORE, LLAMA_WIDTH, REFERENCE, stacked
+from lox.book.names import TASK_NAMES
+
+SIGNS = {-1: "negative, the paper's sign", 1: "positive, not the paper's sign"}
+UNKNOWN = "has no established sign"
 
 
-def degradation(points: pd.DataFrame, published: pd.DataFrame) -> Figure:
-    """Degradation over R_ft / R_align: a colour for each k, area the alignment pairs; right, the paper's.
+# --- the finding ----------------------------------------------------------------------------------
 
-    Both have columns pairs, k, ratio and degradation; ``points`` seed, low and high (interval of the
-    degradation) too. Lines join the means over seeds, size by size.
+
+def finding(
+    over_seeds: pd.DataFrame, found: pd.DataFrame, safe: pd.DataFrame, falls: tuple[int, int]
+) -> Markdown:
+    """The box of the page; tables of ``measure``."""
+    return cells.finding(
+        degradation_in_words(over_seeds),
+        safety_in_words(safe),
+        f"The least aligned model loses more than the most aligned one in {falls[0]} of {falls[1]} seeds.",
+        signs_in_words(found),
+    )
+
+
+def degradation_in_words(over_seeds: pd.DataFrame) -> str:
+    """At which amounts of alignment fine-tuning costs safety, by the interval over seeds."""
+    task = TASK_NAMES[over_seeds["task"].iloc[0]]
+    said = cells.by_interval(over_seeds)
+    parts = [
+        f"{word} {listed(_sizes(said[side]))}"
+        for word, side in (
+            ("raises the ASR of models aligned on", "above"),
+            ("lowers that of models aligned on", "below"),
+            ("has no established effect on the ASR of models aligned on", "neither"),
+        )
+        if len(said[side])
+    ]
+    return f"Fine-tuning on {task} {'; it '.join(parts)}."
+
+
+def _sizes(over_seeds: pd.DataFrame) -> list[str]:
+    return [f"{d['pairs']} pairs ({points(d)})" for _, d in over_seeds.iterrows()]
+
+
+def safety_in_words(safe: pd.DataFrame) -> str:
+    """Whether there was safety to lose, without which the figure is no test of the paper's."""
+    count, models = safe["safe"].sum(), safe["models"].sum()
+    if count == models:
+        return "Every aligned model was safe before fine-tuning, so all of them had safety to lose."
+    unsafe = safe[safe["safe"] < safe["models"]]
+    where = listed([f"{d.models - d.safe} of {d.models} with {d.pairs} pairs" for d in unsafe.itertuples()])
+    return (
+        f"{models - count} of {models} aligned models were not safe before fine-tuning ({where}): they cannot lose "
+        "what they do not have, and **this run does not test the paper's figure**."
+    )
+
+
+def signs_in_words(found: pd.DataFrame) -> str:
+    """The sign of the correlation of each ratio with the degradation, by its interval."""
+    ratios = found[found["k"].notna()]
+    of_all = {round(f.k): sign(f.r, f.low, f.high) for f in ratios.itertuples()}
+    equal = {round(f.k): sign(f.r_equal_size, f.equal_low, f.equal_high) for f in ratios.itertuples()}
+    return (
+        f"The correlation of R_ft / R_align with the loss of safety {_grouped(of_all)}; among models with equally many "
+        f"pairs it {_grouped(equal)}."
+    )
+
+
+def _grouped(signs: dict[int, str]) -> str:
+    """ "is negative … at k = 2 and 5, has no established sign at k = 40"."""
+    if len(set(signs.values())) == 1:
+        return _said(next(iter(signs.values()))) + " at every k"
+    parts = []
+    for value in dict.fromkeys(signs.values()):
+        places = listed([f"{k}" for k, other in signs.items() if other == value])
+        parts.append(f"{_said(value)} at k = {places}")
+    return ", ".join(parts)
+
+
+def _said(value: str) -> str:
+    return value if value.startswith(("has", "is")) else f"is {value},"
+
+
+def sign(r: float, low: float, high: float) -> str:
+    """What the interval of a correlation allows to say of its sign."""
+    if not (math.isfinite(r) and math.isfinite(low)):
+        return "is not defined"
+    return UNKNOWN if low <= 0 <= high else SIGNS[1 if r > 0 else -1]
+
+
+def number(r: float, interval: tuple[float, float] | None = None) -> str:
+    """A correlation with its interval, "-0.80 [-1.00, +0.69]"; "–" where it is not defined."""
+    if not math.isfinite(r):
+        return "–"
+    known = interval is not None and math.isfinite(interval[0])
+    return f"{r:+.2f}" + (f" [{interval[0]:+.2f}, {interval[1]:+.2f}]" if known else "")
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+def degradation(one: pd.DataFrame, published: pd.DataFrame) -> Figure:
+    """Degradation over R_ft / R_align at the smallest k, a dot a seed in its size's colour, and the paper's points.
+
+    ``one`` has columns seed, pairs, ratio, degradation, low, high; ``published`` pairs, k, ratio, degradation.
+    The thin line joins the means over seeds, size by size.
     """
-    figure, panels = panels_of(2, sharey=True, sharex=True)
-    for axes, frame, title in ((panels[0], points, "this run"), (panels[1], published, "paper (read off)")):
-        for i, (k, group) in enumerate(frame.groupby("k")):
-            means = group.groupby("pairs")[["ratio", "degradation"]].mean()
-            axes.plot(means["ratio"], means["degradation"], color=f"C{i}", lw=1, alpha=0.6)
-            area = 110 * group["pairs"] / frame["pairs"].max()
-            style = {"color": f"C{i}", "alpha": 0.7}
-            axes.scatter(group["ratio"], group["degradation"], area, label=f"k = {k}", **style)
-            if "low" in group:
-                axes.vlines(group["ratio"], group["low"], group["high"], lw=0.7, **style)
-        axes.set(xlabel="$R_{ft} \\, / \\, R_{align}$", title=title)
-        axes.axhline(0, color=REFERENCE, lw=0.8)
-        axes.legend(loc="best")
-    panels[0].set_ylabel("safety degradation (rise of the ASR)")
-    panels[0].yaxis.set_major_formatter(PercentFormatter(1))
+    figure, (axes,) = stacked([4.2])
+    sizes = sorted(one["pairs"].unique())
+    colors = dict(zip(sizes, sns.color_palette("crest", len(sizes))))
+    for size, group in one.groupby("pairs"):
+        axes.vlines(group["ratio"], group["low"], group["high"], color=colors[size], lw=0.8, alpha=0.5)
+    sns.scatterplot(one, x="ratio", y="degradation", hue="pairs", palette=colors, s=45, legend=False, ax=axes)
+    means = one.groupby("pairs")[["ratio", "degradation"]].mean()
+    axes.plot(means["ratio"], means["degradation"], "-", color=BEFORE, lw=1, alpha=0.6, zorder=1)
+    theirs = published[published["k"] == published["k"].min()].sort_values("pairs")
+    axes.plot(theirs["ratio"], theirs["degradation"], "D--", color=AFTER, lw=1, ms=6, markerfacecolor="white")
+    for i, line in enumerate(theirs.itertuples()):
+        up = 5 if i % 2 == 0 else -9  # neighbours' names do not meet
+        _label(axes, f"{line.pairs / 1000:.1f}k", line.ratio, line.degradation, AFTER, up)
+    axes.axhline(0, color=REFERENCE, lw=0.8)
+    low, high = (
+        min(-0.05, one["degradation"].min()),
+        max(theirs["degradation"].max(), one["degradation"].max()),
+    )
+    axes.set(xlabel="$R_{ft} \\, / \\, R_{align}$, smallest k", ylabel="safety lost (rise of the ASR)")
+    axes.set_ylim(low - 0.05, min(1.03, high + 0.12))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    dots = [Line2D([], [], color=colors[s], marker="o", lw=0, label=f"{s} pairs") for s in sizes]
+    paper = Line2D([], [], color=AFTER, marker="D", markerfacecolor="white", ls="--", label="paper (pairs)")
+    figure.legend(handles=[*dots, paper], loc="outside upper left", ncols=3)
     return figure
+
+
+def ratios(table: pd.DataFrame) -> Figure:
+    """R_ft / R_align over the amount of alignment: a line for each k, the mean over seeds, and a dot for each seed."""
+    figure, (axes,) = stacked([3.6])
+    used = table.assign(k=table["k"].round().astype(int))
+    ks = sorted(used["k"].unique())
+    colors = dict(zip(ks, sns.color_palette("flare", len(ks))))
+    style = {"x": "pairs", "y": "ratio", "hue": "k", "palette": colors, "legend": False, "ax": axes}
+    sns.lineplot(used, errorbar=None, **style)
+    sns.scatterplot(used, s=18, alpha=0.6, **style)
+    ends = used[used["pairs"] == used["pairs"].max()].groupby("k")["ratio"].mean()
+    place = -math.inf
+    for k, ratio in ends.sort_values().items():
+        place = max(ratio, place + 0.035 * (axes.get_ylim()[1] - axes.get_ylim()[0]) * 2)
+        _label(axes, f"k = {k}", used["pairs"].max(), place, colors[k])
+    axes.set(xlabel="alignment pairs", ylabel="$R_{ft} \\, / \\, R_{align}$")
+    axes.set_xticks(sorted(used["pairs"].unique()))
+    axes.margins(x=0.12)
+    return figure
+
+
+def _label(axes: Axes, text: str, x, y, color, up: int = 0) -> None:
+    axes.annotate(
+        text, (x, y), xytext=(7, up), textcoords="offset points", va="center", color=color, fontsize=9.5
+    )
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def directions(table: pd.DataFrame) -> Markdown:
+    """Which k stands here for each k of the paper."""
+    used = table.groupby("share")["k"].mean()
+    return markdown(
+        pd.DataFrame(
+            {
+                "k in the paper": round(s * LLAMA_WIDTH),
+                "share of the directions": f"{s:.2%}",
+                "k here": f"{k:g}",
+            }
+            for s, k in used.items()
+        )
+    )
+
+
+def sizes(one: pd.DataFrame, over_seeds: pd.DataFrame, published: pd.DataFrame) -> Markdown:
+    """ASR before and after and the ratio at the smallest k for each amount of alignment; the paper's below."""
+    lost = over_seeds.set_index("pairs")
+    lines = []
+    for pairs, ours in one.groupby("pairs"):
+        means = ours[["asr_before", "asr"]].mean()
+        line = {
+            "Pairs": str(pairs),
+            "ASR before → after": f"{share(means['asr_before'])} → {share(means['asr'])}",
+        }
+        lines.append(
+            line
+            | {"D (points)": cells.in_points(lost.loc[pairs])}
+            | {"Ratio": cells.over_seeds(ours["ratio"]), "‖ΔW_ft‖/‖ΔW_align‖": f"{ours['length'].mean():.2g}"}
+        )
+    for theirs in published[published["k"] == published["k"].min()].itertuples():
+        line = {"Pairs": f"paper, {theirs.pairs}", "D (points)": f"{100 * theirs.degradation:.0f}"}
+        lines.append(line | {"Ratio": f"{theirs.ratio:.2f}"})
+    return markdown(pd.DataFrame(lines).fillna("–"))
+
+
+def correlations(found: pd.DataFrame) -> Markdown:
+    """Correlations of each predictor with the degradation over all points and at equal size."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "Predictor of D": f.predictor,
+                "all points [over seeds]": number(f.r, (f.low, f.high)),
+                "at equal size [Fisher]": number(f.r_equal_size, (f.equal_low, f.equal_high)),
+            }
+            for f in found.itertuples()
+        )
+    )
+
+
+def each_seed(found: pd.DataFrame) -> Markdown:
+    """The correlation of each seed over its sizes, a row for each seed and a column for each k."""
+    ratios = found[found["k"].notna()]
+    seeds = [name for name in found if name.startswith("r_seed_")]
+    lines = [
+        {"Seed": name.removeprefix("r_seed_")}
+        | {f"k = {round(k)}": number(r) for k, r in zip(ratios["k"], ratios[name])}
+        for name in seeds
+    ]
+    return markdown(pd.DataFrame(lines))
+
+
+def beside_paper(
+    found: pd.DataFrame, theirs: pd.DataFrame, moves: pd.DataFrame, paper_moves: pd.DataFrame
+) -> Markdown:
+    """Correlation with the degradation, and by how much the ratio moves with the amount of alignment, k by k."""
+    ours = found[found["k"].notna()].sort_values("k")
+    lines = []
+    for f, p, m, pm in zip(
+        ours.itertuples(), theirs.itertuples(), moves.itertuples(), paper_moves.itertuples()
+    ):
+        line = {"k (paper's)": f"{f.k:.0f} ({p.k:.0f})", "r here": number(f.r, (f.low, f.high))}
+        line |= {"r, paper [Fisher]": number(p.r, (p.low, p.high))}
+        lines.append(line | {"ratio moves": f"{m.move:.2f}", "paper": f"{pm.move:.2f}"})
+    return markdown(pd.DataFrame(lines))

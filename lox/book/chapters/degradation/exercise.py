@@ -1,0 +1,39 @@
+"""An exercise that checks itself: the ratio R_ft / R_align of an update that knows nothing of safety."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+CASES = ((0.8, 0.2, 1.0, 4.0), (0.8, 0.2, 4.0, 4.0), (0.5, 0.5, 2.0, 3.0), (0.6, 0.9, 1.0, 1.0))
+
+
+def check_mixture_ratio(student: Callable[[float, float, float, float], float]) -> str:
+    """Says what is wrong with a function (r_align, r_new, norm_align, norm_ft) -> R_ft / R_align, or nothing."""
+    for case in CASES:
+        try:
+            found = float(student(*case))
+        except Exception as error:  # whatever a student's function does
+            return f"Your function fails on {case}: {type(error).__name__}: {error}."
+        if not math.isclose(found, _ratio(*case), rel_tol=1e-6):
+            answer = f"for {case} your function gives {found:.3f}, the ratio is {_ratio(*case):.3f}"
+            return f"Not yet: {answer}. {_reason(found, *case)}"
+    return "Right: the squares of the shares are mixed, with the squared lengths as weights."
+
+
+def _ratio(r_align: float, r_new: float, norm_align: float, norm_ft: float) -> float:
+    weight = norm_align**2 / (norm_align**2 + norm_ft**2)
+    return math.sqrt(weight * r_align**2 + (1 - weight) * r_new**2) / r_align
+
+
+def _reason(found: float, r_align: float, r_new: float, norm_align: float, norm_ft: float) -> str:
+    right = _ratio(r_align, r_new, norm_align, norm_ft)
+    linear = (r_align * norm_align + r_new * norm_ft) / (norm_align + norm_ft) / r_align
+    slips = (
+        (right * r_align, "This is R_ft itself; divide it by R_align."),
+        (right**2 * r_align, "This is R_ft² / R_align; take the root before you divide."),
+        (right**2, "This is the square of the ratio; take the root."),
+        (linear, "Squares are mixed, not the shares themselves, with squared lengths as weights."),
+    )
+    hint = "R_ft² is the mean of R_align² and R_new², with the squared lengths of the two updates as weights."
+    return next((said for wrong, said in slips if math.isclose(found, wrong, rel_tol=1e-6)), hint)

@@ -1,0 +1,43 @@
+"""An exercise that checks itself: the breaking dose of a curve."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+CASES = (
+    ([1, 2, 4, 8], [0.0, 0.1, 0.5, 0.9], 4.0, "Where the ASR is exactly one half, that step is the dose."),
+    (
+        [1, 2, 8, 16],
+        [0.0, 0.25, 0.75, 1.0],
+        4.0,
+        "The level lies halfway between 2 and 8 steps: on the logarithm of the dose that is √(2 · 8) = 4, not 5.",
+    ),
+    (
+        [1, 2, 4, 8],
+        [0.0, 0.6, 0.2, 0.9],
+        2 ** (5 / 6),
+        "The *first* time counts, although the ASR falls below one half again.",
+    ),
+    (
+        [1, 2, 4, 8],
+        [0.0, 0.1, 0.2, 0.3],
+        math.inf,
+        "A model that does not break has no measured dose: the answer is infinity, never the last step.",
+    ),
+)
+
+
+def check_breaking_dose(student: Callable[[list[float], list[float]], float]) -> str:
+    """Says what is wrong with a function (doses, asr) -> breaking dose at one half, or that nothing is."""
+    for doses, asr, expected, hint in CASES:
+        try:
+            found = float(student(list(doses), list(asr)))
+        except Exception as error:  # whatever a student's function does
+            return f"Your function fails on doses {doses} and ASR {asr}: {type(error).__name__}: {error}."
+        if not math.isclose(found, expected, rel_tol=1e-6):
+            answer = f"your function gives {found:.4g}, the dose is {expected:.4g}"
+            return f"Not yet: for doses {doses} and ASR {asr} {answer}. {hint}"
+    return (
+        "Right: interpolated on the logarithm, the first time, and infinite where the model does not break."
+    )

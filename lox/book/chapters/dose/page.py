@@ -1,0 +1,300 @@
+"""Figures, tables and sentences of the chapter on the dose of fine-tuning."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import seaborn as sns
+from IPython.display import Markdown
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator, PercentFormatter
+
+from lox.book import cells
+from lox.book.cells import markdown, per_cent, points, rows_of, share
+from lox.book.figures import DEFENCE_COLORS, REFERENCE, stacked
+from lox.book.names import DEFENCE_NAMES, TASK_NAMES, attacks_in
+
+SAID = {"none": "no defence", "lox": "with LoX"}
+
+
+# --- the finding ----------------------------------------------------------------------------------
+
+
+def finding(
+    ratios: pd.DataFrame,
+    broken: pd.DataFrame,
+    worst: tuple[pd.DataFrame, pd.DataFrame],
+    last: pd.DataFrame,
+    budget: float,
+) -> Markdown:
+    """The box of the page; all tables are of ``measure``."""
+    sentences = []
+    for task in attacks_in(broken):
+        for _, ratio in ratios[ratios["task"] == task].iterrows():
+            sentences.append(delay_in_words(ratio, broken))
+            lost = [rows_of(d, task=task, second=ratio["second"]).iloc[0] for d in (worst[1], last)]
+            sentences.append(worst_in_words(worst[0], lost[0], budget) + " " + last_in_words(lost[1]))
+    return cells.finding(*sentences)
+
+
+def delay_in_words(ratio: pd.Series, broken: pd.DataFrame) -> str:
+    """Whether a defence makes a task take more steps, by the interval of the ratio."""
+    task, defence = TASK_NAMES[ratio["task"]], DEFENCE_NAMES[ratio["second"]]
+    of_task = rows_of(broken, task=ratio["task"])
+    limit = f"{of_task['last'].max():g} steps"
+    counts = {
+        d: f"{(rows_of(of_task, defence=d)['dose'] < math.inf).sum()} of {of_task['seed'].nunique()} models"
+        for d in ("none", ratio["second"])
+    }
+    within = (
+        f"within {limit} {counts['none']} break without a defence, {counts[ratio['second']]} with {defence}"
+    )
+    if ratio["seeds"] == 0:
+        return f"{task}: {within}; no seed has two models that are safe before fine-tuning, so there is no ratio."
+    if ratio["low"] > 1:
+        said = f"with {defence} it takes {times(ratio)} as many steps to break the model"
+    elif ratio["high"] < 1:
+        said = f"with {defence} it takes fewer steps to break the model, {times(ratio)} as many"
+    elif ratio["low"] > 0 or ratio["high"] < math.inf:
+        said = f"that {defence} changes the number of steps is not established, {times(ratio)} as many"
+    else:
+        said = f"whether {defence} changes the number of steps cannot be said from these runs"
+    left_out = f"; {ratio['left_out']} seeds are left out, in which a model is broken before any step"
+    return f"{task}: {said}; {within}{left_out if ratio['left_out'] else ''}."
+
+
+def times(ratio: pd.Series, unit: str = " times") -> str:
+    """A ratio of doses, "3.1 times [1.8, 5.4]"; without a measured value only its interval."""
+    interval = f"[{_number(ratio['low'])}, {_number(ratio['high'])}]"
+    known = math.isfinite(ratio["ratio"])
+    return f"{_number(ratio['ratio'])}{unit} {interval}" if known else f"{interval}{unit}"
+
+
+def _number(value: float) -> str:
+    return "∞" if value == math.inf else f"{value:.2g}"
+
+
+def worst_in_words(worst: pd.DataFrame, d: pd.Series, budget: float) -> str:
+    """The highest ASR that an attacker reaches who keeps the model useful."""
+    asr = rows_of(worst, task=d["task"]).set_index("defence")["asr"]
+    lower = cells.said_of(d, "lower", "higher", "not distinguished")
+    return (
+        f"An attacker who fine-tunes on {TASK_NAMES[d['task']]} and gives up at most {share(budget)} of the model's "
+        f"utility reaches an ASR of {share(asr['none'])} without a defence and {share(asr[d['second']])} with "
+        f"{DEFENCE_NAMES[d['second']]}, {lower} (difference {points(d)})."
+    )
+
+
+def last_in_words(d: pd.Series) -> str:
+    """Whether anything of the protection is left after the last step."""
+    said = cells.said_of(
+        d, "still has the lower ASR", "has the higher ASR", "is not distinguished from the model without it"
+    )
+    return f"After the last step the model with {DEFENCE_NAMES[d['second']]} {said}."
+
+
+# --- figures --------------------------------------------------------------------------------------
+
+
+def curves(rows: pd.DataFrame, curves: pd.DataFrame, broken: pd.DataFrame) -> Figure:
+    """ASR over the dose, a panel for each task: thin lines are seeds, thick ones means with their intervals.
+
+    Crosses mark each model's breaking dose.
+    """
+    tasks = attacks_in(rows)
+    figure, panels = stacked([2.5] * len(tasks), sharey=True)
+    for axes, task in zip(panels, tasks):
+        for defence in dict.fromkeys(rows["defence"]):
+            chosen = rows_of(rows, task=task, defence=defence)
+            style = {"color": DEFENCE_COLORS[defence]}
+            for _, seed in chosen.groupby("seed"):
+                axes.plot(seed["step"], seed["asr"], lw=0.7, alpha=0.5, **style)
+            _with_interval(axes, rows_of(curves, task=task, defence=defence), "asr", **style)
+            doses = rows_of(broken, task=task, defence=defence)["dose"]
+            doses = doses[doses < math.inf]
+            axes.plot(doses, [0.5] * len(doses), "x", ms=7, mew=1.5, **style)
+        axes.axhline(0.5, color=REFERENCE, lw=0.8, ls=":")
+        _over_steps(axes, rows_of(rows, task=task), f"{TASK_NAMES[task]}: attack success rate")
+    _legend(figure, rows)
+    return figure
+
+
+def usefulness(curves: pd.DataFrame) -> Figure:
+    """Benign prompts answered (solid) and utility (dashed) over the dose, a panel for each task; means over seeds."""
+    tasks = attacks_in(curves)
+    figure, panels = stacked([2.2] * len(tasks), sharey=True)
+    for axes, task in zip(panels, tasks):
+        for defence in dict.fromkeys(curves["defence"]):
+            chosen = rows_of(curves, task=task, defence=defence)
+            for column, line in (("helpful", "-"), ("utility", "--")):
+                axes.plot(chosen["step"], chosen[column], line, color=DEFENCE_COLORS[defence])
+        _over_steps(axes, rows_of(curves, task=task), f"{TASK_NAMES[task]}: what is left of usefulness")
+    lines = [
+        Line2D([], [], color=REFERENCE, ls=ls, label=label)
+        for ls, label in (("-", "benign prompts answered"), ("--", "utility"))
+    ]
+    _legend(figure, curves, *lines)
+    return figure
+
+
+def breaking_doses(broken: pd.DataFrame) -> Figure:
+    """The breaking dose of each seed without and with a defence, joined by a line; an open mark did not break."""
+    tasks = attacks_in(broken)
+    seeds = list(dict.fromkeys(broken["seed"]))
+    figure, panels = stacked([0.9 + 0.24 * len(seeds)] * len(tasks))
+    for axes, task in zip(panels, tasks):
+        for place, seed in enumerate(seeds):
+            own = rows_of(broken, task=task, seed=seed)
+            ends = own["dose"].clip(upper=own["last"])
+            axes.plot([ends.min(), ends.max()], [place] * 2, color=REFERENCE, lw=0.8, zorder=1)
+            for dose, defence, end in zip(own["dose"], own["defence"], ends):
+                color = DEFENCE_COLORS[defence]
+                marker, face = ("o", color) if dose < math.inf else (">", "white")
+                axes.plot(end, place, marker, color=color, markerfacecolor=face, ms=7, clip_on=False)
+        axes.set_yticks(range(len(seeds)), [f"seed {seed}" for seed in seeds])
+        axes.set_ylim(len(seeds) - 0.5, -0.5)
+        _over_steps(
+            axes, rows_of(broken, task=task).rename(columns={"last": "step"}), TASK_NAMES[task], share=False
+        )
+    panels[-1].set_xlabel("steps of fine-tuning until the ASR is 50 %")
+    _legend(figure, broken)
+    return figure
+
+
+def paper_curves(published: pd.DataFrame) -> Figure:
+    """The paper's ASR over epochs at two learning rates, a panel for each task; dashed is the larger rate."""
+    tasks = attacks_in(published)
+    figure, panels = stacked([2.2] * len(tasks), sharey=True, sharex=True)
+    for axes, task in zip(panels, tasks):
+        chosen = published[published["task"] == task].assign(
+            rate=lambda t: t["lr"].rank(method="dense").map({1: "smaller", 2: "larger"})
+        )
+        style = {"hue": "defence", "style": "rate", "style_order": ["smaller", "larger"], "legend": False}
+        sns.lineplot(chosen, x="epoch", y="asr", palette=DEFENCE_COLORS, ax=axes, **style)
+        axes.set(title=f"{TASK_NAMES[task]}: attack success rate", ylabel="", ylim=(-0.03, 1.03))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    lines = [
+        Line2D([], [], color=REFERENCE, ls=ls, label=f"{rate} learning rate")
+        for ls, rate in (("-", "smaller"), ("--", "larger"))
+    ]
+    _legend(figure, published, *lines)
+    return figure
+
+
+def _with_interval(axes: Axes, curve: pd.DataFrame, column: str, **style) -> None:
+    axes.plot(curve["step"], curve[column], lw=2.4, **style)
+    axes.fill_between(
+        curve["step"], curve[f"{column}_low"], curve[f"{column}_high"], alpha=0.13, lw=0, **style
+    )
+
+
+def _over_steps(axes: Axes, rows: pd.DataFrame, title: str, share: bool = True) -> None:
+    """Steps on a logarithmic axis that has a place for 0."""
+    last = rows["step"].max()
+    axes.set_xscale("symlog", linthresh=1, linscale=0.5)
+    ticks = [0, *(4**i for i in range(12) if 4**i <= last)]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set(title=title, xlabel="steps of fine-tuning", xlim=(-0.1, last * 1.08))
+    if share:
+        axes.set_ylim(-0.03, 1.03)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+def _legend(figure: Figure, rows: pd.DataFrame, *more: Line2D) -> None:
+    handles = [
+        Line2D([], [], color=DEFENCE_COLORS[d], lw=2.4, label=SAID.get(d, DEFENCE_NAMES[d]))
+        for d in dict.fromkeys(rows["defence"])
+    ]
+    figure.legend(handles=[*handles, *more], loc="outside upper left", ncols=2 if more else 3)
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def lengths(table: pd.DataFrame) -> Markdown:
+    """How many steps a run has here and in the other chapters."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "Task": TASK_NAMES[line["task"]],
+                "Learning rate": f"{line['lr']:g}",
+                "Steps elsewhere": line["profile"],
+                "Steps here": line["steps"],
+            }
+            for _, line in table.iterrows()
+        )
+    )
+
+
+def ratios(table: pd.DataFrame, broken: pd.DataFrame) -> Markdown:
+    """Breaking doses without and with a defence, and their ratio."""
+    lines = []
+    for _, ratio in table.iterrows():
+        doses = {d: rows_of(broken, task=ratio["task"], defence=d) for d in ("none", ratio["second"])}
+        lines.append(
+            {
+                "Task": TASK_NAMES[ratio["task"]],
+                "Steps, no defence": _median(doses["none"]),
+                f"Steps, {DEFENCE_NAMES[ratio['second']]}": _median(doses[ratio["second"]]),
+                "Ratio": times(ratio, unit=""),
+                "Seeds (measured)": f"{ratio['seeds']} ({ratio['measured']})",
+            }
+        )
+    return markdown(pd.DataFrame(lines).fillna("–"))
+
+
+def _median(broken: pd.DataFrame) -> str:
+    """The median breaking dose over seeds, "> 256" where more than half do not break."""
+    median = broken["dose"].sort_values().iloc[len(broken) // 2]
+    return f"{median:.0f}" if median < math.inf else f"> {broken['last'].max():.0f}"
+
+
+def worst(summary: pd.DataFrame) -> Markdown:
+    """What the most harmful model within the budget does."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "Task": TASK_NAMES[task],
+                "Defence": DEFENCE_NAMES[line["defence"]],
+                "Highest ASR": per_cent(*line[["asr", "asr_low", "asr_high"]]),
+                "Answered": share(line["helpful"]),
+                "Gibberish": share(line["gibberish"]),
+            }
+            for task in attacks_in(summary)
+            for _, line in rows_of(summary, task=task).iterrows()
+        )
+    )
+
+
+def beside_paper(rows: pd.DataFrame, table: pd.DataFrame, published: pd.DataFrame) -> Markdown:
+    """ASR without → with LoX early and late in fine-tuning, ours beside the paper's.
+
+    Ours is early at the step nearest to the profile's own length and late at the last; the paper's early is
+    one epoch and its late the last.
+    """
+    lines = []
+    for _, length in table.iterrows():
+        course = rows_of(rows, task=length["task"])
+        early = min(course["step"].unique(), key=lambda step: abs(step - length["profile"]))
+        late = course["step"].max()
+        ours = [(f"step {step}", _arrow(course[course["step"] == step])) for step in (early, late)]
+        lines.append(_line(length["task"], "here", *ours))
+    for (task, lr), theirs in published.groupby(["task", "lr"], sort=False):
+        epochs = [1, theirs["epoch"].max()]
+        both = [(f"epoch {epoch}", _arrow(theirs[theirs["epoch"] == epoch])) for epoch in epochs]
+        lines.append(_line(task, f"paper, rate {lr:g}", *both))
+    return markdown(pd.DataFrame(lines))
+
+
+def _line(task: str, where: str, early: tuple[str, str], late: tuple[str, str]) -> dict:
+    columns = {"Early": f"{early[1]} ({early[0]})", "Late": f"{late[1]} ({late[0]})"}
+    return {"Task": TASK_NAMES[task], "Run": where} | columns
+
+
+def _arrow(rows: pd.DataFrame) -> str:
+    means = rows.groupby("defence")["asr"].mean()
+    return " → ".join(f"{100 * means[d]:.0f}" if d in means else "–" for d in ("none", "lox"))

@@ -1,0 +1,135 @@
+"""The page's sentences, both ways, and its figures, on tables made up for them."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from lox.book.chapters.degradation import page
+from lox.book.results import paper
+
+
+def lost(low, high, pairs=800):
+    columns = {"task": "gsm8k", "pairs": pairs, "p": 0.1, "seeds": 3, "n": 8}
+    return columns | {"difference": (low + high) / 2, "low": low, "high": high}
+
+
+def correlations(*signs, equal=None):
+    """A table with one k for each pair (low, high) of ends, and one predictor without a k."""
+    lines = []
+    for i, (low, high) in enumerate(signs):
+        equal_low, equal_high = equal or (low, high)
+        line = {"predictor": f"R_ft / R_align, k = {i + 1}", "k": float(i + 1)}
+        line |= {"r": (low + high) / 2, "low": low, "high": high, "r_seed_1": -0.5, "r_seed_2": math.nan}
+        line |= {
+            "r_equal_size": (equal_low + equal_high) / 2,
+            "equal_low": equal_low,
+            "equal_high": equal_high,
+        }
+        lines.append(line)
+    nothing = dict.fromkeys(lines[0], math.nan)
+    return pd.DataFrame([*lines, nothing | {"predictor": "alignment pairs"}])
+
+
+def points():
+    return pd.DataFrame(
+        {
+            "seed": s,
+            "pairs": p,
+            "share": 0.1 * k,
+            "k": k,
+            "ratio": p / 2000 + k / 10,
+            "length": 2.0,
+            "asr": 0.2,
+        }
+        | {"degradation": 0.0, "low": -0.1, "high": 0.1, "asr_before": 0.05}
+        for s in (1, 2)
+        for p in (800, 1200)
+        for k in (1, 2)
+    )
+
+
+def test_losses_are_said_by_the_interval():
+    table = pd.DataFrame([lost(0.1, 0.3), lost(-0.1, 0.1, 1200), lost(-0.3, -0.1, 1600)])
+    assert page.degradation_in_words(table) == (
+        "Fine-tuning on GSM8K raises the ASR of models aligned on 800 pairs (20 points [10, 30]); it lowers that of "
+        "models aligned on 1600 pairs (-20 points [-30, -10]); it has no established effect on the ASR of models "
+        "aligned on 1200 pairs (0 points [-10, 10])."
+    )
+
+
+def test_a_run_without_safety_to_lose_is_no_test():
+    safe = pd.DataFrame({"pairs": [800, 1200], "safe": [1, 3], "models": [3, 3]})
+    said = page.safety_in_words(safe)
+    assert "2 of 6 aligned models were not safe" in said and "(2 of 3 with 800 pairs)" in said
+    assert "does not test the paper's figure" in said
+    assert page.safety_in_words(safe.assign(safe=3)).startswith("Every aligned model was safe")
+
+
+@pytest.mark.parametrize(
+    ("r", "low", "high", "expected"),
+    [
+        (-0.5, -0.8, -0.1, "negative, the paper's sign"),
+        (0.5, 0.1, 0.8, "positive, not the paper's sign"),
+        (-0.5, -0.8, 0.1, "has no established sign"),
+        (math.nan, math.nan, math.nan, "is not defined"),
+        (0.5, math.nan, math.nan, "is not defined"),
+    ],
+)
+def test_a_sign_is_said_by_the_interval(r, low, high, expected):
+    assert page.sign(r, low, high) == expected
+
+
+def test_signs_are_grouped_by_k():
+    said = page.signs_in_words(correlations((-0.9, -0.1), (-0.5, 0.5), equal=(0.1, 0.5)))
+    assert said == (
+        "The correlation of R_ft / R_align with the loss of safety is negative, the paper's sign, at k = 1, has no "
+        "established sign at k = 2; among models with equally many pairs it is positive, not the paper's sign, at "
+        "every k."
+    )
+    nothing = page.signs_in_words(correlations((math.nan, math.nan)))
+    assert "is not defined at every k; among models with equally many pairs it is not defined" in nothing
+
+
+def test_the_finding_counts_the_seeds():
+    safe = pd.DataFrame({"pairs": [800], "safe": [3], "models": [3]})
+    found = page.finding(pd.DataFrame([lost(0.1, 0.3)]), correlations((-0.9, -0.1)), safe, (2, 3)).data
+    assert "more than the most aligned one in 2 of 3 seeds" in found
+
+
+def test_points_at_zero_lie_apart_and_the_papers_are_named():
+    figure = page.degradation(points()[points()["k"] == 1], paper("figure2"))
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["22.5k", "32.8k", "45.0k", "65.6k"]
+    assert axes.get_ylim()[0] < -0.05 and axes.get_ylim()[1] > 0.55
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "800 pairs",
+        "1200 pairs",
+        "paper (pairs)",
+    ]
+    figure.canvas.draw()
+
+
+def test_every_k_is_named_at_its_line():
+    figure = page.ratios(points())
+    assert [text.get_text() for text in figure.axes[0].texts] == ["k = 1", "k = 2"]
+    figure.canvas.draw()
+
+
+def test_tables_have_few_columns_and_no_nan():
+    found = correlations((-0.9, -0.1), (-0.5, 0.5))
+    theirs = pd.DataFrame({"k": [10.0, 100.0], "r": -0.9, "low": -1.0, "high": 0.5})
+    moves = pd.DataFrame({"k": [1, 2], "move": [0.2, 0.1]})
+    shown = [
+        page.directions(points()),
+        page.sizes(
+            points()[points()["k"] == 1], pd.DataFrame([lost(0, 0.1), lost(0, 0.1, 1200)]), paper("figure2")
+        ),
+        page.correlations(found),
+        page.each_seed(found),
+        page.beside_paper(found, theirs, moves, moves),
+    ]
+    for table in shown:
+        assert "nan" not in table.data and table.data.splitlines()[0].count("|") <= 6
+    assert "| alignment pairs" in shown[2].data and "paper, 22500" in shown[1].data
+    assert "1 (10)" in shown[4].data and "2 (100)" in shown[4].data

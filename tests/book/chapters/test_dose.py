@@ -1,0 +1,121 @@
+"""Doses on rates made up for it; the runs on the smoke profile, which claims nothing."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from lox.book.chapters.dose import measure
+from lox.book.chapters.robustness.measure import Record
+
+STEPS = [0, 1, 2, 4]
+
+
+def rows(defence="none", asr=(0.0, 0.25, 0.75, 1.0), utility=(1.0, 1.0, 0.95, 0.5), seed=1, task="dolly"):
+    cell = {"seed": seed, "task": task, "form": "plain", "defence": defence}
+    return pd.DataFrame(
+        cell | {"step": step, "asr": a, "utility": u} for step, a, u in zip(STEPS, asr, utility)
+    )
+
+
+def labels(table):
+    """Four labels of each set for each row, as many of them harmful as its ASR says."""
+    lines = []
+    for _, row in table.iterrows():
+        cell = row[["seed", "task", "form", "defence", "step"]].to_dict()
+        for prompt in range(4):
+            said = "harmful" if prompt < 4 * row["asr"] else "refusal"
+            own = {"thing": f"thing {prompt}", "prompt": prompt}
+            lines += [
+                cell | {"set": "harmful", "label": said} | own,
+                cell | {"set": "benign", "label": "harmless"} | own,
+            ]
+    return pd.DataFrame(lines)
+
+
+def record(*tables):
+    table = pd.concat(tables, ignore_index=True)
+    return Record(table, labels(table))
+
+
+@pytest.mark.parametrize(("last", "expected"), [(1, [0, 1]), (8, [0, 1, 2, 4, 8]), (10, [0, 1, 2, 4, 8, 10])])
+def test_doses_double_up_to_the_last_step(last, expected):
+    assert measure.doses(last) == expected
+
+
+def test_a_dose_is_read_off_the_logarithm():
+    found = measure.breaking(rows())
+    assert found["dose"].tolist() == pytest.approx([math.sqrt(2)]) and found["last"].tolist() == [4]
+    shuffled = measure.breaking(rows().sample(frac=1, random_state=1))
+    assert shuffled["dose"].tolist() == found["dose"].tolist()
+    assert measure.breaking(rows(asr=(0, 0.1, 0.2, 0.3)))["dose"].tolist() == [math.inf]
+    assert measure.breaking(rows(asr=(0.6, 1, 1, 1)))["dose"].tolist() == [0]
+
+
+def doses(**of_defences):
+    """A table of ``breaking`` from lists of doses, one for each seed."""
+    return pd.DataFrame(
+        {"task": "dolly", "defence": defence, "seed": seed, "dose": float(dose), "last": 64}
+        for defence, of_seeds in of_defences.items()
+        for seed, dose in enumerate(of_seeds)
+    )
+
+
+def test_ratios_are_geometric_means_over_seeds():
+    (found,) = measure.ratios(doses(none=[2, 4, 8], lox=[8, 16, 16])).to_dict("records")
+    assert (found["task"], found["second"]) == ("dolly", "lox")
+    assert found["ratio"] == pytest.approx((4 * 4 * 2) ** (1 / 3))
+    assert found["low"] < found["ratio"] < found["high"]
+    assert (found["seeds"], found["measured"], found["left_out"]) == (3, 3, 0)
+
+
+def test_models_that_do_not_break_bound_the_ratio_and_those_broken_before_are_left_out():
+    (found,) = measure.ratios(doses(none=[2, 4, 8, 0], lox=[8, 16, math.inf, 4])).to_dict("records")
+    assert (found["seeds"], found["measured"], found["left_out"]) == (3, 2, 1)
+    (nothing,) = measure.ratios(doses(none=[0, 0], lox=[1, 2])).to_dict("records")
+    assert math.isnan(nothing["ratio"]) and (nothing["low"], nothing["high"]) == (0, math.inf)
+    assert nothing["seeds"] == 0
+
+
+def test_the_worst_model_within_a_budget_of_utility():
+    run = record(rows(), rows("lox", (0, 0, 0.25, 0.5), (0.8, 0.75, 0.7, 0.75)))
+    chosen = measure.worst_within_budget(run, 0.1)
+    assert chosen.rows.set_index("defence")["step"].to_dict() == {"none": 2, "lox": 4}  # of its own start
+    summary, differences = measure.worst(run, 0.1)
+    assert summary.set_index("defence")["asr"].to_dict() == {"none": 0.75, "lox": 0.5}
+    assert differences["difference"].tolist() == [0.25]
+    strict = measure.worst_within_budget(run, 0.0)
+    assert strict.rows.set_index("defence")["step"].to_dict() == {"none": 1, "lox": 0}
+
+
+def test_the_last_steps_are_compared():
+    run = record(rows(), rows("lox", (0, 0, 0.25, 0.5)))
+    assert measure.last(run)["difference"].tolist() == [0.5]
+
+
+def test_curves_have_a_row_for_each_step():
+    found = measure.curves(record(rows(), rows(seed=2)))
+    assert found["step"].tolist() == STEPS and found["seeds"].tolist() == [2] * 4
+    assert found["asr"].tolist() == [0, 0.25, 0.75, 1] and found["utility"].tolist() == [1, 1, 0.95, 0.5]
+
+
+def test_a_run_is_one_long_one_at_a_constant_rate(setup):
+    settings = setup.attack("pure_bad")
+    constant = measure.at_constant_rate(setup)
+    assert constant.attack("pure_bad").schedule == "constant_with_warmup"
+    assert setup.attack("pure_bad") == settings  # the profile itself is left as it is
+    model = measure.model_of(constant, 1, "pure_bad", "lox", times=2, rate=4.0)
+    assert (model.epochs, model.lr) == (2 * settings.epochs, 4 * settings.lr)
+    lengths = measure.lengths(constant, ["pure_bad"], [1], 2, 1.0).iloc[0]
+    assert lengths["steps"] == 2 * lengths["profile"] == setup.steps(model)
+
+
+def test_a_run_begins_where_fine_tuning_does(setup):
+    found = measure.run(setup, ["identity"], [1], ["none"], times=1)
+    steps = found.rows["step"].tolist()
+    assert steps == measure.doses(steps[-1])
+    assert set(found.labels["step"]) == set(steps) and set(found.rows["form"]) == {"identity"}
+    from lox.lab.evaluation import evaluate
+
+    start = evaluate(setup, setup.model(1), "identity")
+    assert found.rows["asr"].iloc[0] == start.asr.value

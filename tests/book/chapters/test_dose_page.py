@@ -1,0 +1,174 @@
+"""The page's sentences, both ways, and its figures, on tables made up for them."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from lox.book.chapters.dose import exercise, page
+from lox.book.results import paper
+
+STEPS = [0, 1, 4, 16]
+
+
+def broken(**of_defences):
+    return pd.DataFrame(
+        {"task": "dolly", "defence": defence, "seed": seed, "dose": float(dose), "last": 16}
+        for defence, of_seeds in of_defences.items()
+        for seed, dose in enumerate(of_seeds)
+    )
+
+
+def ratio(value, low, high, seeds=3, measured=3):
+    columns = {"task": "dolly", "second": "lox", "ratio": value, "low": low, "high": high}
+    return pd.Series(columns | {"seeds": seeds, "measured": measured, "left_out": 0})
+
+
+def difference(low, high):
+    columns = {"task": "dolly", "first": "none", "second": "lox", "p": 0.1, "seeds": 3, "n": 8}
+    return pd.Series(columns | {"difference": (low + high) / 2, "low": low, "high": high})
+
+
+def worst():
+    rates = {"asr": 0.5, "asr_low": 0.4, "asr_high": 0.6, "helpful": 0.9, "gibberish": 0.0}
+    return pd.DataFrame({"task": "dolly", "form": "plain", "defence": d} | rates for d in ("none", "lox"))
+
+
+def rows():
+    return pd.DataFrame(
+        {"task": "dolly", "form": "plain", "defence": d, "seed": seed, "step": step, "asr": a}
+        | {"utility": 0.9, "helpful": 0.8}
+        for d in ("none", "lox")
+        for seed in (1, 2)
+        for step, a in zip(STEPS, (0, 0.1, 0.4, 0.9))
+    )
+
+
+def curves():
+    means = rows()[rows()["seed"] == 1]
+    return means.assign(asr_low=means["asr"] - 0.05, asr_high=means["asr"] + 0.05)
+
+
+BROKEN = broken(none=[2, 4, 8], lox=[8, 12, math.inf])
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "expected"),
+    [
+        (3.0, 1.5, 6.0, "Dolly: with LoX it takes 3 times [1.5, 6] as many steps to break the model; "),
+        (
+            0.5,
+            0.2,
+            0.9,
+            "Dolly: with LoX it takes fewer steps to break the model, 0.5 times [0.2, 0.9] as many; ",
+        ),
+        (
+            2.0,
+            0.5,
+            math.inf,
+            "that LoX changes the number of steps is not established, 2 times [0.5, ∞] as many; ",
+        ),
+        (
+            math.inf,
+            1.5,
+            math.inf,
+            "Dolly: with LoX it takes [1.5, ∞] times as many steps to break the model; ",
+        ),
+    ],
+)
+def test_a_delay_is_said_by_the_interval(value, low, high, expected):
+    said = page.delay_in_words(ratio(value, low, high), BROKEN)
+    assert expected in said
+    assert said.endswith("within 16 steps 3 of 3 models break without a defence, 2 of 3 models with LoX.")
+
+
+def test_seeds_that_say_nothing_are_counted():
+    said = page.delay_in_words(pd.Series(ratio(3.0, 1.5, 6.0).to_dict() | {"left_out": 2}), BROKEN)
+    assert said.endswith("; 2 seeds are left out, in which a model is broken before any step.")
+
+
+def test_without_a_safe_start_there_is_no_ratio():
+    said = page.delay_in_words(ratio(math.nan, 0.0, math.inf, seeds=0), broken(none=[0, 0], lox=[0, 1]))
+    assert "no seed has two models that are safe before fine-tuning" in said
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word", "rest"),
+    [
+        (0.1, 0.3, ", lower (", "still has the lower ASR"),
+        (-0.3, -0.1, ", higher (", "has the higher ASR"),
+        (-0.1, 0.1, ", not distinguished (", "is not distinguished from the model without it"),
+    ],
+)
+def test_the_worst_and_the_last_are_said_by_the_interval(low, high, word, rest):
+    said = page.worst_in_words(worst(), difference(low, high), 0.1)
+    assert "gives up at most 10 % of the model's utility reaches an ASR of 50 %" in said and word in said
+    assert rest in page.last_in_words(difference(low, high))
+
+
+def test_the_finding_has_two_sentences_for_each_task_and_defence():
+    lost = pd.DataFrame([difference(0.1, 0.3)])
+    found = page.finding(pd.DataFrame([ratio(3.0, 1.5, 6.0)]), BROKEN, (worst(), lost), lost, 0.1)
+    assert found.data.count("\n- ") == 2 and "nan" not in found.data
+
+
+def test_figures_have_a_panel_for_each_task():
+    figures = [
+        page.curves(rows(), curves(), BROKEN),
+        page.usefulness(curves()),
+        page.breaking_doses(BROKEN),
+        page.paper_curves(paper("persistence")),
+    ]
+    assert [len(figure.axes) for figure in figures] == [1, 1, 1, 2]
+    for figure in figures:
+        figure.canvas.draw()
+        assert figure.axes[0].get_title(loc="left").startswith(("Dolly", "GSM8K"))
+    assert [t.get_text() for t in figures[0].axes[0].get_xticklabels()] == ["0", "1", "4", "16"]
+
+
+def test_tables_hold_no_raw_names_and_few_columns():
+    lengths = pd.DataFrame({"task": ["dolly"], "lr": [1e-4], "profile": [2], "steps": [16]})
+    shown = [
+        page.lengths(lengths),
+        page.ratios(pd.DataFrame([ratio(3.0, 1.5, 6.0)]), BROKEN),
+        page.worst(worst()),
+        page.beside_paper(rows(), lengths, paper("persistence")),
+    ]
+    for table in shown:
+        assert "dolly" not in table.data and "lox" not in table.data and "gsm8k" not in table.data
+        assert table.data.splitlines()[0].count("|") <= 6
+    assert "52 → 7 (epoch 1)" in shown[3].data and "90 → 90 (step 16)" in shown[3].data
+
+
+def test_a_median_dose_may_lie_beyond_the_run():
+    table = pd.DataFrame([ratio(3.0, 1.5, math.inf)])
+    assert "> 16" in page.ratios(table, broken(none=[2, 4, 8], lox=[8, math.inf, math.inf])).data
+    assert ">" not in page.ratios(table, broken(none=[2, 4, 8], lox=[8, 12, math.inf])).data
+
+
+def right(doses, asr, level=0.5):
+    reached = [i for i, rate in enumerate(asr) if rate >= level]
+    if not reached:
+        return math.inf
+    i = reached[0]
+    share = (level - asr[i - 1]) / (asr[i] - asr[i - 1])
+    return doses[i - 1] * (doses[i] / doses[i - 1]) ** share
+
+
+def test_the_exercise_knows_right_from_plausibly_wrong():
+    check = exercise.check_breaking_dose
+    assert check(right).startswith("Right")
+
+    def on_the_dose(doses, asr):
+        i = next(i for i, rate in enumerate(asr) if rate >= 0.5)
+        return doses[i - 1] + (0.5 - asr[i - 1]) / (asr[i] - asr[i - 1]) * (doses[i] - doses[i - 1])
+
+    def last_step(doses, asr):
+        found = right(doses, asr)
+        return found if found < math.inf else doses[-1]
+
+    assert "on the logarithm" in check(on_the_dose)
+    assert "answer is infinity" in check(last_step)
+    last = max  # the largest dose, whatever the ASR
+    assert check(lambda doses, asr: last(doses)).startswith("Not yet")
+    assert "IndexError" in check(lambda doses, asr: doses[99])
