@@ -34,3 +34,14 @@ def over_seeds(axes: Axes, profiles: pd.DataFrame, column: str, **style) -> None
     values = profiles.groupby("share")[column].agg(["mean", "min", "max"])
     axes.plot(values.index, values["mean"], **style)
     axes.fill_between(values.index, values["min"], values["max"], color=style["color"], alpha=0.2, lw=0)
+
+
+COLUMN = 5.6  # inches: what a phone shows, at half a page's width, with letters that can be read
+
+
+def stacked(count: int, height: float, **options) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` panels below one another, each so many inches high."""
+    size = (COLUMN, count * height)
+    figure, axes = plt.subplots(count, 1, figsize=size, squeeze=False, **options)
+    plt.close(figure)
+    return figure, list(axes[:, 0])
