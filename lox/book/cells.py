@@ -85,6 +85,29 @@ def by_interval(differences: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {word: differences[[s == word for s in said]] for word in ("above", "below", "neither")}
 
 
-def points(d: pd.Series) -> str:
-    """A paired difference within a sentence, "84 points [70, 95]"."""
-    return f"{100 * d['difference']:z.0f} points [{100 * d['low']:z.0f}, {100 * d['high']:z.0f}]"
+def holds(difference: pd.Series) -> bool:
+    """Whether a difference is distinguished from 0: by p_holm, where its table has that, else by its interval."""
+    if "p_holm" in difference:
+        return bool(difference["p_holm"] < 0.05)
+    return difference["low"] > 0 or difference["high"] < 0
+
+
+def said_with_others(
+    difference: pd.Series, above: str, below: str, neither: str = "not distinguished"
+) -> str:
+    """``said_of`` for a difference that is read together with others, by ``holds``."""
+    if not holds(difference):
+        return neither
+    return above if difference["difference"] > 0 else below
+
+
+def points(difference: pd.Series) -> str:
+    """``in_points`` within a sentence, "12 points [3, 20]"."""
+    value, interval = in_points(difference).split(" ", 1)
+    return f"{value} point{'' if value in ('1', '-1') else 's'} {interval}"
+
+
+def counted(number: int, of: int, what: str) -> str:
+    """ "none of 5 tasks", "3 of 5 tasks", "all 5 tasks"."""
+    amount = "none of" if number == 0 else "all" if number == of else f"{number} of"
+    return f"{amount} {of} {what}"

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from lox import extrapolate
 from lox.book.chapters.ablation import measure
-from lox.lab.evaluation import Rate
+from lox.lab.evaluation import Evaluated, evaluate
 from lox.lab.judging.verdicts import Verdict
-from lox.lab.setup import Evaluated
 
 
 def pair(seed=0):
@@ -28,13 +27,11 @@ def pair(seed=0):
 )
 def test_every_point_of_the_grid_is_equation_3(k, alpha, seed):
     base, aligned = pair(seed)
-    found, expected = (
-        measure.Extrapolations(base, aligned).weights(k, alpha),
-        extrapolate(base, aligned, k=k, alpha=alpha),
-    )
-    assert found.keys() == expected.keys()
+    moved = measure.Extrapolations(base, aligned).weights(k, alpha)
+    expected = extrapolate(base, aligned, k=k, alpha=alpha)
+    assert moved.keys() == expected.keys()
     for name in expected:
-        torch.testing.assert_close(found[name], expected[name], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(moved[name], expected[name], rtol=1e-5, atol=1e-5)
 
 
 def test_each_matrix_is_decomposed_once_for_the_whole_grid(monkeypatch):
@@ -56,6 +53,12 @@ def test_the_grid_leaves_the_aligned_weights_as_they_were():
     assert all(torch.equal(aligned[n], before[n]) for n in before)
 
 
+def test_a_matrix_that_alignment_left_alone_stays():
+    base, aligned = pair()
+    aligned["wide"] = base["wide"].clone()
+    assert torch.equal(measure.Extrapolations(base, aligned).weights(2, 1.0)["wide"], base["wide"])
+
+
 @pytest.mark.parametrize("k", [0, -1, True, "all"])
 def test_a_bad_k_is_refused(k, unchecked_annotations):
     with pytest.raises(ValueError, match="k is a positive int"):
@@ -71,7 +74,7 @@ def test_weights_on_one_side_only_are_refused():
 
 def evaluated(answered: int, solved: int) -> Evaluated:
     labels = ["harmless"] * answered + ["gibberish"] * (10 - answered)
-    return Evaluated([], [], [Verdict(label) for label in labels], solved / 10)
+    return Evaluated([], [], [Verdict(label) for label in labels], [], [], solved / 10)
 
 
 @pytest.mark.parametrize(
@@ -82,25 +85,20 @@ def test_whole_is_more_than_half_of_the_start_in_both(answered, solved, whole):
     assert measure.is_whole(evaluated(answered, solved), evaluated(8, 6)) is whole
 
 
-def test_answered_agrees_with_the_helpful_rate():
-    found = evaluated(7, 0)
-    assert Rate(sum(measure.answered(found)), 10) == found.helpful
-
-
 def test_breaking_points_are_the_first_alphas_that_are_not_whole():
     before = pd.DataFrame(
         [("6", 1, 6, a, w) for a, w in ((0.0, True), (1.0, False), (2.0, True), (3.0, False))]
         + [("full", 1, "full", a, True) for a in (0.0, 1.0)],
         columns=["choice", "seed", "k", "alpha", "whole"],
     )
-    found = measure.breaking_points(before).set_index("choice")["breaks_at"]
-    assert found["6"] == 1.0
-    assert pd.isna(found["full"])
+    breaks = measure.breaking_points(before).set_index("choice")["breaks_at"]
+    assert breaks["6"] == 1.0
+    assert pd.isna(breaks["full"])
 
 
 def test_a_share_of_the_width_is_rounded_and_at_least_one(setup):
     width = setup.profile.model.hidden
-    assert [measure.share_of_width(setup, k, 4096) for k in (1, 6, 100, 500, 4096)] == [
+    assert [measure.share_of_width(setup, 1, k, 4096) for k in (1, 6, 100, 500, 4096)] == [
         1,
         max(1, round(6 * width / 4096)),
         round(100 * width / 4096),
@@ -124,26 +122,55 @@ def test_other_words_for_k_are_refused(setup, choice):
         measure.ranks_of_choice(setup, choice, [1], [1])
 
 
+def test_full_rank_must_be_among_the_choices(setup):
+    with pytest.raises(ValueError, match="name it among them"):
+        measure.ranks_of(setup, ["6"], [1], [1])
+
+
 def test_alpha_rises_to_the_first_at_which_every_seed_is_broken(setup, monkeypatch):
-    models = {seed: measure.extrapolations(setup, seed) for seed in (1, 2)}
     asked = []
+    monkeypatch.setattr(measure, "evaluate", lambda setup, model: None)
     monkeypatch.setattr(
-        measure, "_evaluate", lambda s, seed, m, k, alpha: asked.append((seed, k, alpha)) or (seed, alpha)
+        measure, "at", lambda s, seed, k, alpha: asked.append((seed, k, alpha)) or (seed, alpha)
     )
     monkeypatch.setattr(measure, "is_whole", lambda found, start: found[1] < 2 * found[0])
-    found = measure.until_broken(setup, models, {1: 3, 2: "full"}, [4.0, 1.0, 8.0, 2.0])
-    assert list(found) == [0.0, 1.0, 2.0, 4.0]
+    along = measure.until_broken(setup, {1: 3, 2: "full"}, [4.0, 1.0, 8.0, 2.0])
+    assert list(along) == [0.0, 1.0, 2.0, 4.0]
     assert asked == [(s, k, a) for a in (1.0, 2.0, 4.0) for s, k in ((1, 3), (2, "full"))]
 
 
 def test_a_grid_point_answers_as_the_lox_model_on_disk_does(setup):
-    on_disk = setup.evaluate(setup.folder("lox", seed=1, k=3, alpha=0.5))
-    models = {1: measure.extrapolations(setup, 1)}
-    along = measure.until_broken(setup, models, {1: 3}, [0.5])
-    assert [r["reply"] for r in along[0.5][1].replies] == [r["reply"] for r in on_disk.replies]
+    on_disk = evaluate(setup, setup.model(1, defence="lox", k=3, alpha=0.5))
+    here = measure.at(setup, 1, 3, 0.5)
+    assert [r["reply"] for r in here.replies] == [r["reply"] for r in on_disk.replies]
 
 
 def test_no_rank_that_satisfies_is_an_error_that_names_the_ranks(setup, monkeypatch):
     monkeypatch.setattr(measure, "read_curve", lambda *a: type("Found", (), {"rank": None}))
     with pytest.raises(ValueError, match=r"seed 1: no rank of \[1, 2\]"):
         measure.effective_rank_of(setup, 1, [2, 1])
+
+
+def test_points_of_the_grid_as_models(setup):
+    none, low, full = (
+        measure.finetuned(setup, 1, "alpaca", k, a, 1) for k, a in ((6, 0), (6, 0.5), ("full", 0.5))
+    )
+    assert none == setup.model(1, "alpaca", epochs=1)
+    assert (low.defence, low.k, low.alpha, low.epochs) == ("lox", 6, 0.5, 1)
+    assert (full.defence, full.k, full.alpha) == ("full-rank", "full", 0.5)
+
+
+def test_differences_are_against_none_and_against_full_rank(setup, monkeypatch):
+    """ASR at a point: none 1, full rank 1/2, any other k 0."""
+
+    def known(setup, model):
+        harmful = {"none": [True, True], "full-rank": [True, False], "lox": [False, False]}[model.defence]
+        labels = [Verdict("harmful" if h else "refusal") for h in harmful]
+        return Evaluated([], labels, [], ["a", "b"], [], 0.0)
+
+    monkeypatch.setattr(measure, "evaluate", known)
+    ks = {"2": {1: 2, 2: 2}, "full": {1: "full", 2: "full"}}
+    table = measure.differences(setup, ks, [1.0], {"alpaca": 1}).set_index(["first", "choice"])["difference"]
+    assert table.to_dict() == {("none", "2"): 1.0, ("none", "full"): 0.5, ("full-rank", "2"): 0.5}
+    means = measure.after_means(setup, ks, [1.0], {"alpaca": 1}).set_index(["choice", "alpha"])["asr"]
+    assert means.to_dict() == {("2", 0.0): 1.0, ("2", 1.0): 0.0, ("full", 0.0): 1.0, ("full", 1.0): 0.5}

@@ -1,6 +1,5 @@
 """The plane by hand and by its properties; the landscape on the smoke profile, which claims nothing."""
 
-import json
 import math
 
 import pandas as pd
@@ -10,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lox.book.chapters.landscape import measure
-from lox.book.chapters.landscape.measure import Landscape, dot, edge, norm, plane
-from lox.lab import evaluation, stages
+from lox.book.chapters.landscape.measure import dot, edge, norm, plane
+from lox.lab.evaluation import Evaluated, evaluate
+from lox.lab.judging.verdicts import Verdict
 
 
 def point(*values):
@@ -41,8 +41,7 @@ def test_directions_are_orthonormal_and_coordinates_come_back(seed, x, y):
     assert norm(found.first) == pytest.approx(1, abs=1e-5)
     assert norm(found.second) == pytest.approx(1, abs=1e-5)
     assert dot(found.first, found.second) == pytest.approx(0, abs=1e-5)
-    there = {name: found.weight(name, x, y) for name in models["aligned"]}
-    assert found.coordinates(there) == pytest.approx((x, y, 0), abs=1e-4)
+    assert found.coordinates(found.weights(x, y)) == pytest.approx((x, y, 0), abs=1e-4)
 
 
 @given(st.integers(0, 500))
@@ -54,8 +53,9 @@ def test_where_the_four_models_lie(seed):
     first, second = (found.coordinates(models[name]) for name in ("finetuned", "finetuned_lox"))
     assert (first[1] + second[1]) / 2 == pytest.approx(found.y_step, abs=1e-4)
     assert first[2] == pytest.approx(second[2], abs=1e-4)  # equal and opposite off the plane
-    exact = [norm({n: models["finetuned"][n] - found.weight(n, *first[:2]) for n in models["aligned"]})]
-    assert exact == pytest.approx([first[2]], abs=1e-4)
+    nearest = found.weights(*first[:2])
+    off = norm({name: models["finetuned"][name] - nearest[name] for name in nearest})
+    assert off == pytest.approx(first[2], abs=1e-4)
 
 
 def test_steps_that_span_no_plane_are_refused():
@@ -77,53 +77,62 @@ def test_the_edge_is_the_first_point_above_the_limit_ahead():
 
 @pytest.fixture(scope="module")
 def scape(setup):
-    return Landscape(setup, 1, "dolly", prompts=6)
+    return measure.landscape_of(setup, 1, "dolly", None, None, prompts=6)
 
 
-def stored_replies(scape, x):
-    for folder in (stages.root() / "landscape").glob("*/stage.json"):
-        if json.loads(folder.read_text())["recipe"]["x"] == x:
-            return json.loads((folder.parent / "replies.json").read_text())
+def replies(evaluated):
+    return [r["reply"] for r in evaluated.replies]
 
 
 def test_the_points_of_the_aligned_and_the_lox_model_say_what_these_say(scape):
     for x, model in ((0.0, "aligned"), (1.0, "lox")):
-        row = scape.line(x, [0.0, 1.0]).iloc[0]
-        replies = scape.setup.evaluate(scape.folders[model], "dolly").replies
-        own = [r["reply"] for s in ("harmful", "benign") for r in [r for r in replies if r["set"] == s][:6]]
-        assert stored_replies(scape, x)[0] == own != stored_replies(scape, x)[1]
-        assert (row["n"], row["x"], row["y"]) == (6, x * scape.plane.x_step, 0)
+        here = scape.at(x, 0.0)
+        whole = evaluate(scape.setup, scape.folders[model], "plain").replies
+        own = [r["reply"] for s in measure.SETS for r in [r for r in whole if r["set"] == s][:6]]
+        assert replies(here) == own
+        assert (here.asr.n, here.helpful.n, math.isnan(here.utility)) == (6, 6, True)
+    assert replies(scape.at(0.0, 4.0)) != replies(scape.at(0.0, 0.0))
 
 
-def test_a_surface_goes_on_where_it_was_interrupted(scape, monkeypatch):
-    calls, complete = [], evaluation.complete
-
-    def dies_at_the_third_point(*args, **options):
-        calls.append(args)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return complete(*args, **options)
-
-    monkeypatch.setattr(measure.evaluation, "complete", dies_at_the_third_point)
-    with pytest.raises(KeyboardInterrupt):
-        scape.surface([0.25, 0.5], [0.0, 0.5])
-    surface = scape.surface([0.25, 0.5], [0.0, 0.5])
-    assert len(calls) == 3 + 2  # the first line is there; of the second the lost point and the one after
-    assert surface[["x_steps", "y_steps"]].to_numpy().tolist() == [
-        [0.25, 0],
-        [0.25, 0.5],
-        [0.5, 0],
-        [0.5, 0.5],
-    ]
-    scape.surface([0.25, 0.5], [0.0, 0.5])
-    assert len(calls) == 5
+def test_a_line_has_a_row_for_each_point(scape):
+    line = scape.line(1.0, [0.0, 0.5])
+    assert line["y_steps"].tolist() == [0, 0.5] and (line["n"] == 6).all()
+    assert line["x"].tolist() == [scape.plane.x_step] * 2
+    assert line["y"].tolist() == pytest.approx([0, 0.5 * scape.plane.y_step])
+    assert "utility" not in line and "gibberish" in line
+    grid = measure.surface(scape, [0.0, 1.0], [0.0, 0.5], workers=1)
+    assert grid[["x_steps", "y_steps"]].to_numpy().tolist() == [[0, 0], [0, 0.5], [1, 0], [1, 0.5]]
 
 
 def test_the_four_models_with_what_they_do(scape):
     models = scape.models().set_index("model")
     assert models.loc["lox", "x"] == pytest.approx(scape.plane.x_step)
     assert models.loc["aligned", "asr"] == models.loc["aligned", "asr_in_plane"]
-    assert models.loc["finetuned", "distance"] == pytest.approx(
-        models.loc["finetuned_lox", "distance"], rel=1e-3
-    )
+    off = models["distance"]
+    assert off["finetuned"] == pytest.approx(off["finetuned_lox"], rel=1e-3)
     assert (models["n"] == 6).all()
+
+
+class Known:
+    """A landscape of two prompts that is harmful from y = 1 on, at the aligned model's x only."""
+
+    def at(self, x, y):
+        harmful = "harmful" if y >= 1 and x == 0 else "refusal"
+        answered = [Verdict("harmless"), Verdict("refusal" if x else "harmless")]
+        return Evaluated([], [Verdict(harmful)] * 2, answered, ["a", "b"], ["c", "d"], 0.0)
+
+
+def test_the_two_starts_are_compared_seed_by_seed():
+    means = measure.line_means([Known(), Known()], [0.0, 1.0]).set_index(["start", "y_steps"])
+    assert means["asr"].to_dict() == {("aligned", 0): 0, ("aligned", 1): 1, ("lox", 0): 0, ("lox", 1): 0}
+    assert means.loc[("lox", 0), "helpful"] == 0.5
+    found = measure.comparisons([Known(), Known()]).set_index("what")["difference"]
+    assert found.to_dict() == {"harmful": 1, "answered": 0.5}
+
+
+def test_edges_of_all_seeds():
+    lines = pd.DataFrame(
+        {"seed": 3, "x_steps": x, "y_steps": y, "asr": asr}
+        for x, y, asr in ((0.0, 0.0, 0.0), (0.0, 1.0, 0.5), (1.0, 0.0, 0.0), (1.0, 1.0, 0.0))
+    )
+    assert measure.edges(lines, 0.1).to_dict("records") == [{"seed": 3, "aligned": 1.0, "lox": math.inf}]

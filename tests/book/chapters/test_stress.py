@@ -1,79 +1,182 @@
-"""The causal test on the smoke profile: which weights are evaluated, not what they say."""
+"""The causal test on the smoke profile: which weights are evaluated, not what they say; tables by hand."""
 
+import math
+
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from lox.book.chapters.stress import measure, parts
+from lox.extrapolation import remove_safety_part
+from lox.lab.evaluation import evaluate
 
 
 @pytest.fixture(scope="module")
-def found(setup):
-    return measure.Stress(setup, 1, "dolly", "lox", 6)
+def stress(setup):
+    return measure.Stress(setup, setup.model(1, "dolly", "lox"), 6)
 
 
-def test_the_parts_are_those_of_the_fine_tuned_model(found):
-    start, whole = found.part("all", "nothing"), found.part("all", "whole")
+def weights(stress, variant):
+    subspace, part = variant
+    return measure.with_part(*stress.folders, subspace=subspace, part=part, k=6, seed=1)
+
+
+@pytest.fixture(scope="module")
+def start(stress):
+    return stress.setup.weights(stress.model.start)
+
+
+@pytest.fixture(scope="module")
+def whole(stress):
+    return stress.setup.weights(stress.model)
+
+
+def test_the_parts_are_those_of_the_fine_tuned_model(stress, start, whole):
     for subspace in measure.SUBSPACES:
-        inside, outside = found.part(subspace, "inside"), found.part(subspace, "outside")
+        inside, outside = weights(stress, (subspace, "inside")), weights(stress, (subspace, "outside"))
         for name in start:
-            torch.testing.assert_close(
-                inside[name] + outside[name] - start[name], whole[name], atol=1e-5, rtol=0
-            )
+            both = inside[name] + outside[name] - start[name]
+            torch.testing.assert_close(both, whole[name], atol=1e-5, rtol=0)
 
 
-def test_the_safety_subspace_is_that_of_the_alignment_not_of_lox(found):
-    base, aligned = found.setup.weights("base"), found.setup.weights("aligned", seed=1)
-    delta_align = {name: aligned[name] - base[name] for name in base}
-    safety = parts.bases("top", delta_align, 6)
-    moved = {
-        name: w - found.part("all", "nothing")[name] for name, w in found.part("safety", "inside").items()
-    }
+def test_the_safety_subspace_is_that_of_the_alignment_not_of_lox(stress, start):
+    base, aligned = (stress.setup.weights(m) for m in (stress.model.base, stress.model.aligned))
+    safety = parts.bases("top", {name: aligned[name] - base[name] for name in base}, 6)
+    moved = {name: w - start[name] for name, w in weights(stress, measure.INSIDE).items()}
     for name, Q in safety.items():
         torch.testing.assert_close(Q @ (Q.mT @ moved[name]), moved[name], atol=1e-5, rtol=0)
 
 
-def test_geometry_has_a_row_for_each_subspace_and_matrix(found):
-    table = found.geometry()
-    names = parts.split_names(found.setup.weights("base"))
-    assert len(table) == len(measure.SUBSPACES) * len(names)
-    assert table["share"].between(0, 1).all() and table["counteraction"].between(-1, 1).all()
-    own, others = (table[table.subspace == s].set_index("name")["share"] for s in ("own", "safety"))
-    assert (own >= others - 1e-4).all()  # no k-dimensional subspace holds more than the top k of ΔW_ft
-    assert table[table.subspace == "safety"]["overlap"].to_list() == pytest.approx([1] * len(names), abs=1e-4)
+def test_leaving_the_inside_out_agrees_with_removal_on_the_layers_matrices(setup):
+    """``remove_safety_part`` is the defence; the outside is the same where both act."""
+    model = setup.model(1, "dolly")
+    outside = weights(measure.Stress(setup, model, 6), measure.OUTSIDE)
+    removed = remove_safety_part(*map(setup.weights, (model.base, model.aligned, model)), k=6)
+    for name in parts.split_names(outside):
+        torch.testing.assert_close(outside[name], removed[name], atol=1e-5, rtol=0)
 
 
-def test_a_variant_with_all_of_it_says_what_the_fine_tuned_model_says(found):
-    whole = found.evaluate("all", "whole")
-    assert [r["reply"] for r in whole.replies] == [
-        r["reply"] for r in found.setup.evaluate(found.finetuned, "dolly").replies
-    ]
-    (row,) = found.rows([("safety", "outside")])
-    assert (row["subspace"], row["part"], row["n"]) == ("safety", "outside", 20)
-
-
-def test_comparing_a_variant_with_itself_is_zero(found):
-    same = measure.compare([found], ("safety", "inside"), ("safety", "inside"))
-    assert (same["difference"], same["p"]) == (0, [1.0])
-
-
-def test_an_unknown_variant_is_refused(found):
-    with pytest.raises(ValueError, match="no variant .'safety', 'half'.: they are"):
-        found.part("safety", "half")
-
-
-def test_split_and_unsplit_weights_add_up_to_the_whole(found):
-    parts = [found.part("all", part) for part in ("split only", "unsplit only", "nothing", "whole")]
-    split, unsplit, start, whole = parts
+def test_split_and_unsplit_weights_add_up_to_the_whole(stress, start, whole):
+    split, unsplit = weights(stress, measure.SPLIT_ONLY), weights(stress, ("all", "unsplit only"))
     for name in start:
         torch.testing.assert_close(split[name] + unsplit[name] - start[name], whole[name], atol=1e-5, rtol=0)
-    outside, layers = found.part("safety", "outside"), found.part("safety", "outside, split only")
+    outside, layers = weights(stress, measure.OUTSIDE), weights(stress, measure.SPLIT_OUTSIDE)
     names = set(parts.split_names(start))
     assert all(torch.equal(layers[n], (outside if n in names else start)[n]) for n in start)
 
 
-def test_the_undefended_update_can_be_put_on_the_lox_model(found):
-    plain = measure.Stress(found.setup, found.seed, found.task, "none", found.k)
-    moved, start = found.part("all", "whole, of the undefended run"), found.part("all", "nothing")
-    for name, w in plain.part("all", "whole").items():
-        delta = w - plain.part("all", "nothing")[name]
-        torch.testing.assert_close(moved[name] - start[name], delta, atol=1e-5, rtol=0)
+def test_the_undefended_update_can_be_put_on_the_lox_model(stress, start):
+    plain = stress.model.undefended
+    before, after = stress.setup.weights(plain.start), stress.setup.weights(plain)
+    for name, weight in weights(stress, measure.TRANSPLANT).items():
+        torch.testing.assert_close(weight - start[name], after[name] - before[name], atol=1e-5, rtol=0)
+
+
+def test_geometry_has_a_row_for_each_subspace_and_matrix(stress, start):
+    table = stress.geometry()
+    names = parts.split_names(start)
+    assert len(table) == len(measure.SUBSPACES) * len(names)
+    assert table["share"].between(0, 1).all() and table["counteraction"].between(-1, 1).all()
+    own, safety = (table[table.subspace == s].set_index("name")["share"] for s in ("own", "safety"))
+    assert (own >= safety - 1e-4).all()  # no k-dimensional subspace holds more than the top k of ΔW_ft
+    assert table[table.subspace == "safety"]["overlap"].to_list() == pytest.approx([1] * len(names), abs=1e-4)
+    assert len(measure.geometry([stress])) == len(measure.SUBSPACES)
+
+
+def test_the_whole_says_what_the_fine_tuned_model_says(stress):
+    def replies(evaluated):
+        return [r["reply"] for r in evaluated.replies]
+
+    assert replies(stress.evaluate(measure.WHOLE)) == replies(evaluate(stress.setup, stress.model))
+    assert len(replies(stress.evaluate(measure.TRANSPLANT))) == len(replies(stress.evaluate(measure.NOTHING)))
+
+
+def test_an_unknown_variant_is_refused(stress):
+    with pytest.raises(ValueError, match="no variant .'safety', 'half'.: they are"):
+        stress.evaluate(("safety", "half"))
+
+
+# --- tables by hand: two tasks, two seeds, four prompts --------------------------------------------------
+
+HARMFUL = {measure.WHOLE: 4, measure.OUTSIDE: 1, measure.NOTHING: 0}  # of the four prompts, after "dolly"
+THINGS = ["a", "b", "c", "d"]
+
+
+@pytest.fixture
+def harmful():
+    """After "gsm8k" nothing is harmful; after "dolly" what ``HARMFUL`` says, else two of four."""
+    table = {}
+    for variant in measure.VARIANTS:
+        counts = {"gsm8k": 0, "dolly": HARMFUL.get(variant, 2)}
+        for task, count in counts.items():
+            table[task, variant] = np.array([[1.0] * count + [0.0] * (4 - count)] * 2)
+        table[measure.EVERY_TASK, variant] = (table["gsm8k", variant] + table["dolly", variant]) / 2
+    return table
+
+
+def test_means_over_seeds_of_every_variant(harmful):
+    means = measure.variant_means(harmful, THINGS).set_index(["task", "subspace", "part"])["asr"]
+    assert means["dolly", "safety", "outside"] == 0.25 and means["all", "safety", "outside"] == 0.125
+
+
+def test_contrasts_are_corrected_within_their_family(harmful, monkeypatch):
+    families = []
+    monkeypatch.setattr(measure, "holm", lambda p: families.append(len(p)) or list(p))
+    table = measure.contrasts(harmful, THINGS, "none")
+    contrasts = len(measure.CONTRASTS["none"])
+    assert len(table) == 3 * contrasts
+    assert sorted(families)[-1] == contrasts and families.count(2) >= contrasts
+    one = measure.contrast(table, measure.WHOLE, measure.OUTSIDE, task="dolly")
+    assert one["difference"].tolist() == [0.75]
+
+
+def test_share_of_the_damage_is_of_the_damage(harmful):
+    harmful = {key: np.where(key[1] == measure.NOTHING, 0.25, value) for key, value in harmful.items()}
+    harmful = {key: value + 0 * harmful["dolly", measure.WHOLE] for key, value in harmful.items()}
+    table = measure.contrasts(harmful, THINGS, "none").assign(low=lambda t: t["difference"])
+    shares = measure.damage(table).set_index("task")
+    assert shares.loc["dolly", "share"] == pytest.approx((1 - 0.25) / (1 - 0.25))
+    assert math.isnan(shares.loc["gsm8k", "share"])  # the ASR fell: there is no damage
+
+
+def test_ranks_are_compared_where_there_are_ranks():
+    tasks = ["gsm8k", "alpaca", "dolly", "identity"]
+    geometry = pd.DataFrame(
+        {
+            "seed": 1,
+            "task": t,
+            "defence": "none",
+            "subspace": "safety",
+            "share": i,
+            "counteraction": 0,
+            "undone": -i,
+        }
+        for i, t in enumerate(tasks)
+    )
+    asr = {
+        measure.NOTHING: [0.1] * 4,
+        measure.WHOLE: [0.1, 0.2, 0.3, 0.4],
+        measure.OUTSIDE: [0.1, 0.1, 0.2, 0.3],
+    }
+    table = pd.DataFrame(
+        {"seed": 1, "task": task, "defence": "none", "subspace": s, "part": p, "asr": rate}
+        for (s, p), rates in asr.items()
+        for task, rate in zip(tasks, rates)
+    )
+    found = measure.rank_correlations(geometry, table).set_index(["geometry", "effect"])
+    assert found.loc[("share", "damage"), ["tasks", "rho"]].tolist() == [4, pytest.approx(1)]
+    assert found.loc[("undone", "damage"), "rho"] == pytest.approx(-1)
+    shares = found.loc[("share", "share of the damage that is gone")]
+    assert (shares["tasks"], shares["rho"]) == (3, pytest.approx(-1))  # 1, 1/2, 1/3 of the damage
+    assert math.isnan(found.loc[("counteraction", "damage"), "rho"])
+
+
+def test_gains_of_lox_task_by_task():
+    table = pd.DataFrame(
+        {"seed": 1, "task": "dolly", "defence": d, "subspace": "all", "part": p, "asr": asr}
+        for d, p, asr in (("none", "whole", 0.8), ("lox", "whole", 0.2), ("lox", "nothing", 0.0))
+    )
+    assert measure.lox_gains(table).to_dict("records") == [
+        {"seed": 1, "task": "dolly", "with": 0.2, "without": 0.8}
+    ]

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Mapping
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache, partial
+from pathlib import Path
 
 import pandas as pd
 from torch import Tensor
 
 from lox.effective_rank import read_curve
-from lox.extrapolation import check_names, check_shapes, update
-from lox.lab.setup import Evaluated, Setup
+from lox.extrapolation import add_projected, check_names, check_shapes, update
+from lox.lab import rows
+from lox.lab.evaluation import Evaluated, evaluate, rank_curve
+from lox.lab.model import Model
+from lox.lab.models import read_weights
+from lox.lab.parallel import side_by_side
+from lox.lab.replies import Computed
+from lox.lab.setup import Setup
 from lox.subspace import Rank, Subspace, check_rank, safety_subspace
 
 WHOLE = 0.5  # share of what the aligned model can do, more than which a whole model still does
+FULL = "full"
+POINT = ["task", "choice", "alpha"]  # what a point of the grid after fine-tuning is, but for its seed
+
+Ranks = Mapping[str, Mapping[int, Rank]]  # choice of k in words -> seed -> k
 
 
 class Extrapolations:
@@ -32,39 +44,52 @@ class Extrapolations:
 
     @cached_property
     def subspaces(self) -> dict[str, Subspace]:
-        """All singular triplets of every matrix of ΔW_align."""
-        return {
-            name: safety_subspace(update(self.base[name], weight), "full")
-            for name, weight in self.aligned.items()
-            if weight.ndim in (2, 3)
-        }
+        """All singular triplets of every matrix of ΔW_align that alignment moved."""
+        updates = {n: update(self.base[n], w) for n, w in self.aligned.items() if w.ndim in (2, 3)}
+        return {name: safety_subspace(delta, FULL) for name, delta in updates.items() if delta.any()}
 
     def weights(self, k: Rank, alpha: float) -> dict[str, Tensor]:
         """The extrapolated weights, name -> tensor; what is no matrix is the aligned model's."""
         check_rank(k)
-        moved = {name: t.clone() for name, t in self.aligned.items()}
-        for name, full in self.subspaces.items():
-            top = slice(None) if k == "full" else slice(k)
-            projected = Subspace(
-                full.U[..., top], full.S[..., top], full.Vh[..., top, :], full.error
-            ).matrix()
-            moved[name] = (moved[name].to(projected.dtype) + alpha * projected).to(moved[name].dtype)
+        moved = {name: weight.clone() for name, weight in self.aligned.items()}
+        for name, every in self.subspaces.items():
+            moved[name] = add_projected(self.aligned[name], every.first(k), alpha)
         return moved
 
 
-def ranks_of_choice(setup: Setup, choice: str, seeds: Iterable[int], ranks: Iterable[int]) -> dict[int, Rank]:
+def extrapolated(aligned: Path, base: Path, k: Rank, alpha: float) -> dict[str, Tensor]:
+    """The weights of ``lox.extrapolate``, of two folders; a further k or α needs no further SVD."""
+    return _extrapolations(aligned, base).weights(k, alpha)
+
+
+@lru_cache(maxsize=4)  # the factors of a model take about twice its memory
+def _extrapolations(aligned: Path, base: Path) -> Extrapolations:
+    return Extrapolations(read_weights(base), read_weights(aligned))
+
+
+# --- which k ------------------------------------------------------------------------------------------
+
+
+def ranks_of(setup: Setup, choices: Iterable[str], seeds: Sequence[int], ranks: Iterable[int]) -> Ranks:
+    """``ranks_of_choice`` of several choices; ValueError where "full", which all are compared with, is none."""
+    if FULL not in choices:
+        raise ValueError(f"the choices of k are compared with {FULL!r}: name it among them")
+    return {choice: ranks_of_choice(setup, choice, seeds, ranks) for choice in choices}
+
+
+def ranks_of_choice(setup: Setup, choice: str, seeds: Sequence[int], ranks: Iterable[int]) -> dict[int, Rank]:
     """Seed -> k, for a choice of k in words: a number ("6"), a share ("6 of 4096"), "full", "effective rank".
 
     The effective rank, one of ``ranks``, is each seed's own. Raises ValueError for other words.
     """
     if choice == "effective rank":
         return {seed: effective_rank_of(setup, seed, ranks) for seed in seeds}
-    if choice == "full":
-        k = "full"
+    if choice == FULL:
+        k = FULL
     elif choice.isdigit():
         k = int(choice)
     elif share := re.fullmatch(r"(\d+) of (\d+)", choice):
-        k = share_of_width(setup, *map(int, share.groups()))
+        k = share_of_width(setup, seeds[0], *map(int, share.groups()))
     else:
         raise ValueError(
             f'k is a number, a share like "6 of 4096", "full" or "effective rank", not {choice!r}'
@@ -72,12 +97,13 @@ def ranks_of_choice(setup: Setup, choice: str, seeds: Iterable[int], ranks: Iter
     return dict.fromkeys(seeds, k)
 
 
-def share_of_width(setup: Setup, k: int, of: int) -> int:
+def share_of_width(setup: Setup, seed: int, k: int, of: int) -> int:
     """The k that spans this model's width as ``k`` spans the width ``of``, at least 1.
 
-    Width is the largest min(m, n) of a matrix, as 4096 is LLaMA-2-7B's.
+    Width is the largest min(m, n) of a matrix, as 4096 is LLaMA-2-7B's; every seed has the same.
     """
-    width = max(min(w.shape) for w in setup.weights("base").values() if w.ndim == 2)
+    weights = setup.weights(setup.model(seed).base)
+    width = max(min(w.shape) for w in weights.values() if w.ndim == 2)
     return max(1, round(k * width / of))
 
 
@@ -86,51 +112,67 @@ def effective_rank_of(setup: Setup, seed: int, ranks: Iterable[int]) -> int:
 
     Ranks are tried upwards and no further than needed. Raises ValueError if none satisfies it.
     """
-    aligned = setup.evaluate(setup.folder("aligned", seed=seed)).asr.value
+    aligned = evaluate(setup, setup.model(seed)).asr.value
     for r in sorted(ranks):
-        curve = {r: setup.rank_curve(seed, [r])[r].asr.value}
+        curve = {r: rank_curve(setup, seed, [r])[r].asr.value}
         if read_curve(curve, aligned, setup.profile.lox.rho).rank is not None:
             return r
     raise ValueError(f"seed {seed}: no rank of {sorted(ranks)} is the effective one; give larger ranks")
 
 
+# --- before fine-tuning -------------------------------------------------------------------------------
+
+
+def before(setup: Setup, ks: Ranks, alphas: Iterable[float], workers: int) -> pd.DataFrame:
+    """What extrapolation alone does, a row for each choice of k, α and seed.
+
+    Columns: choice, seed, k, alpha, those of ``rows.rates``, and whether the model is still ``whole``. α goes up
+    to where every seed's model is broken.
+    """
+    calls = [partial(before_of, setup, choice, by_seed, list(alphas)) for choice, by_seed in ks.items()]
+    return pd.concat(side_by_side(calls, workers), ignore_index=True)
+
+
+def before_of(setup: Setup, choice: str, ks: Mapping[int, Rank], alphas: Sequence[float]) -> pd.DataFrame:
+    """``before`` of one choice of k."""
+    along = until_broken(setup, ks, alphas)
+    return pd.DataFrame(
+        {"choice": choice, "seed": seed, "k": ks[seed], "alpha": alpha}
+        | rows.rates(evaluated)
+        | {"whole": is_whole(evaluated, along[0.0][seed])}
+        for alpha, by_seed in along.items()
+        for seed, evaluated in by_seed.items()
+    )
+
+
 def until_broken(
-    setup: Setup, models: Mapping[int, Extrapolations], ks: Mapping[int, Rank], alphas: Iterable[float]
+    setup: Setup, ks: Mapping[int, Rank], alphas: Iterable[float]
 ) -> dict[float, dict[int, Evaluated]]:
     """α -> seed -> how W_aligned + α Proj_k(ΔW_align) does, from α = 0 up to where every seed's is broken.
 
-    ``models`` and ``ks`` are each seed's extrapolations and k; ``alphas`` above 0 are tried upwards.
-    Nothing is trained.
+    ``ks`` has each seed's k; ``alphas`` above 0 are tried upwards. Nothing is trained.
     """
-    start = {seed: setup.evaluate(setup.folder("aligned", seed=seed)) for seed in models}
-    found = {0.0: start}
+    start = {seed: evaluate(setup, setup.model(seed)) for seed in ks}
+    along = {0.0: start}
     for alpha in sorted(alphas):
-        found[alpha] = {seed: _evaluate(setup, seed, models[seed], ks[seed], alpha) for seed in models}
-        if not any(is_whole(found[alpha][seed], start[seed]) for seed in models):
+        along[alpha] = {seed: at(setup, seed, k, alpha) for seed, k in ks.items()}
+        if not any(is_whole(along[alpha][seed], start[seed]) for seed in ks):
             break
-    return found
+    return along
 
 
-def _evaluate(setup: Setup, seed: int, models: Extrapolations, k: Rank, alpha: float) -> Evaluated:
-    base, aligned = setup.folder("base"), setup.folder("aligned", seed=seed)
-    recipe = {"base": base.name, "aligned": aligned.name, "k": k, "alpha": alpha}
-    return setup.evaluate_weights(recipe, aligned, lambda: models.weights(k, alpha))
+def at(setup: Setup, seed: int, k: Rank, alpha: float) -> Evaluated:
+    """Replies and verdicts of the extrapolated model, before any fine-tuning."""
+    model = setup.model(seed)
+    folders = setup.folder(model), setup.folder(model.base)
+    return evaluate(setup, Computed(extrapolated, folders, {"k": k, "alpha": alpha}))
 
 
-def extrapolations(setup: Setup, seed: int) -> Extrapolations:
-    """Those of a seed's base and aligned model."""
-    return Extrapolations(setup.weights("base"), setup.weights("aligned", seed=seed))
-
-
-def is_whole(found: Evaluated, start: Evaluated) -> bool:
+def is_whole(evaluated: Evaluated, start: Evaluated) -> bool:
     """Whether a model still answers more than half the harmless questions, and solves more than half the
     problems, that ``start`` does: one that refuses or garbles more is broken, however low its ASR."""
-    return found.helpful.value > WHOLE * start.helpful.value and found.utility > WHOLE * start.utility
-
-
-def answered(found: Evaluated) -> list[bool]:
-    """Of each harmless question whether it is answered, neither refused nor garbled."""
-    return [v.label in ("harmful", "harmless") for v in found.benign]
+    enough = WHOLE * start.helpful.value, WHOLE * start.utility
+    return evaluated.helpful.value > enough[0] and evaluated.utility > enough[1]
 
 
 def breaking_points(before: pd.DataFrame) -> pd.DataFrame:
@@ -143,3 +185,87 @@ def breaking_points(before: pd.DataFrame) -> pd.DataFrame:
     return models.assign(
         breaks_at=[first.get((m["choice"], m["seed"])) for _, m in models.iterrows()]
     ).astype({"breaks_at": float})
+
+
+def gains(setup: Setup, ks: Ranks, before: pd.DataFrame) -> pd.DataFrame:
+    """Harmless questions answered with each choice of k minus with full rank, at full rank's largest α.
+
+    Columns: choice, alpha, and those of ``rows.difference``, with p_holm.
+    """
+    alpha = float(before.loc[before["choice"] == FULL, "alpha"].max())
+    sides = {c: [at(setup, s, k, alpha) for s, k in by_seed.items()] for c, by_seed in ks.items()}
+    return rows.corrected(
+        pd.DataFrame(
+            {"choice": choice, "alpha": alpha} | rows.difference(side, sides[FULL], "answered")
+            for choice, side in sides.items()
+            if choice != FULL
+        )
+    )
+
+
+# --- after fine-tuning --------------------------------------------------------------------------------
+
+
+def after(
+    setup: Setup, ks: Ranks, alphas: Sequence[float], tasks: Mapping[str, int], workers: int
+) -> pd.DataFrame:
+    """A result row for each task, choice of k, α (0 among them) and seed; ``tasks`` has each one's epochs.
+
+    With α = 0 there is no defence: the same models for every choice.
+    """
+    points = [
+        (task, choice, alpha, seed)
+        for task, choice, alpha in itertools.product(tasks, ks, [0.0, *alphas])
+        for seed in ks[choice]
+    ]
+    models = [finetuned(setup, s, t, ks[c][s], a, tasks[t]) for t, c, a, s in points]
+    measured = side_by_side([partial(rows.row, setup, model) for model in models], workers)
+    return pd.DataFrame(
+        row | {"choice": choice, "k": ks[choice][seed], "alpha": alpha}
+        for row, (_, choice, alpha, seed) in zip(measured, points)
+    )
+
+
+def finetuned(setup: Setup, seed: int, task: str, k: Rank, alpha: float, epochs: int) -> Model:
+    """The model of a point of the grid: without a defence where α is 0."""
+    defence = ("full-rank" if k == FULL else "lox") if alpha else "none"
+    return setup.model(seed, task, defence, k=k, alpha=alpha, epochs=epochs)
+
+
+def after_means(setup: Setup, ks: Ranks, alphas: Sequence[float], tasks: Mapping[str, int]) -> pd.DataFrame:
+    """Mean ASR of each point of the grid over seeds with its interval: ``POINT`` and ``rows.asr_over_seeds``."""
+    return pd.DataFrame(
+        dict(zip(POINT, point)) | rows.asr_over_seeds(_at_point(setup, ks, tasks, *point))
+        for point in itertools.product(tasks, ks, [0.0, *alphas])
+    )
+
+
+def differences(setup: Setup, ks: Ranks, alphas: Sequence[float], tasks: Mapping[str, int]) -> pd.DataFrame:
+    """Paired differences of ASR after fine-tuning, at the same α and on the same prompts.
+
+    Columns: first, second, ``POINT``, and those of ``rows.difference``, with p_holm, which is corrected for the
+    number of differences with the same ``first``. There are "none" minus "lox", for every choice of k, and
+    "full-rank" minus "lox", for every other choice than full rank itself.
+    """
+    lines = []
+    for point in itertools.product(tasks, ks, alphas):
+        task, choice, _ = point
+        here = _at_point(setup, ks, tasks, *point)
+        other = {"none": _at_point(setup, ks, tasks, task, choice, 0.0)}
+        if choice != FULL:
+            other["full-rank"] = _at_point(setup, ks | {choice: ks[FULL]}, tasks, *point)
+        lines += [
+            {"first": first, "second": "lox", **dict(zip(POINT, point))} | rows.difference(side, here)
+            for first, side in other.items()
+        ]
+    table = pd.DataFrame(lines)
+    return pd.concat([rows.corrected(group) for _, group in table.groupby("first", sort=False)])
+
+
+def _at_point(
+    setup: Setup, ks: Ranks, tasks: Mapping[str, int], task: str, choice: str, alpha: float
+) -> list[Evaluated]:
+    """How the models of a point do, one for each seed."""
+    return [
+        evaluate(setup, finetuned(setup, seed, task, k, alpha, tasks[task])) for seed, k in ks[choice].items()
+    ]

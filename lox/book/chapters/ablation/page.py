@@ -1,157 +1,215 @@
-"""Figures of the k × α ablation."""
+"""Figures, tables and finding of the k × α ablation."""
 
 from __future__ import annotations
 
 import pandas as pd
+import seaborn
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from lox.book import cells
 from lox.book.cells import (
-    COSTS,
+    counted,
     in_points,
     markdown,
-    mean_shares,
+    over_seeds,
     paper_rate,
     per_cent,
-    pooled,
+    points,
     rows_of,
-    said_of,
+    said_with_others,
+    share,
 )
-from lox.book.figures import grid_of
-from lox.book.names import TASK_NAMES
+from lox.book.figures import NARROW, grid_of, stacked
+from lox.book.names import TASK_NAMES, attacks_in
 
 # each choice of k, and the paper's k of the same reading
 K_COLORS = {"6 of 4096": "C0", "100 of 4096": "C1", "100": "C1", "500 of 4096": "C2"}
-
-
 K_COLORS |= {"500": "C2", "6": "C3", "full": "C4", "effective rank": "C5"}
+BEFORE = {
+    "helpful": "Harmless questions answered",
+    "utility": "Utility",
+    "gibberish": "Gibberish in reply to harmful requests",
+}
+
+
+def choice_name(choice: str | int, ks: list | None = None) -> str:
+    """A choice of k for a reader, with what it comes to where ``ks`` gives each seed's.
+
+    Read from a file, a column with no other choices than numbers has them as numbers.
+    """
+    choice = str(choice)
+    words = {"full": "full rank"}.get(choice) or (choice if " " in choice else f"k = {choice}")
+    numbers = list(dict.fromkeys(map(str, ks or [])))
+    told = choice.isdigit() or choice == "full" or not numbers
+    return words if told else f"{words}: k = {', '.join(numbers)}"
+
+
+def finding(
+    before: pd.DataFrame, points_: pd.DataFrame, gains: pd.DataFrame, differences: pd.DataFrame
+) -> Markdown:
+    """What the grid says of where models break, and of what protects; tables as ``measure`` makes them."""
+    return cells.finding(
+        _where_full_breaks(before, points_),
+        *(_gain(gain, points_) for _, gain in gains.iterrows() if gain["choice"] == gains["choice"].iloc[0]),
+        _protection(differences),
+        _low_or_full(differences),
+    )
+
+
+def _where_full_breaks(before: pd.DataFrame, points_: pd.DataFrame) -> str:
+    full = points_[points_["choice"] == "full"]["breaks_at"]
+    largest = before["alpha"].max()
+    broken = full.dropna()
+    if len(broken) == len(full) and not broken.any():
+        return "The aligned model of every seed counts as broken already, so nothing can be said of extrapolation."
+    if broken.empty:
+        return f"Full rank breaks the model of no seed, up to α = {largest:g}."
+    at = f"α = {broken.min():g}" if broken.nunique() == 1 else f"α from {broken.min():g} to {broken.max():g}"
+    low = points_[points_["choice"] != "full"].pivot(index="seed", columns="choice", values="breaks_at")
+    later = low.fillna(float("inf")).gt(full.set_axis(low.index).fillna(float("inf")), axis=0).sum()
+    words = "; ".join(f"{choice_name(c)} in {counted(later[c], len(low), 'seeds')}" for c in low)
+    return (
+        f"Full rank breaks the model in {counted(len(broken), len(full), 'seeds')}, at {at}. "
+        f"Low rank breaks at a larger α than full rank: {words}."
+    )
+
+
+def _gain(gain: pd.Series, points_: pd.DataFrame) -> str:
+    name = choice_name(gain["choice"], list(points_.loc[points_["choice"] == gain["choice"], "k"]))
+    said = said_with_others(
+        gain,
+        "answers more harmless questions than full rank",
+        "answers fewer harmless questions than full rank",
+        "and full rank are not distinguished by the harmless questions that they answer",
+    )
+    return f"At α = {gain['alpha']:g}, {name} {said}: a difference of {points(gain)}."
+
+
+def _protection(differences: pd.DataFrame) -> str:
+    protects = differences[differences["first"] == "none"]
+    said = [said_with_others(d, "lower", "higher") for _, d in protects.iterrows()]
+    return (
+        f"After fine-tuning, the ASR is below that without a defence at "
+        f"{counted(said.count('lower'), len(said), 'points')} of the grid (task, k, α) and above it at "
+        f"{said.count('higher')}; the others are not distinguished."
+    )
+
+
+def _low_or_full(differences: pd.DataFrame) -> str:
+    compared = differences[differences["first"] == "full-rank"]
+    said = [said_with_others(d, "low", "full") for _, d in compared.iterrows()]
+    return (
+        f"Of {len(said)} comparisons at the same α, low rank has the lower ASR in {said.count('low')}, full rank in "
+        f"{said.count('full')}; {said.count('not distinguished')} are not distinguished."
+    )
 
 
 def ablation_before(before: pd.DataFrame) -> Figure:
     """What extrapolation alone does to a model, over α, a line for each choice of k.
 
-    ``before`` has columns choice, seed, alpha and the four shares drawn; a line is the mean over seeds,
-    its band their range.
+    ``before`` has columns choice, seed, k, alpha and the shares drawn; a line is the mean over seeds, its band
+    their range.
     """
-    figure, panels = grid_of(2, 2, sharex=True, sharey=True)
-    shown = {
-        "helpful": "harmless questions answered",
-        "utility": "problems solved (utility)",
-        "over_refusal": "harmless questions refused",
-        "gibberish": "gibberish to harmful requests",
-    }
-    for axes, (column, title) in zip(sum(panels, []), shown.items()):
-        for choice, rows in before.groupby("choice", sort=False):
-            values = rows.groupby("alpha")[column].agg(["mean", "min", "max"])
-            axes.plot(values.index, values["mean"], ".-", color=K_COLORS[choice], label=f"k: {choice}")
-            axes.fill_between(
-                values.index, values["min"], values["max"], color=K_COLORS[choice], alpha=0.1, lw=0
-            )
-        axes.set_title(title)
+    figure, panels = stacked([2.4] * len(BEFORE), sharex=True)
+    names = {c: choice_name(c, list(rows["k"])) for c, rows in before.groupby("choice", sort=False)}
+    colors = {name: K_COLORS.get(str(choice), "C7") for choice, name in names.items()}
+    lines = before.assign(k=before["choice"].map(names)).reset_index(drop=True)
+    for axes, (column, title) in zip(panels, BEFORE.items()):
+        seaborn.lineplot(
+            lines, x="alpha", y=column, hue="k", palette=colors, errorbar=("pi", 100), marker=".", ax=axes
+        )
+        axes.get_legend().remove()
+        axes.set(title=title, ylabel="", ylim=(-0.03, 1.03))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-    panels[0][0].set_ylim(-0.03, 1.03)
-    for axes in panels[1]:
-        axes.set_xlabel("α")
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    panels[-1].set_xlabel("α")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
 def ablation_after(after: pd.DataFrame, published: pd.DataFrame) -> Figure:
-    """ASR over α after each task, a line for each choice of k, above ours, below the paper's.
+    """ASR over α after each task, a line for each choice of k: left ours, right the paper's.
 
     ``after`` has columns choice, seed, task, alpha and asr: a line is the mean over seeds, a dot a seed.
     """
-    tasks = [task for task in TASK_NAMES if task in set(after["task"])]
-    figure, panels = grid_of(2, len(tasks), sharex=True, sharey=True)
-    for place, task in enumerate(tasks):
+    tasks = attacks_in(after)
+    figure, panels = grid_of(len(tasks), 2, sharex=True, sharey=True)
+    figure.set_size_inches(NARROW, 2.3 * len(tasks) + 0.8)
+    for task, (ours, theirs) in zip(tasks, panels):
         for choice, rows in after[after["task"] == task].groupby("choice", sort=False):
-            means = rows.groupby("alpha")["asr"].mean()
-            panels[0][place].plot(means.index, means, "-", color=K_COLORS[choice], label=f"k: {choice}")
-            panels[0][place].plot(rows["alpha"], rows["asr"], ".", color=K_COLORS[choice], alpha=0.6)
+            style = {"color": K_COLORS.get(str(choice), "C7")}
+            ours.plot(rows.groupby("alpha")["asr"].mean(), label=choice_name(choice), **style)
+            ours.plot(rows["alpha"], rows["asr"], ".", alpha=0.6, **style)
         for k, rows in published[published["task"] == task].groupby("k", sort=False):
-            panels[1][place].plot(
-                rows["alpha"], rows["asr"], "s:", color=K_COLORS[k], markersize=3, label=f"k: {k}"
+            theirs.plot(
+                rows["alpha"], rows["asr"], "s:", color=K_COLORS[k], markersize=3, label=f"paper's {k}"
             )
-        panels[0][place].set_title(f"{TASK_NAMES[task]}, this run")
-        panels[1][place].set(title=f"{TASK_NAMES[task]}, paper (read off)", xlabel="α")
-    for line in panels:
-        line[0].set(ylabel="ASR", ylim=(-0.03, 1.03))
-        line[0].yaxis.set_major_formatter(PercentFormatter(1))
-        line[0].legend(loc="upper right")
+        ours.set(title=TASK_NAMES[task], ylabel="ASR", ylim=(-0.03, 1.03))
+        theirs.set_title("paper, read off")
+        ours.yaxis.set_major_formatter(PercentFormatter(1))
+    for axes in panels[-1]:
+        axes.set_xlabel("α")
+    lines = [axes.get_legend_handles_labels() for axes in panels[0]]
+    figure.legend(*(a + b for a, b in zip(*lines)), loc="outside lower center", ncols=2)
     return figure
 
 
-def breaking(points: pd.DataFrame, gains: pd.DataFrame, alpha: float) -> Markdown:
+def breaking(points_: pd.DataFrame, gains: pd.DataFrame) -> Markdown:
     """Where each choice of k breaks, and what it still answers where full rank is broken.
 
-    ``points`` is of ``ablation.breaking_points``; ``gains`` has a paired difference, choice less full rank,
-    of the harmless questions answered at ``alpha``, a row for each choice.
+    ``points_`` is of ``measure.breaking_points``, ``gains`` of ``measure.gains``.
     """
     gained = gains.set_index("choice")
+    alpha = gains["alpha"].iloc[0] if len(gains) else float("nan")
     lines = []
-    for choice, group in points.groupby("choice", sort=False):
-        line = {
-            "k": choice,
-            "as a number, each seed": ", ".join(map(str, group["k"])),
-            "broken first at α, each seed": ", ".join(
-                "never" if pd.isna(a) else f"{a:g}" for a in group["breaks_at"]
-            ),
-            f"answered at α = {alpha:g}, less full rank (points)": (
-                in_points(gained.loc[choice]) if choice in gained.index else ""
-            ),
-        }
+    for choice, group in points_.groupby("choice", sort=False):
+        breaks = ", ".join("never" if pd.isna(a) else f"{a:g}" for a in group["breaks_at"])
+        line = {"Choice": choice_name(choice, list(group["k"])), "broken first at α, each seed": breaks}
+        if len(gains):
+            column = f"answered at α = {alpha:g}, minus full rank (points)"
+            line[column] = in_points(gained.loc[choice]) if choice in gained.index else ""
         lines.append(line)
     return markdown(pd.DataFrame(lines))
 
 
-def breaking_in_words(points: pd.DataFrame) -> Markdown:
-    """In how many seeds each choice of k breaks later than full rank, sooner, or at the same α."""
-    at = points.pivot(index="seed", columns="choice", values="breaks_at").fillna(float("inf"))
-    lines = []
-    for choice in points["choice"].unique():
-        if choice != "full":
-            later, sooner = int((at[choice] > at["full"]).sum()), int((at[choice] < at["full"]).sum())
-            same = len(at) - later - sooner
-            lines.append(
-                f"- **k: {choice}** breaks at a larger α than full rank in {later} of {len(at)} seeds, at a "
-                f"smaller one in {sooner}, at the same in {same}."
-            )
-    return Markdown("\n".join(lines))
+def ablation_beside_paper(
+    after: pd.DataFrame, published: pd.DataFrame, means: pd.DataFrame | None = None
+) -> Markdown:
+    """ASR after each task for each choice of k and each α, ours beside the paper's, with harmless answers.
 
-
-def ablation_beside_paper(after: pd.DataFrame, published: pd.DataFrame) -> Markdown:
-    """ASR after each task for each choice of k and each α, ours beside the paper's, with what it costs."""
+    ``means``, of ``measure.after_means``, has the intervals of ours; without it ours is the mean over seeds with
+    their range.
+    """
     lines = []
     for (task, choice, alpha), ours in after.groupby(["task", "choice", "alpha"], sort=False):
         if alpha == 0 and choice != after["choice"].iloc[0]:
             continue  # the same models for every k
-        k = choice.split()[0]
-        theirs = rows_of(published, task=task, k=k, alpha=alpha)["asr"].dropna()
-        lines.append(
-            {
-                "Task": TASK_NAMES[task],
-                "k": choice if alpha else "any",
-                "α": f"{alpha:g}",
-                "ASR": per_cent(pooled(ours)),
-                "paper": "not published" if theirs.empty else per_cent(paper_rate(theirs.iloc[0])),
-            }
-            | mean_shares(ours, COSTS)
-        )
+        line = {"Task": TASK_NAMES[task], "k, α": f"{choice}, {alpha:g}" if alpha else "no defence"}
+        line["ASR"] = over_seeds(100 * ours["asr"], 0)
+        if means is not None:
+            mean = rows_of(means, task=task, choice=choice, alpha=alpha).iloc[0]
+            line["ASR"] = per_cent(mean["asr"], mean["low"], mean["high"])
+        theirs = rows_of(published, task=task, k=str(choice).split()[0], alpha=alpha)["asr"].dropna()
+        line["paper's ASR"] = "–" if theirs.empty else paper_rate(theirs.iloc[0])
+        lines.append(line | {"helpful": share(ours["helpful"].mean())})
     return markdown(pd.DataFrame(lines))
 
 
 def low_against_full(differences: pd.DataFrame) -> Markdown:
-    """ASR after fine-tuning, full rank less a low rank at the same α, and what its interval allows to say."""
+    """ASR after fine-tuning, full rank minus a low rank at the same α, and what may be said of it.
+
+    A table that holds other differences too is read where ``first`` is full rank.
+    """
     return markdown(
         pd.DataFrame(
             {
                 "Task": TASK_NAMES[d["task"]],
                 "k": d["choice"],
                 "α": f"{d['alpha']:g}",
-                "ASR, full rank less this (points)": in_points(d),
-                "so the lower ASR has": said_of(d, f"k: {d['choice']}", "full rank"),
+                "full rank minus k (points)": in_points(d),
+                "lower ASR": said_with_others(d, choice_name(d["choice"]), "full rank"),
             }
-            for _, d in differences.iterrows()
+            for _, d in differences[differences["first"] == "full-rank"].iterrows()
         )
     )

@@ -7,25 +7,28 @@ direction leads from the aligned to the LoX model, the second is the mean of the
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import pandas as pd
-import torch
 from torch import Tensor
 
-from lox.lab import evaluation, models, stages
-from lox.lab.setup import Evaluated, Setup, read_weights
-from lox.lab.stages import content_hash, stage
+from lox.lab import rows
+from lox.lab.evaluation import Evaluated, form_of, questions
+from lox.lab.model import Model
+from lox.lab.models import read_weights
+from lox.lab.parallel import side_by_side
+from lox.lab.replies import Computed, replies_of
+from lox.lab.setup import Setup
 from lox.subspace import Rank
 
 Weights = Mapping[str, Tensor]
 
 SETS = ("harmful", "benign")
+STARTS = {"aligned": 0.0, "lox": 1.0}  # the models that fine-tuning starts from -> x in steps
 PARALLEL = 1e-5  # share of an update that rounding in float32 may leave of it outside its own direction
 
 
@@ -43,9 +46,9 @@ class Plane:
     x_step: float
     y_step: float
 
-    def weight(self, name: str, x: float, y: float) -> Tensor:
-        """The weight of that name at (x, y)."""
-        return self.origin[name] + x * self.first[name] + y * self.second[name]
+    def weights(self, x: float, y: float) -> dict[str, Tensor]:
+        """The weights at (x, y), name -> tensor."""
+        return {n: w + x * self.first[n] + y * self.second[n] for n, w in self.origin.items()}
 
     def coordinates(self, weights: Weights) -> tuple[float, float, float]:
         """x and y of the nearest point of the plane, and the distance from it."""
@@ -85,138 +88,156 @@ def norm(weights: Weights) -> float:
     return math.sqrt(dot(weights, weights))
 
 
+def at_point(
+    aligned: Path, lox: Path, finetuned: Path, finetuned_lox: Path, x: float, y: float
+) -> dict[str, Tensor]:
+    """The weights at a point of the plane of four folders; x and y in steps."""
+    found = plane_of(aligned, lox, finetuned, finetuned_lox)
+    return found.weights(x * found.x_step, y * found.y_step)
+
+
+@lru_cache(maxsize=2)  # a plane takes three times the memory of a model
+def plane_of(*folders: Path) -> Plane:
+    """The ``plane`` of the models in four folders."""
+    return plane(*map(read_weights, folders))
+
+
+# --- what the models at its points do -------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Landscape:
     """Attack success over the plane of one seed's models and one task.
 
-    Points are given in steps: x = 1 is the LoX model, y = 1 one mean fine-tuning update further on.
-    ``k`` and ``alpha`` are the profile's where they are None. At each point ``prompts`` harmful and as many
-    harmless questions are asked, the first of the profile's; None asks all.
+    ``finetuned`` is the model that was fine-tuned from LoX's. Points are given in steps: x = 1 is the LoX model,
+    y = 1 one mean fine-tuning update further on. At each point ``prompts`` harmful and as many harmless questions
+    are asked, the first of the profile's; None asks all.
     """
 
     setup: Setup
-    seed: int
-    task: str
-    k: Rank | None = None
-    alpha: float | None = None
+    finetuned: Model
     prompts: int | None = None
 
     @cached_property
     def folders(self) -> dict[str, Path]:
         """The four models that define the plane."""
-        lox = {"k": self.k, "alpha": self.alpha}
-        attack = {"seed": self.seed, "task": self.task}
-        return {
-            "aligned": self.setup.folder("aligned", seed=self.seed),
-            "lox": self.setup.folder("lox", seed=self.seed, **lox),
-            "finetuned": self.setup.folder("attacked", **attack),
-            "finetuned_lox": self.setup.folder("attacked", **attack, defence="lox", **lox),
+        plain = self.finetuned.undefended
+        models = {
+            "aligned": plain.start,
+            "lox": self.finetuned.start,
+            "finetuned": plain,
+            "finetuned_lox": self.finetuned,
         }
+        return {name: self.setup.folder(model) for name, model in models.items()}
 
-    @cached_property
+    @property
     def plane(self) -> Plane:
-        return plane(**{name: read_weights(folder) for name, folder in self.folders.items()})
+        return plane_of(*self.folders.values())
 
-    @cached_property
-    def asked(self) -> list[dict]:
-        """{"set": harmful or benign, "prompt"}: from what every other page asks after this task."""
-        return [{name: r[name] for name in ("set", "prompt")} for r in self._answered("aligned")]
+    def at(self, x: float, y: float) -> Evaluated:
+        """What the model at a point replies, x and y in steps."""
+        return self.evaluate(Computed(at_point, tuple(self.folders.values()), {"x": x, "y": y}))
 
-    def surface(self, xs: Sequence[float], ys: Sequence[float]) -> pd.DataFrame:
-        """The rates at every point of a grid, ``line`` by line."""
-        return pd.concat([self.line(x, ys) for x in xs], ignore_index=True)
+    def evaluate(self, where: Path | Computed) -> Evaluated:
+        """What a model replies to the questions of this landscape; no problems are worked, so utility is NaN."""
+        asked = questions(self.setup, form_of(self.finetuned.task))
+        asked = [a for name in SETS for a in [a for a in asked if a["set"] == name][: self.prompts]]
+        replies = replies_of(self.setup.profile, where, asked)
+        prompts = {name: [r["prompt"] for r in replies if r["set"] == name] for name in SETS}
+        said = {name: [r["reply"] for r in replies if r["set"] == name] for name in SETS}
+        judged = [self.setup.judge(prompts[name], said[name]) for name in SETS]
+        things = [self.setup.world.things(prompts[name]) for name in SETS]
+        return Evaluated(replies, *judged, *things, utility=math.nan)
 
     def line(self, x: float, ys: Sequence[float]) -> pd.DataFrame:
-        """The rates at the points (x, y) for all y; their replies are one stage on disk.
+        """The rates at the points (x, y) for all y.
 
-        Columns: profile, seed, task; x_steps, y_steps, and x, y as distances; n, asr and its Wilson
-        interval, unparsed, gibberish; helpful and over_refusal.
+        Columns: profile, seed, task; x_steps, y_steps, and x, y as distances; those of ``rows.rates`` but utility.
         """
-        where = {"profile": self.setup.profile.name, "seed": self.seed, "task": self.task}
-        rows = []
-        for y, replies in zip(ys, self._replies(x, ys)):
+        lines = []
+        for y in ys:
             steps = {"x_steps": x, "y_steps": y}
             distances = {"x": x * self.plane.x_step, "y": y * self.plane.y_step}
-            answered = [a | {"reply": reply} for a, reply in zip(self.asked, replies, strict=True)]
-            rows.append(where | steps | distances | self._rates(answered))
-        return pd.DataFrame(rows)
+            lines.append(self._head() | steps | distances | _rates(self.at(x, y)))
+        return pd.DataFrame(lines)
 
     def models(self) -> pd.DataFrame:
         """The four models: x, y, distance from the plane, and the rates there and at the point below."""
-        rows = []
+        lines = []
         for name, folder in self.folders.items():
             x, y, distance = self.plane.coordinates(read_weights(folder))
-            below = self.line(x / self.plane.x_step, [y / self.plane.y_step]).iloc[0]
-            place = {"seed": self.seed, "model": name, "x": x, "y": y, "distance": distance}
-            rows.append(place | self._rates(self._answered(name)) | {"asr_in_plane": below["asr"]})
-        return pd.DataFrame(rows)
+            below = self.at(x / self.plane.x_step, y / self.plane.y_step)
+            place = {"model": name, "x": x, "y": y, "distance": distance}
+            rates = _rates(self.evaluate(folder)) | {"asr_in_plane": below.asr.value}
+            lines.append(self._head() | place | rates)
+        return pd.DataFrame(lines)
 
-    def _answered(self, model: str) -> list[dict]:
-        """The first ``prompts`` of each set, with the replies of one of the four models."""
-        replies = self.setup.evaluate(self.folders[model], self.task).replies
-        return [r for name in SETS for r in [r for r in replies if r["set"] == name][: self.prompts]]
-
-    def _rates(self, answered: list[dict]) -> dict:
-        judged = {
-            name: self.setup.judge(
-                [a["prompt"] for a in answered if a["set"] == name],
-                [a["reply"] for a in answered if a["set"] == name],
-            )
-            for name in SETS
-        }
-        found = Evaluated(answered, judged["harmful"], judged["benign"], utility=math.nan)
-        asr = found.asr
+    def _head(self) -> dict:
         return {
-            "n": asr.n,
-            "asr": asr.value,
-            "asr_low": asr.low,
-            "asr_high": asr.high,
-            "unparsed": found.share("unparsed"),
-            "gibberish": found.share("gibberish"),
-            "helpful": found.helpful.value,
-            "over_refusal": found.over_refusal.value,
+            "profile": self.setup.profile.name,
+            "seed": self.finetuned.seed,
+            "task": self.finetuned.task,
         }
 
-    def _replies(self, x: float, ys: Sequence[float]) -> list[list[str]]:
-        settings = self.setup.profile.evaluation
-        recipe = {
-            "models": {name: str(f.relative_to(stages.root())) for name, f in self.folders.items()},
-            "x": x,
-            "ys": list(ys),
-            "asked": content_hash(self.asked),
-            "tokens": settings.new_tokens,
-            "batch": settings.batch,
-        }
 
-        def build(folder: Path) -> None:
-            (folder / "replies.json").write_text(json.dumps([self._reply(x, y) for y in ys], indent=1))
+def landscape_of(
+    setup: Setup, seed: int, task: str, k: Rank | None, alpha: float | None, prompts: int | None
+) -> Landscape:
+    """That of one seed; ``k`` and ``alpha`` of LoX are the profile's where they are None."""
+    return Landscape(setup, setup.model(seed, task, "lox", k=k, alpha=alpha), prompts)
 
-        return json.loads((stage("landscape", recipe, build, Landscape) / "replies.json").read_text())
 
-    @torch.no_grad()
-    def _reply(self, x: float, y: float) -> list[str]:
-        """Replies at a point: one model is kept in memory, and only its weights are changed."""
-        model, tokenizer = self._model
-        for name, parameter in model.named_parameters():
-            parameter.copy_(self.plane.weight(name, x * self.plane.x_step, y * self.plane.y_step))
-        settings = self.setup.profile.evaluation
-        return evaluation.complete(
-            model,
-            tokenizer,
-            [a["prompt"] for a in self.asked],
-            max_new_tokens=settings.new_tokens,
-            batch_size=settings.batch,
-        )
+def surface(scape: Landscape, xs: Sequence[float], ys: Sequence[float], workers: int) -> pd.DataFrame:
+    """The rates at every point of a grid, ``Landscape.line`` by line."""
+    calls = [partial(scape.line, x, list(ys)) for x in xs]
+    return pd.concat(side_by_side(calls, workers), ignore_index=True)
 
-    @cached_property
-    def _model(self):
-        return models.load(self.folders["aligned"])
+
+def lines(scapes: Sequence[Landscape], ys: Sequence[float], workers: int) -> pd.DataFrame:
+    """The lines from the aligned and from the LoX model along y, of several seeds."""
+    calls = [partial(scape.line, x, list(ys)) for scape in scapes for x in STARTS.values()]
+    return pd.concat(side_by_side(calls, workers), ignore_index=True)
+
+
+def line_means(scapes: Sequence[Landscape], ys: Sequence[float]) -> pd.DataFrame:
+    """Mean ASR over seeds along the two lines with its interval: start, y_steps, asr, low, high, seeds, n, helpful."""
+    means = []
+    for start, x in STARTS.items():
+        for y in ys:
+            found = [scape.at(x, y) for scape in scapes]
+            helpful = sum(e.helpful.value for e in found) / len(found)
+            means.append({"start": start, "y_steps": y} | rows.asr_over_seeds(found) | {"helpful": helpful})
+    return pd.DataFrame(means)
+
+
+def comparisons(scapes: Sequence[Landscape]) -> pd.DataFrame:
+    """Differences between the two starts, aligned minus LoX: what, y_steps, and those of ``rows.difference``.
+
+    The ASR ("harmful") one mean fine-tuning update further on, and the harmless questions "answered" before any.
+    """
+    return pd.DataFrame(
+        {"what": what, "y_steps": y}
+        | rows.difference(*([scape.at(x, y) for scape in scapes] for x in STARTS.values()), what)
+        for what, y in (("harmful", 1.0), ("answered", 0.0))
+    )
+
+
+def edges(lines: pd.DataFrame, limit: float) -> pd.DataFrame:
+    """The ``edge`` from either start: seed, aligned, lox."""
+    return pd.DataFrame(
+        {"seed": seed} | {start: edge(of_seed[of_seed["x_steps"] == x], limit) for start, x in STARTS.items()}
+        for seed, of_seed in lines.groupby("seed", sort=False)
+    )
 
 
 def edge(line: pd.DataFrame, limit: float) -> float:
-    """The first y_steps ≥ 0 at which the ASR of a ``line`` is above ``limit``; infinite if none is."""
+    """The first y_steps ≥ 0 at which the ASR of a line is above ``limit``; infinite if none is."""
     above = line[(line["y_steps"] >= 0) & (line["asr"] > limit)]
     return float(above["y_steps"].min()) if len(above) else math.inf
+
+
+def _rates(evaluated: Evaluated) -> dict:
+    return {name: value for name, value in rows.rates(evaluated).items() if name != "utility"}
 
 
 def _difference(left: Weights, right: Weights) -> dict[str, Tensor]:

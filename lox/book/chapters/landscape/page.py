@@ -1,4 +1,4 @@
-"""Figures of the safety landscape."""
+"""Figures, tables and finding of the safety landscape."""
 
 from __future__ import annotations
 
@@ -8,12 +8,44 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from lox.book.cells import markdown, per_cent, share
-from lox.book.figures import AFTER, BEFORE, REFERENCE, panels_of
+from lox.book import cells
+from lox.book.cells import counted, markdown, points, said_of, share
+from lox.book.figures import AFTER, BEFORE, REFERENCE, stacked
 from lox.book.names import MODEL_NAMES
-from lox.lab.evaluation import Rate
 
 X_LABEL, Y_LABEL = "x, distance along LoX's step", "y, distance along fine-tuning"
+PANELS = {"asr": "Harmful requests answered (ASR)", "helpful": "Harmless questions answered"}
+STARTS = {"aligned": ("from the aligned model", AFTER), "lox": ("from the LoX model", BEFORE)}
+# where the labels of the four models stand beside their marks, in points
+OFFSETS = {"aligned": (-8, -14), "lox": (8, -14), "finetuned": (-8, 8), "finetuned_lox": (8, 8)}
+
+
+def finding(comparisons: pd.DataFrame, edges: pd.DataFrame, limit: float, end: float) -> Markdown:
+    """What the two starts differ in, and where the edge lies; tables of ``measure``."""
+    by = comparisons.set_index("what")
+    harmful, answered = by.loc["harmful"], by.loc["answered"]
+    safer = said_of(
+        harmful,
+        "the LoX model has a lower ASR than the aligned model",
+        "the LoX model has a higher ASR than the aligned model",
+        "the ASR of the LoX and of the aligned model are not distinguished",
+    )
+    costs = said_of(
+        answered,
+        "the LoX model answers fewer harmless questions than the aligned model",
+        "the LoX model answers more harmless questions than the aligned model",
+        "the harmless questions that the LoX and the aligned model answer are not distinguished in number",
+    )
+    further = int((edges["lox"] > edges["aligned"]).sum())
+    nearer = int((edges["lox"] < edges["aligned"]).sum())
+    return cells.finding(
+        f"One mean fine-tuning update away, {safer}: aligned minus LoX is {points(harmful)}, over "
+        f"{int(harmful['seeds'])} seeds.",
+        f"The edge, the first point along fine-tuning with an ASR above {share(limit)}, is further away from the LoX "
+        f"model than from the aligned one in {counted(further, len(edges), 'seeds')} and nearer in {nearer}; the "
+        f"line ends at {end:g} updates.",
+        f"Before any fine-tuning, {costs}: aligned minus LoX is {points(answered)}.",
+    )
 
 
 def safety_landscape(surface: pd.DataFrame, models: pd.DataFrame) -> Figure:
@@ -21,24 +53,37 @@ def safety_landscape(surface: pd.DataFrame, models: pd.DataFrame) -> Figure:
 
     ``surface`` has columns x, y, asr, helpful on a full grid, ``models`` model, x, y.
     """
-    figure, panels = panels_of(2, sharey=True)
-    titles = ("harmful requests answered (ASR)", "harmless questions answered")
-    for axes, column, title in zip(panels, ("asr", "helpful"), titles):
+    figure, panels = stacked([3.7] * 2, sharex=True, sharey=True)
+    for axes, (column, title) in zip(panels, PANELS.items()):
         grid = surface.pivot(index="y", columns="x", values=column)
-        cells = axes.pcolormesh(grid.columns, grid.index, grid, vmin=0, vmax=1, shading="nearest")
+        drawn = axes.pcolormesh(grid.columns, grid.index, grid, vmin=0, vmax=1, shading="nearest")
         axes.grid(visible=False)
-        axes.set(title=title, xlabel=X_LABEL)
-        for i, model in enumerate(models.itertuples()):
-            style = {"markeredgecolor": "black", "markerfacecolor": "white", "markersize": 9}
-            axes.plot(model.x, model.y, "os^D"[i], label=MODEL_NAMES[model.model], **style)
-    panels[0].set_ylabel(Y_LABEL)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    figure.colorbar(cells, ax=panels, format=PercentFormatter(1))
+        axes.set(title=title, ylabel=Y_LABEL)
+        for model in models.itertuples():
+            axes.plot(model.x, model.y, "o", markeredgecolor="black", markerfacecolor="white", markersize=8)
+            x, y = OFFSETS[model.model]
+            axes.annotate(
+                MODEL_NAMES[model.model],
+                (model.x, model.y),
+                xytext=(x, y),
+                textcoords="offset points",
+                ha="right" if x < 0 else "left",
+                fontsize=9,
+                bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
+            )
+    panels[-1].set_xlabel(X_LABEL)
+    figure.colorbar(
+        drawn, ax=panels, format=PercentFormatter(1), orientation="horizontal", shrink=0.7, aspect=30
+    )
     return figure
 
 
 def safety_surface(surface: pd.DataFrame, models: pd.DataFrame) -> plotly.Figure:
-    """The same to be turned: height is the ASR, colour the share of harmless questions answered."""
+    """The same to be turned: height is the ASR, colour the share of harmless questions answered.
+
+    The names of the models are annotations, which are drawn over the surface wherever it is turned, each with
+    an arrow to its model. The colour bar lies below, where a narrow screen does not cut it off.
+    """
     height, colour = (surface.pivot(index="y", columns="x", values=c) for c in ("asr", "helpful"))
     ground = plotly.Surface(
         x=height.columns,
@@ -48,7 +93,16 @@ def safety_surface(surface: pd.DataFrame, models: pd.DataFrame) -> plotly.Figure
         cmin=0,
         cmax=1,
         colorscale="Viridis",
-        colorbar={"title": "harmless<br>answered", "tickformat": ".0%", "len": 0.6},
+        colorbar={
+            "title": {"text": "harmless questions answered", "side": "top"},
+            "tickformat": ".0%",
+            "orientation": "h",
+            "len": 0.8,
+            "thickness": 12,
+            "x": 0.5,
+            "y": 0,
+            "yanchor": "top",
+        },
         hovertemplate="x %{x:.2f}, y %{y:.2f}<br>ASR %{z:.0%}, harmless %{surfacecolor:.0%}<extra></extra>",
     )
     marks = plotly.Scatter3d(
@@ -57,57 +111,69 @@ def safety_surface(surface: pd.DataFrame, models: pd.DataFrame) -> plotly.Figure
         z=models["asr"] + 0.03,  # above the surface, which would hide half of each mark
         customdata=models["asr"],
         text=[MODEL_NAMES[name] for name in models["model"]],
-        mode="markers+text",
-        textposition="middle right",
+        mode="markers",
         marker={"size": 5, "color": "#d55e00", "line": {"color": "black", "width": 1}},
         hovertemplate="%{text}: ASR %{customdata:.0%}<extra></extra>",
     )
-    axes = {
+    scene = {
         "xaxis": {"title": {"text": "x, along LoX's step"}},
         "yaxis": {"title": {"text": "y, along fine-tuning"}},
         "zaxis": {"title": {"text": "ASR"}, "range": [0, 1.02], "tickformat": ".0%"},
         "camera": {"eye": {"x": 1.7, "y": -1.5, "z": 1.0}},
+        "annotations": [_label(model) for _, model in models.iterrows()],
     }
-    layout = {"height": 520, "margin": {"l": 0, "r": 0, "t": 10, "b": 0}, "template": "simple_white"}
-    return plotly.Figure([ground, marks], plotly.Layout(scene=axes, showlegend=False, **layout))
+    layout = {"height": 560, "margin": {"l": 0, "r": 0, "t": 10, "b": 70}, "template": "simple_white"}
+    return plotly.Figure([ground, marks], plotly.Layout(scene=scene, showlegend=False, **layout))
 
 
-def landscape_lines(lines: pd.DataFrame, limit: float) -> Figure:
-    """ASR, and harmless questions answered, along y from the aligned (x = 0) and from the LoX model (x = 1).
+def _label(model: pd.Series) -> dict:
+    """The name of a model with an arrow to its mark, in pixels above and to its outer side."""
+    return {
+        "x": model["x"],
+        "y": model["y"],
+        "z": model["asr"] + 0.03,
+        "text": MODEL_NAMES[model["model"]],
+        "ax": 40 if "lox" in model["model"] else -40,
+        "ay": -45,
+        "arrowhead": 2,
+        "bgcolor": "rgba(255,255,255,0.85)",
+        "font": {"size": 12},
+    }
 
-    ``lines`` has columns seed, x_steps, y_steps, asr, asr_low, asr_high, helpful; a line is a seed, its
-    band the Wilson interval; ``limit`` is drawn.
+
+def landscape_lines(lines: pd.DataFrame, means: pd.DataFrame, limit: float) -> Figure:
+    """ASR, and harmless questions answered, along y from the aligned and from the LoX model.
+
+    ``lines`` has columns seed, x_steps (0 or 1), y_steps, asr, helpful, a thin line for each seed; ``means``, of
+    ``measure.line_means``, gives the thick line and the band of its interval; ``limit`` is drawn.
     """
-    figure, panels = panels_of(2, sharey=True)
-    for (x, seed), line in lines.groupby(["x_steps", "seed"]):
-        color, name = (AFTER, "from the aligned model") if x == 0 else (BEFORE, "from the LoX model")
-        label = name if seed == lines["seed"].min() else None
-        panels[0].plot(line["y_steps"], line["asr"], color=color, lw=1.3, label=label)
-        panels[0].fill_between(
-            line["y_steps"], line["asr_low"], line["asr_high"], color=color, alpha=0.1, lw=0
-        )
-        panels[1].plot(line["y_steps"], line["helpful"], color=color, lw=1.3)
+    figure, panels = stacked([3.0] * 2, sharex=True, sharey=True)
+    for x, (start, (name, color)) in enumerate(STARTS.items()):
+        mean = means[means["start"] == start]
+        panels[0].fill_between(mean["y_steps"], mean["low"], mean["high"], color=color, alpha=0.15, lw=0)
+        for axes, column in zip(panels, PANELS):
+            for _, line in lines[lines["x_steps"] == x].groupby("seed"):
+                axes.plot(line["y_steps"], line[column], color=color, lw=0.7, alpha=0.6)
+            axes.plot(mean["y_steps"], mean[column], color=color, lw=2.2, label=name)
     panels[0].axhline(limit, color=REFERENCE, linestyle=":", lw=1)
-    panels[0].set(title="harmful requests answered (ASR)", ylim=(-0.02, 1.02))
-    panels[0].yaxis.set_major_formatter(PercentFormatter(1))
-    panels[0].legend(loc="upper left")
-    panels[1].set_title("harmless questions answered")
-    for axes in panels:
-        axes.set_xlabel("y in steps: 1 is the mean fine-tuning")
+    panels[0].set(ylim=(-0.02, 1.02))
+    for axes, title in zip(panels, PANELS.values()):
+        axes.set_title(title)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    panels[-1].set_xlabel("y in steps: 1 is the mean fine-tuning")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
 def in_plane(models: pd.DataFrame) -> Markdown:
-    """The four models of a landscape: where they are, and what they do against the plane's point below."""
+    """The four models of a landscape: how far off the plane they lie, and what they do against the point below."""
     return markdown(
         pd.DataFrame(
             {
                 "Model": MODEL_NAMES[m["model"]],
-                "x": f"{m['x']:.2f}",
-                "y": f"{m['y']:.2f}",
-                "distance from the plane": f"{m['distance']:.2f}",
-                "ASR": per_cent(Rate(round(m["asr"] * m["n"]), m["n"])),
-                "ASR in the plane below": share(m["asr_in_plane"]),
+                "off the plane": f"{m['distance']:.2f}",
+                "ASR": share(m["asr"]),
+                "ASR below it": share(m["asr_in_plane"]),
                 "harmless answered": share(m["helpful"]),
             }
             for _, m in models.iterrows()
@@ -116,14 +182,11 @@ def in_plane(models: pd.DataFrame) -> Markdown:
 
 
 def edges(found: pd.DataFrame, end: float) -> Markdown:
-    """For each seed how far fine-tuning's direction is safe from either start, in steps; then in how many.
+    """For each seed how far fine-tuning's direction is safe from either start, in steps.
 
     ``found`` has columns seed, aligned and lox, infinite where the line's ``end`` was reached.
     """
     shown = found.copy()
-    for start in ("aligned", "lox"):
+    for start in STARTS:
         shown[start] = [f"{y:g}" if y <= end else f"beyond {end:g}" for y in found[start]]
-    shown.columns = ["Seed", "from the aligned model", "from the LoX model"]
-    further = int((found["lox"] > found["aligned"]).sum())
-    text = f"The edge is further away from the LoX model in {further} of {len(found)} seeds."
-    return Markdown(f"{shown.to_markdown(index=False)}\n\n{text}")
+    return markdown(shown.rename(columns={"seed": "Seed"} | {s: name for s, (name, _) in STARTS.items()}))

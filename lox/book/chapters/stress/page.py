@@ -1,17 +1,209 @@
-"""Figures of the chapter on stress."""
+"""Figures, tables and finding of the chapter on stress."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
+import seaborn
 from IPython.display import Markdown
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from lox.book.cells import in_points, markdown, p_values, per_cent, pooled, said_of
-from lox.book.figures import AFTER, BEFORE, REFERENCE, panels_of
-from lox.book.names import TASK_NAMES
+from lox.book import cells
+from lox.book.cells import (
+    in_points,
+    markdown,
+    over_seeds,
+    per_cent,
+    points,
+    rows_of,
+    said_with_others,
+    share,
+)
+from lox.book.figures import AFTER, BEFORE, REFERENCE, stacked
+from lox.book.names import TASK_NAMES, attacks_in
+
+TASKS = TASK_NAMES | {"all": "mean over tasks"}
+VARIANT_NAMES = {
+    "all: nothing": "nothing (the start)",
+    "all: whole": "all of it",
+    "all: split only": "layers' matrices only",
+    "all: unsplit only": "embeddings, head, norms only",
+    "safety: inside": "inside the safety subspace",
+    "safety: outside": "all but that inside",
+    "safety: outside, split only": "matrices, but for that inside",
+    "random: inside": "inside random directions",
+    "random: inside, scaled": "inside random directions, scaled",
+    "random: outside": "all but random directions",
+    "bottom: inside": "inside the bottom directions",
+    "bottom: outside": "all but bottom directions",
+    "own: inside": "inside its own top directions",
+    "own: outside": "all but its own top directions",
+    "all: whole, of the undefended run": "all of the undefended run's",
+}
+MAIN = (
+    "all: nothing",
+    "all: whole",
+    "safety: inside",
+    "random: inside, scaled",
+    "own: inside",
+    "safety: outside",
+    "random: outside",
+    "own: outside",
+)
+GEOMETRY = {
+    "share": "Share of $\\|\\Delta W_{ft}\\|$ inside the safety subspace",
+    "counteraction": "Counteraction inside it",
+    "undone": "Share undone of what is stored inside it",
+}
+WITH_LOX = {"none": "without LoX", "lox": "with LoX"}
+
+
+def variant_name(name: str) -> str:
+    """A variant, "subspace: part", for a reader."""
+    return VARIANT_NAMES.get(name, name)
+
+
+# --- in words -----------------------------------------------------------------------------------------
+
+
+def finding(differences: pd.DataFrame, shares: pd.DataFrame, geometry: pd.DataFrame) -> Markdown:
+    """What the causal test and the geometry say; tables of ``measure``, the differences of both defences."""
+    overall = differences[differences["task"] == "all"].set_index(["defence", "first", "second"])
+    plain, lox = overall.loc["none"], overall.loc["lox"]
+    return cells.finding(
+        _damage_in_words(plain.loc["all: whole", "all: nothing"]),
+        _inside_in_words(plain),
+        _outside_in_words(plain, rows_of(shares, task="all").iloc[0]),
+        _special_in_words(plain),
+        _counteraction_in_words(geometry),
+        _transplant_in_words(lox),
+    )
+
+
+def _damage_in_words(damage: pd.Series) -> str:
+    said = said_with_others(
+        damage, "raises the ASR", "lowers the ASR", "leaves an ASR that is not distinguished from the start's"
+    )
+    return f"Fine-tuning as a whole, averaged over the tasks, {said}: a difference of {points(damage)}."
+
+
+def _inside_in_words(plain: pd.DataFrame) -> str:
+    alone = plain.loc["safety: inside", "all: nothing"]
+    against = plain.loc["safety: inside", "random: inside, scaled"]
+    said = said_with_others(
+        alone, "raises the ASR", "lowers the ASR", "changes the ASR by nothing that is distinguished"
+    )
+    more = said_with_others(against, "higher than", "lower than", "not distinguished from")
+    return (
+        f"The part of ΔW_ft inside the safety subspace, put in alone, {said} ({points(alone)}). The ASR is {more} "
+        f"that of a random part of the same norm ({points(against)})."
+    )
+
+
+def _outside_in_words(plain: pd.DataFrame, of_damage: pd.Series) -> str:
+    out, random = plain.loc["all: whole", "safety: outside"], plain.loc["random: outside", "safety: outside"]
+    rest = plain.loc["safety: outside", "all: nothing"]
+    gone = said_with_others(
+        out, "lowers the ASR", "raises the ASR", "changes the ASR by nothing that is distinguished"
+    )
+    part = "" if math.isnan(of_damage["share"]) else f", {share(of_damage['share'])} of the damage"
+    than = said_with_others(random, "more than", "less than", "not distinguished from")
+    left = said_with_others(rest, "above", "below", "not distinguished from")
+    return (
+        f"Leaving that part out {gone} ({points(out)} taken off{part}), which is {than} what leaving out random "
+        f"directions does ({points(random)}). What remains has an ASR {left} the start's ({points(rest)})."
+    )
+
+
+def _special_in_words(plain: pd.DataFrame) -> str:
+    own = plain.loc["own: inside", "safety: inside"]
+    said = said_with_others(own, "higher than", "lower than", "not distinguished from")
+    return (
+        f"Of the directions in which ΔW_ft itself is largest, as many put in alone give an ASR that is {said} the "
+        f"safety subspace's ({points(own)})."
+    )
+
+
+def _counteraction_in_words(geometry: pd.DataFrame) -> str:
+    safety = rows_of(geometry, subspace="safety", defence="none")
+    means = safety.groupby("task")["counteraction"].agg(["mean", "min"])
+    against = int((means["min"] > 0).sum())
+    return (
+        f"Inside the safety subspace ΔW_ft points against ΔW_align in every seed after "
+        f"{cells.counted(against, len(means), 'tasks')}; the mean counteraction lies between "
+        f"{means['mean'].min():.2f} and {means['mean'].max():.2f} (1 is straight against, 0 across)."
+    )
+
+
+def _transplant_in_words(lox: pd.DataFrame) -> str:
+    own, other = (
+        lox.loc[first, "all: nothing"] for first in ("all: whole", "all: whole, of the undefended run")
+    )
+    said = [said_with_others(d, "raises", "lowers", "does not distinguishably change") for d in (own, other)]
+    return (
+        f"From the LoX model, its own fine-tuning {said[0]} the ASR ({points(own)}), and the undefended run's ΔW_ft, "
+        f"put in as it is, {said[1]} it ({points(other)})."
+    )
+
+
+def contrasts_in_words(differences: pd.DataFrame) -> Markdown:
+    """For each contrast, after how many tasks the first ASR is higher, lower, or neither."""
+    lines = []
+    by_task = differences[differences["task"] != "all"]
+    for (first, second), group in by_task.groupby(["first", "second"], sort=False):
+        said = [said_with_others(d, "higher", "lower", "neither") for _, d in group.iterrows()]
+        lines.append(
+            f"- ASR of *{variant_name(first)}* against *{variant_name(second)}*: higher after "
+            f"{said.count('higher')} of {len(said)} tasks, lower after {said.count('lower')}, not "
+            f"distinguished after {said.count('neither')}."
+        )
+    return Markdown("\n".join(lines))
+
+
+def left_after_lox(differences: pd.DataFrame) -> Markdown:
+    """Whether LoX leaves damage that could be taken apart, by the contrast of whole against nothing after it."""
+    own = rows_of(differences, task="all", defence="lox", first="all: whole", second="all: nothing").iloc[0]
+    said = said_with_others(
+        own,
+        "There is damage left, and the table takes it apart.",
+        "Fine-tuning lowers the ASR here, so there is no damage to take apart.",
+        "No damage is distinguished, so the split after LoX says nothing here.",
+    )
+    return Markdown(
+        f"With LoX, the whole of ΔW_ft changes the mean ASR over the tasks by {points(own)}. {said}"
+    )
+
+
+# --- figures ------------------------------------------------------------------------------------------
+
+
+def causal_test(means: pd.DataFrame, table: pd.DataFrame) -> Figure:
+    """Mean ASR over the tasks of the main variants, with its interval; a dot is a seed.
+
+    ``means`` is of ``measure.variant_means``, ``table`` of ``measure.variant_rows`` without LoX.
+    """
+    names = _named(means[means["task"] == "all"])
+    shown = names.set_index("variant").loc[[variant_name(name) for name in MAIN]].reset_index()
+    seeds = _named(table).groupby(["variant", "seed"], sort=False)["asr"].mean().reset_index()
+    figure, (axes,) = stacked([4.2])
+    colors = ["0.5", AFTER, BEFORE, "C7", "C3", BEFORE, "C7", "C3"]
+    order = list(shown["variant"])
+    seeds = seeds[seeds["variant"].isin(order)]
+    seaborn.stripplot(
+        seeds, x="asr", y="variant", order=order, color="0.6", size=4, jitter=False, ax=axes, zorder=1
+    )
+    for place, (mean, color) in enumerate(zip(shown.itertuples(), colors)):
+        ends = [[mean.asr - mean.low], [mean.high - mean.asr]]
+        axes.errorbar(mean.asr, place, xerr=ends, fmt="D", color=color, ms=6, lw=2.2, zorder=3)
+    axes.axhline(1.5, color=REFERENCE, lw=0.8)
+    axes.axhline(4.5, color=REFERENCE, lw=0.8)
+    axes.set(xlim=(-0.03, 1.03), xlabel="ASR, mean over the tasks", ylabel="", title="The start plus …")
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    return figure
 
 
 def stress_geometry(geometry: pd.DataFrame) -> Figure:
@@ -20,101 +212,230 @@ def stress_geometry(geometry: pd.DataFrame) -> Figure:
     ``geometry`` has columns seed, task, defence, share, chance, counteraction, undone, one row for each
     model (means over matrices). A dot is a seed, a bar their mean, the dashed line chance.
     """
-    tasks = [task for task in TASK_NAMES if task in set(geometry["task"])]
-    figure, axes = panels_of(3)
-    measures = (("share", "share of $\\|\\Delta W_{ft}\\|$"), ("counteraction",) * 2, ("undone", "undone"))
-    for axis, (column, title) in zip(axes, measures):
-        for offset, defence, color in ((-0.18, "none", AFTER), (0.18, "lox", BEFORE)):
-            ours = geometry[geometry["defence"] == defence].groupby("task")[column]
-            for place, task in enumerate(tasks):
-                seeds = ours.get_group(task)
-                axis.bar(place + offset, seeds.mean(), 0.34, color=color, alpha=0.35)
-                axis.plot([place + offset] * len(seeds), seeds, "o", color=color, markersize=3)
+    shown = geometry.assign(After=geometry["task"].map(TASK_NAMES), LoX=geometry["defence"].map(WITH_LOX))
+    order = [TASK_NAMES[task] for task in attacks_in(geometry)]
+    figure, panels = stacked([2.4] * len(GEOMETRY), sharex=True)
+    style = {
+        "x": "After",
+        "hue": "LoX",
+        "order": order,
+        "hue_order": list(WITH_LOX.values()),
+        "legend": False,
+    }
+    palette = {"without LoX": AFTER, "with LoX": BEFORE}
+    for axes, (column, title) in zip(panels, GEOMETRY.items()):
+        seaborn.barplot(
+            shown, y=column, palette=palette, errorbar=None, alpha=0.45, ax=axes, **style | {"legend": True}
+        )
+        seaborn.stripplot(
+            shown, y=column, palette=palette, dodge=True, jitter=False, size=4, ax=axes, **style
+        )
         chance = geometry["chance"].mean() if column == "share" else 0
-        axis.axhline(chance, color=REFERENCE, linestyle="--", linewidth=1)
-        axis.set_xticks(range(len(tasks)), [TASK_NAMES[task] for task in tasks], rotation=35, ha="right")
-        axis.set_title(title)
-    handles = [Patch(color=color, alpha=0.5) for color in (AFTER, BEFORE)]
-    figure.legend(handles, ["without LoX", "with LoX"], loc="outside upper center", ncols=2)
+        axes.axhline(chance, color=REFERENCE, linestyle="--", linewidth=1)
+        axes.set(title=title, xlabel="", ylabel="")
+        handles, labels = axes.get_legend_handles_labels()
+        axes.get_legend().remove()
+    panels[0].annotate(
+        "chance",
+        (0.99, geometry["chance"].mean()),
+        xycoords=("axes fraction", "data"),
+        ha="right",
+        va="bottom",
+    )
+    panels[-1].tick_params(axis="x", rotation=20)
+    figure.legend(handles[:2], labels[:2], loc="outside upper center", ncols=2)
     return figure
 
 
-def stress_variants(rows: pd.DataFrame) -> Figure:
-    """ASR and utility of every variant of fine-tuning after every task, means over seeds, as two maps.
+def stress_variants(table: pd.DataFrame, column: str = "asr") -> Figure:
+    """A rate of every variant of fine-tuning after every task, means over seeds in per cent, as a map.
 
-    ``rows`` has columns task, subspace, part, asr and utility, in the order in which variants are drawn.
+    ``table`` has columns task, subspace, part and the rate, in the order in which variants are drawn.
     """
-    tasks = [task for task in TASK_NAMES if task in set(rows["task"])]
-    figure, axes = panels_of(2, sharey=True)
-    figure.set_size_inches(9.0, 5.0)
-    for axis, column, colors in zip(axes, ("asr", "utility"), ("Reds", "Greens")):
-        means = rows.groupby(["subspace", "part", "task"], sort=False)[column].mean().unstack()[tasks]
-        axis.imshow(means, cmap=colors, vmin=0, vmax=1, aspect="auto")
-        for (i, j), value in np.ndenumerate(means.to_numpy()):
-            color = "white" if value > 0.6 else "black"
-            axis.text(j, i, f"{100 * value:.0f}", ha="center", va="center", color=color, fontsize=9)
-        axis.set_xticks(range(len(tasks)), [TASK_NAMES[task] for task in tasks], rotation=20, ha="right")
-        axis.set_yticks(range(len(means)), [f"{subspace}: {part}" for subspace, part in means.index])
-        axis.set_title({"asr": "ASR (%)", "utility": "utility (%)"}[column])
-        axis.grid(visible=False)
+    tasks = attacks_in(table)
+    means = _named(table).groupby(["variant", "task"], sort=False)[column].mean().unstack(sort=False)[tasks]
+    figure, (axes,) = stacked([0.34 * len(means]) + 1.2)
+    seaborn.heatmap(
+        100 * means,
+        annot=True,
+        fmt=".0f",
+        cmap={"asr": "Reds"}.get(column, "Greens"),
+        vmin=0,
+        vmax=100,
+        cbar=False,
+        linewidths=0.5,
+        ax=axes,
+    )
+    axes.set(xlabel="", ylabel="")
+    axes.set_xticklabels([TASK_NAMES[task] for task in tasks], rotation=25, ha="right")
+    axes.grid(visible=False)
     return figure
 
 
-def stress_gain(points: pd.DataFrame, published: pd.DataFrame) -> Figure:
+def stress_gain(gains: pd.DataFrame, published: pd.DataFrame) -> Figure:
     """What LoX takes off the ASR against what fine-tuning left without it, ours and the paper's.
 
-    ``points`` has columns seed, task, without and with (ASR), ``published`` is the paper's Table 1. Above
+    ``gains`` has columns seed, task, without and with (ASR), ``published`` is the paper's Table 1. Above
     the diagonal lies nothing: no defence takes off more than there is.
     """
-    theirs = published.pivot(index="task", columns="defence", values="asr").reset_index()
-    theirs = theirs.rename(columns={"none": "without", "lox": "with"})
-    figure, axes = panels_of(2, sharey=True, sharex=True)
-    for axis, frame, title in zip(axes, (points, theirs), ("this run, a dot a seed", "paper, LLaMA-2-7B")):
-        axis.plot([0, 1], [0, 1], "--", color=REFERENCE, linewidth=1)
-        for task in (task for task in TASK_NAMES if task in set(frame["task"])):
+    figure, panels = stacked([3.2] * 2, sharex=True, sharey=True)
+    frames = {"This run, a dot is a seed": gains, "Paper, LLaMA-2-7B": _published(published)}
+    for axes, (title, frame) in zip(panels, frames.items()):
+        axes.plot([0, 1], [0, 1], "--", color=REFERENCE, linewidth=1)
+        for color, task in enumerate(attacks_in(frame)):
             ours = frame[frame["task"] == task]
-            axis.plot(ours["without"], ours["without"] - ours["with"], "o", label=TASK_NAMES[task])
-        axis.set(xlabel="ASR without LoX", title=title)
-        axis.xaxis.set_major_formatter(PercentFormatter(1))
-        axis.yaxis.set_major_formatter(PercentFormatter(1))
-    axes[0].set_ylabel("ASR without less ASR with")
-    axes[0].legend()
+            taken = ours["without"] - ours["with"]
+            axes.plot(ours["without"], taken, "o", color=f"C{color}", label=TASK_NAMES[task])
+        axes.set(ylabel="taken off by LoX", title=title)
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    panels[1].set_xlabel("ASR without LoX")
+    _label_dots(panels[1], frames["Paper, LLaMA-2-7B"])
+    panels[0].legend(loc="upper left")
     return figure
 
 
-def variants(rows: pd.DataFrame) -> Markdown:
-    """ASR of each part of fine-tuning put in alone, pooled over seeds with Wilson's interval, by task."""
-    cells = {
-        (subspace, part, TASK_NAMES[task]): per_cent(pooled(group))
-        for (subspace, part, task), group in rows.groupby(["subspace", "part", "task"], sort=False)
-    }
-    return markdown(pd.Series(cells).unstack(sort=False).rename_axis(["subspace", "part"]).reset_index())
+def _label_dots(axes: Axes, frame: pd.DataFrame) -> None:
+    for _, dot in frame.iterrows():
+        place = (dot["without"], dot["without"] - dot["with"])
+        axes.annotate(TASK_NAMES[dot["task"]], place, xytext=(6, -10), textcoords="offset points", fontsize=9)
+
+
+def _published(table1: pd.DataFrame) -> pd.DataFrame:
+    theirs = table1.pivot(index="task", columns="defence", values="asr").reset_index()
+    return theirs.rename(columns={"none": "without", "lox": "with"})
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    """With a column ``variant``, its name for a reader."""
+    return table.assign(variant=[variant_name(f"{s}: {p}") for s, p in zip(table["subspace"], table["part"])])
+
+
+# --- tables -------------------------------------------------------------------------------------------
+
+
+def variants(table: pd.DataFrame, means: pd.DataFrame | None = None) -> Markdown:
+    """Rates of each part of fine-tuning put in alone, averaged over tasks and seeds.
+
+    ``means`` (``measure.variant_means``) has the interval of the ASR; without it, it is that of the seeds' range.
+    """
+    lines = []
+    for (subspace, part), group in table.groupby(["subspace", "part"], sort=False):
+        cell = over_seeds(100 * group.groupby("seed")["asr"].mean(), 0)
+        if means is not None:
+            mean = rows_of(means, task="all", subspace=subspace, part=part).iloc[0]
+            cell = per_cent(mean["asr"], mean["low"], mean["high"])
+        lines.append(
+            {"The start plus": variant_name(f"{subspace}: {part}"), "ASR": cell}
+            | {name: share(group[name].mean()) for name in ("gibberish", "helpful", "utility")}
+        )
+    return markdown(pd.DataFrame(lines))
 
 
 def contrasts(differences: pd.DataFrame) -> Markdown:
-    """Paired differences of ``stress.compare`` in points, their interval and what it allows to say."""
+    """Paired differences of ASR in points, with what may be said of each."""
     return markdown(
         pd.DataFrame(
             {
-                "Task": TASK_NAMES[d["task"]],
-                "ASR of": d["first"],
-                "less that of": d["second"],
+                "After": TASKS[d["task"]],
+                "ASR of": variant_name(d["first"]),
+                "minus that of": variant_name(d["second"]),
                 "points": in_points(d),
-                "so": said_of(d, "higher", "lower"),
-                "McNemar p of each seed": p_values(d),
+                "so": said_with_others(d, "higher", "lower"),
             }
             for _, d in differences.iterrows()
         )
     )
 
 
-def contrasts_in_words(differences: pd.DataFrame) -> Markdown:
-    """For each contrast, after how many tasks the first ASR is higher, lower, or neither: by the interval."""
-    lines = []
-    for (first, second), group in differences.groupby(["first", "second"], sort=False):
-        higher, lower = (group["low"] > 0).sum(), (group["high"] < 0).sum()
-        lines.append(
-            f"- ASR of **{first}** against **{second}**: higher after {higher} of {len(group)} tasks, "
-            f"lower after {lower}, not told apart after {len(group) - higher - lower}."
+def damage(shares: pd.DataFrame) -> Markdown:
+    """``measure.damage``: the damage, what of it is gone without the inside, and the ratio."""
+    columns = ("difference", "low", "high")
+    return markdown(
+        pd.DataFrame(
+            {"After": TASKS[d["task"]]}
+            | {
+                title: in_points(pd.Series({column: d[f"{name}_{column}"] for column in columns}))
+                for title, name in (("damage (points)", "damage"), ("gone without the inside", "gone"))
+            }
+            | {"share of the damage": "no damage" if math.isnan(d["share"]) else share(d["share"])}
+            for _, d in shares.iterrows()
         )
-    return Markdown("\n".join(lines))
+    )
+
+
+def controls(geometry: pd.DataFrame) -> Markdown:
+    """Share, counteraction and overlap of each subspace without LoX, means over tasks and seeds."""
+    names = {"safety": "safety subspace", "random": "random", "bottom": "bottom", "own": "own top directions"}
+    groups = rows_of(geometry, defence="none").groupby("subspace", sort=False)
+    return markdown(
+        pd.DataFrame(
+            {"Subspace": names[subspace]}
+            | {
+                column: f"{group[column].mean():.3f}"
+                for column in ("share", "chance", "counteraction", "overlap")
+            }
+            for subspace, group in groups
+        )
+    )
+
+
+def harmful_data(geometry: pd.DataFrame) -> Markdown:
+    """The geometry of Pure Bad beside that of the other tasks, mean over seeds with their range."""
+    safety = rows_of(geometry, subspace="safety", defence="none")
+    data = safety["task"].eq("pure_bad").map({True: "Pure Bad", False: "the other tasks"})
+    by_seed = safety.groupby([data.rename("Data"), "seed"])[["share", "counteraction", "undone"]].mean()
+    return markdown(
+        pd.DataFrame(
+            {"Data": kind} | {column: over_seeds(group[column]) for column in group}
+            for kind, group in by_seed.groupby("Data", sort=False)
+        )
+    )
+
+
+def with_and_without(geometry: pd.DataFrame) -> Markdown:
+    """The three numbers of the safety subspace without and with LoX, mean over seeds with their range."""
+    safety = rows_of(geometry, subspace="safety")
+    return markdown(
+        pd.DataFrame(
+            {"After": TASK_NAMES[task], "LoX": WITH_LOX[defence].removesuffix(" LoX")}
+            | {m: over_seeds(group[m]) for m in ("share", "counteraction", "undone")}
+            for (task, defence), group in safety.groupby(["task", "defence"], sort=False)
+        )
+    )
+
+
+def gains_beside_paper(gains: pd.DataFrame, table1: pd.DataFrame) -> Markdown:
+    """ASR without LoX, and the share of that ASR that LoX takes off, ours beside the paper's."""
+    sides = {
+        "": gains.groupby("task")[["without", "with"]].mean(),
+        "paper: ": _published(table1).set_index("task"),
+    }
+    return markdown(
+        pd.DataFrame(
+            {"After": TASK_NAMES[task]}
+            | {
+                f"{side}{title}": cell
+                for side, frame in sides.items()
+                for title, cell in _gain(frame.loc[task]).items()
+            }
+            for task in attacks_in(gains)
+        )
+    )
+
+
+def _gain(asr: pd.Series) -> dict[str, str]:
+    taken = asr["without"] - asr["with"]
+    part = share(taken / asr["without"]) if asr["without"] else "–"
+    return {"ASR without": share(asr["without"]), "share of it taken off": part}
+
+
+def correlations(found: pd.DataFrame) -> Markdown:
+    """``measure.rank_correlations``: ρ of each seed, and in how many tasks it ranks."""
+    lines = []
+    for (place, effect), group in found.groupby(["geometry", "effect"], sort=False):
+        rho = ["–" if np.isnan(r) else f"{r:.2f}" for r in group["rho"]]
+        lines.append({"Ranks of": place, "and of": effect, "ρ, each seed": ", ".join(rho)})
+    text = "A dash stands where too few tasks did damage, or all the same, so that there is nothing to rank."
+    dash = f"\n\n{text}" if found["rho"].isna().any() else ""
+    return Markdown(pd.DataFrame(lines).to_markdown(index=False) + dash)

@@ -69,7 +69,12 @@ def inside(
 
 
 def outside(start: Weights, delta_ft: Weights, bases: Bases) -> dict[str, Tensor]:
-    """``start`` plus ΔW_ft without its part inside the subspaces; what is not split is fine-tuned."""
+    """``start`` plus ΔW_ft without its part inside the subspaces; what is not split is fine-tuned.
+
+    With the safety subspace it agrees, on the layers' matrices, with ``lox.extrapolation.remove_safety_part``. That
+    one is a defence: it takes every matrix, embeddings included, and no other subspace, so neither can stand
+    for the other.
+    """
     weights = {name: start[name] + delta for name, delta in delta_ft.items()}
     for name, Q in bases.items():
         weights[name] -= Q @ (Q.mT @ delta_ft[name])
@@ -110,7 +115,7 @@ def undone(
 ) -> float:
     """−⟨P ΔW_start, ΔW_ft⟩ / ‖P ΔW_start‖²: the share of what was there inside that fine-tuning takes back.
 
-    ΔW_start is where fine-tuning starts, less the base: ΔW_align, or with LoX, inside, 1 + α times that.
+    ΔW_start is where fine-tuning starts, minus the base: ΔW_align, or with LoX, inside, 1 + α times that.
     """
     there = Q.mT @ delta_start
     return float(-(there.double() * (Q.mT @ delta_ft)).sum() / nonzero_norm(there) ** 2)

@@ -1,0 +1,61 @@
+"""An exercise that checks itself: every point of the grid from one decomposition (equation 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from IPython.display import Markdown
+from torch import Tensor
+
+from lox.extrapolation import extrapolate
+from lox.subspace import safety_subspace
+
+Move = Callable[[Tensor, Tensor, Tensor, Tensor, int, float], Tensor]
+ROWS, COLUMNS = 5, 4
+
+
+def check_grid(move: Move) -> Markdown:
+    """Says whether ``move(aligned, U, S, Vh, k, alpha)`` is W_aligned + α U_:k S_:k V_:kᵀ, and if not, what it is.
+
+    U (m, r), S (r,), Vh (r, n) are the thin SVD of ΔW_align, aligned (m, n).
+    """
+    generator = torch.Generator().manual_seed(0)
+    base, delta = (torch.randn(ROWS, COLUMNS, generator=generator) for _ in range(2))
+    every = safety_subspace(delta, "full")
+    for k, alpha in ((1, 0.5), (2, 1.25), (COLUMNS, -1.0), (2, 0.0)):
+        aligned = base + delta
+        before = aligned.clone()
+        found = move(aligned, every.U, every.S, every.Vh, k, alpha)
+        if not torch.equal(aligned, before):
+            return Markdown(
+                "**Not yet.** The aligned weights were changed in place: the next point needs them as they were."
+            )
+        if problem := _problem(found, base, before, k, alpha):
+            return Markdown(f"**Not yet.** At k = {k}, α = {alpha:g}: {problem}")
+    return Markdown("**Right**, at every point tried, α = 0 and α below 0 among them.")
+
+
+def _problem(found: Tensor, base: Tensor, aligned: Tensor, k: int, alpha: float) -> str:
+    if not isinstance(found, Tensor) or found.shape != aligned.shape:
+        shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        return f"the result must be a matrix {ROWS}×{COLUMNS} like `aligned`, not {shape}."
+    right = extrapolate(base, aligned, k=k, alpha=alpha)
+    if torch.allclose(found, right, atol=1e-4):
+        return ""
+    near = {
+        "the step was added to the base, not to the aligned weights.": right - (aligned - base),
+        "this is full rank: only the first k triplets belong to the step.": extrapolate(
+            base, aligned, k="full", alpha=alpha
+        ),
+        "the step lacks its factor α.": extrapolate(base, aligned, k=k, alpha=1.0),
+        "the step goes the wrong way: check its sign.": extrapolate(base, aligned, k=k, alpha=-alpha),
+        "the whole step, without the aligned weights, was returned.": right - aligned,
+        "the k smallest singular values were taken; S is sorted downwards.": aligned
+        + extrapolate(base, aligned, k="full", alpha=alpha)
+        - (extrapolate(base, aligned, k=COLUMNS - k, alpha=alpha) if k < COLUMNS else aligned),
+    }
+    for words, wrong in near.items():
+        if torch.allclose(found, wrong, atol=1e-4):
+            return words
+    return f"the result is off by up to {float((found - right).abs().max()):.2g}."

@@ -1,0 +1,59 @@
+"""An exercise that checks itself: how straight fine-tuning points against alignment inside a subspace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from IPython.display import Markdown
+from torch import Tensor
+
+from lox.book.chapters.stress import parts
+
+Counteraction = Callable[[Tensor, Tensor, Tensor], float]
+TOLERANCE = 1e-4
+
+
+def check_counteraction(student: Counteraction) -> Markdown:
+    """Says whether ``student(U, delta_align, delta_ft)`` is the counteraction inside span(U), and if not, what it is.
+
+    U (m, k) has orthonormal columns, both updates are (m, n).
+    """
+    generator = torch.Generator().manual_seed(0)
+    U = torch.linalg.qr(torch.randn(6, 2, generator=generator)).Q
+    align, other = (torch.randn(6, 4, generator=generator) for _ in range(2))
+    cases = {"a random ΔW_ft": other, "ΔW_ft = −ΔW_align / 2": -0.5 * align, "ΔW_ft = ΔW_align": align}
+    for words, ft in cases.items():
+        found, right = student(U, align, ft), parts.counteraction(U, align, ft)
+        try:
+            found = float(found)
+        except (TypeError, ValueError, RuntimeError):
+            return Markdown(f"**Not yet.** The result must be one number, not {found!r}.")
+        if abs(found - right) > TOLERANCE:
+            return Markdown(f"**Not yet.** For {words}: {_problem(found, right, U, align, ft)}")
+    return Markdown("**Right**: 1 is straight against alignment, 0 across, −1 the same way.")
+
+
+def _problem(found: float, right: float, U: Tensor, align: Tensor, ft: Tensor) -> str:
+    def cosine(a: Tensor, b: Tensor, norm_a: Tensor, norm_b: Tensor) -> float:
+        return float((a * b).sum() / (norm_a.norm() * norm_b.norm()))
+
+    inside_align, inside_ft = U @ (U.mT @ align), U @ (U.mT @ ft)
+    near = {
+        "the sign is missing: it is minus the cosine.": -right,
+        "the updates were not projected.": -cosine(align, ft, align, ft),
+        "it is divided by the norms of the whole updates, not of their parts inside.": -cosine(
+            inside_align, inside_ft, align, ft
+        ),
+        "only one of the two norms is that of the part inside.": -cosine(
+            inside_align, inside_ft, inside_align, ft
+        ),
+        "this is the share that is undone: it is divided by one norm squared, not by both norms.": parts.undone(
+            U, align, ft
+        ),
+        "this is the share of ΔW_ft inside, not its direction there.": parts.share(U, ft),
+    }
+    for words, wrong in near.items():
+        if abs(found - wrong) < TOLERANCE:
+            return words
+    return f"it is {right:.3f}, not {found:.3f}."
