@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 from IPython.display import Markdown
 
@@ -72,3 +74,18 @@ def p_values(difference: pd.Series) -> str:
 def said_of(difference: pd.Series, above: str, below: str, neither: str = "not distinguished") -> str:
     """What the interval of a paired difference allows to say: that it is above 0, below 0, or neither."""
     return above if difference["low"] > 0 else below if difference["high"] < 0 else neither
+
+
+def listed(items: Iterable) -> str:
+    """Items in a sentence, "0, 1 and 4"."""
+    *others, last = map(str, items)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def checked(faults: Iterable[str], right: str) -> Markdown:
+    """What an exercise that checks itself says: the first fault, which may be an error of the answer, or ``right``."""
+    try:
+        fault = next(iter(faults), None)
+    except Exception as error:  # of the reader's own function, whatever it is
+        fault = f"It stops with {type(error).__name__}: {error}"
+    return Markdown(f"**Right.** {right}" if fault is None else f"**Not yet.** {fault}")

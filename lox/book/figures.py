@@ -34,3 +34,10 @@ def over_seeds(axes: Axes, profiles: pd.DataFrame, column: str, **style) -> None
     values = profiles.groupby("share")[column].agg(["mean", "min", "max"])
     axes.plot(values.index, values["mean"], **style)
     axes.fill_between(values.index, values["min"], values["max"], color=style["color"], alpha=0.2, lw=0)
+
+
+def stacked(count: int, height: float = 3.0, **options) -> tuple[Figure, list[Axes]]:
+    """``count`` panels of one width below each other: narrow enough to be read on a phone."""
+    figure, axes = plt.subplots(count, 1, figsize=(5.8, height * count), squeeze=False, **options)
+    plt.close(figure)
+    return figure, list(axes[:, 0])
