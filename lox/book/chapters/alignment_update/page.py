@@ -38,11 +38,12 @@ def finding(
 def _chance(overall: pd.DataFrame, against: pd.DataFrame, update: str, k: int) -> str:
     means = overall.groupby("update")[["r", "stable_rank"]].mean()
     compared = said_of(against.loc[RANDOM], "more than", "less than", "not distinguished from")
+    held, by_chance = means.loc[update], means.loc[RANDOM]
     return (
-        f"The update of {_in_prose(update)} holds {means.loc[update, 'r']:.2f} of its norm in its own top $k = {k}$ "
-        f"directions, {compared} the {means.loc[RANDOM, 'r']:.2f} of random numbers "
-        f"(difference {_number(against.loc[RANDOM])}, {int(against.loc[RANDOM, 'seeds'])} seeds); its stable rank is {means.loc[update, 'stable_rank']:.1f} "
-        f"against {means.loc[RANDOM, 'stable_rank']:.1f}."
+        f"The update of {_in_prose(update)} holds {held['r']:.2f} of its norm in its own top $k = {k}$ directions, "
+        f"{compared} the {by_chance['r']:.2f} of random numbers (difference {_number(against.loc[RANDOM])}, "
+        f"{int(against.loc[RANDOM, 'seeds'])} seeds); its stable rank is {held['stable_rank']:.1f} "
+        f"against {by_chance['stable_rank']:.1f}."
     )
 
 
