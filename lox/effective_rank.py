@@ -9,6 +9,8 @@ from torch import Tensor
 
 from lox.extrapolation import truncate
 
+ROUNDING = 1e-7  # a rate's rounding in float32: .06 − .05 is not below .01
+
 
 @dataclass(frozen=True)
 class EffectiveRank:
@@ -55,7 +57,7 @@ def read_curve(curve: Mapping[int, float], asr_aligned: float, rho: float) -> Ef
     if not 0 < rho < 1:
         raise ValueError(f"rho lies between 0 and 1, not {rho!r}")
     ranks = sorted(curve)
-    good = [curve[r] - asr_aligned < rho for r in ranks]
+    good = [_satisfies(curve[r], asr_aligned, rho) for r in ranks]
     first = next((r for r, ok in zip(ranks, good) if ok), None)
     settled = next((r for i, r in enumerate(ranks) if all(good[i:])), None)
     return EffectiveRank(first, settled, dict(sorted(curve.items())), asr_aligned, rho)
@@ -66,6 +68,11 @@ def _first_rank(base, aligned, asr, rho: float, target: float) -> EffectiveRank:
     curve = {}
     for r in range(1, full + 1):
         curve[r] = asr(truncate(base, aligned, rank=r))
-        if curve[r] - target < rho:
+        if _satisfies(curve[r], target, rho):
             break
     return read_curve(curve, target, rho)
+
+
+def _satisfies(asr: float, asr_aligned: float, rho: float) -> bool:
+    """Whether ASR(θ_r) − ASR(θ_align) < ρ; equality that rounding hides is no less."""
+    return asr - asr_aligned < rho - ROUNDING

@@ -74,6 +74,14 @@ def test_the_condition_is_strict():
     assert read_curve({1: 0.75}, asr_aligned=0.5, rho=0.26).rank == 1
 
 
+@pytest.mark.parametrize("hundredths", range(0, 99))
+def test_a_difference_of_one_prompt_in_a_hundred_is_never_below_one_per_cent(hundredths):
+    target, asr = hundredths / 100, (hundredths + 1) / 100
+    assert read_curve({1: asr}, target, 0.01).rank is None
+    in_float32 = [float(torch.tensor(rate)) for rate in (asr, target)]
+    assert read_curve({1: in_float32[0]}, in_float32[1], 0.01).rank is None
+
+
 def test_less_asr_than_aligned_satisfies_it():
     assert read_curve({0: 0.9, 1: 0.0}, asr_aligned=0.2, rho=0.01).rank == 1
 
@@ -93,11 +101,11 @@ def test_the_paper_s_llama_curve():
 @given(
     curve=st.dictionaries(st.integers(0, 40), st.integers(0, 100).map(lambda x: x / 100), max_size=12),
     target=st.integers(0, 100).map(lambda x: x / 100),
-    rho=st.floats(0.001, 0.999),
+    rho=st.integers(1, 999).map(lambda x: x / 1000),
 )
 def test_rank_and_settled_by_their_definitions(curve, target, rho):
     found = read_curve(curve, target, rho)
-    good = {r for r in curve if curve[r] - target < rho}
+    good = {r for r in curve if round(curve[r] - target - rho, 6) < 0}
     assert found.rank == min(good, default=None)
     assert found.settled == min((r for r in curve if all(s in good for s in curve if s >= r)), default=None)
     if found.settled is not None:

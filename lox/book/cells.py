@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 from IPython.display import Markdown
 
@@ -74,9 +76,10 @@ def said_of(difference: pd.Series, above: str, below: str, neither: str = "not d
     return above if difference["low"] > 0 else below if difference["high"] < 0 else neither
 
 
-def listed(words: list[str]) -> str:
-    """ "A", "A and B" or "A, B and C"."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
+def listed(items: Iterable) -> str:
+    """Items in a sentence, "A", "A and B" or "A, B and C"; "none" of none."""
+    *others, last = list(map(str, items)) or ["none"]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def by_interval(differences: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -111,3 +114,12 @@ def counted(number: int, of: int, what: str) -> str:
     """ "none of 5 tasks", "3 of 5 tasks", "all 5 tasks"."""
     amount = "none of" if number == 0 else "all" if number == of else f"{number} of"
     return f"{amount} {of} {what}"
+
+
+def checked(faults: Iterable[str], right: str) -> Markdown:
+    """What an exercise that checks itself says: the first fault, which may be an error of the answer, or ``right``."""
+    try:
+        fault = next(iter(faults), None)
+    except Exception as error:  # of the reader's own function, whatever it is
+        fault = f"It stops with {type(error).__name__}: {error}"
+    return Markdown(f"**Right.** {right}" if fault is None else f"**Not yet.** {fault}")

@@ -1,68 +1,139 @@
-"""Figures on the effective rank, by a judge or by log-odds."""
+"""Figure, tables and finding of the chapter on the effective rank."""
 
 from __future__ import annotations
 
 import pandas as pd
+import seaborn as sns
 from IPython.display import Markdown
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
-from lox.book.cells import markdown, share
-from lox.book.figures import panels_of
-from lox.effective_rank import EffectiveRank
-
-
-def rank_curves(curves: pd.DataFrame, published: pd.DataFrame) -> Figure:
-    """ASR(θ_r) over r: ours, one line a seed with its Wilson band, beside the paper's four models."""
-    figure, axes = panels_of(2, sharey=True)
-    for seed, curve in curves.groupby("seed"):
-        (line,) = axes[0].plot(curve["rank"], curve["asr"], "o-", markersize=4, label=f"seed {seed}")
-        axes[0].fill_between(
-            curve["rank"], curve["asr_low"], curve["asr_high"], alpha=0.12, color=line.get_color()
-        )
-    for (model, pairs), curve in published.groupby(["model", "pairs"]):
-        axes[1].plot(curve["rank"], curve["asr"], "s-", markersize=4, label=f"{model}, {pairs / 1000:.1f}k")
-    for axis, title in zip(axes, ("this run", "paper (read off)")):
-        axis.set_xlabel("rank r")
-        axis.set_title(title)
-        axis.legend(frameon=False)
-    axes[0].set_ylabel(r"ASR($\theta_r$)")
-    ranks = sorted(set(curves["rank"]))
-    axes[0].set_xscale("symlog", linthresh=1, base=2)
-    axes[0].set_xticks(ranks, [str(r) for r in ranks])
-    axes[0].set_ylim(-0.02, 1.02)
-    return figure
+from lox.book.cells import finding as box
+from lox.book.cells import listed, markdown, per_cent, share
+from lox.book.figures import BEFORE, stacked
 
 
-def log_odds_curves(curves: pd.DataFrame) -> Figure:
-    """ASR(θ_r), refusal log-odds, and the share of their shift that is lost, over r; a line a model.
+def finding(against: pd.DataFrame, ranks: pd.DataFrame, rho: float) -> Markdown:
+    """What the tables of ``measure.against_aligned`` and ``measure.ranks`` say, in sentences."""
+    return box(_course(against, ranks), _condition(against, rho), _of_seeds(ranks, against["rank"].max()))
 
-    ``curves`` has columns seed, pairs, rank, asr, log_odds and lost. Colour is the amount of alignment.
+
+def _course(against: pd.DataFrame, ranks: pd.DataFrame) -> str:
+    first, last = against.iloc[0], against.iloc[-1]
+    return (
+        f"The mean ASR of $\\theta_r$ is {_asr(first)} at $r = {first['rank']}$ and "
+        f"{_asr(last)} at $r = {last['rank']}$; "
+        f"that of the aligned models is {share(ranks['asr_aligned'].mean())} "
+        f"({int(first['seeds'])} seeds, {int(first['n'])} prompts each)."
+    )
+
+
+def _condition(against: pd.DataFrame, rho: float) -> str:
+    """For which r the condition of equation 4 holds, fails or stays open over the seeds."""
+    words = {
+        "fails": f"is at least ρ = {rho:g} above the aligned model's",
+        "holds": f"is less than ρ = {rho:g} above it",
+        "open": "cannot be placed on either side of ρ",
+    }
+    parts = []
+    for verdict, said in words.items():
+        found = against.loc[against["verdict"] == verdict, "rank"]
+        if len(found):
+            parts.append(f"at $r$ = {listed(found)} it {said}")
+    return f"By the 95 % interval of ASR($\\theta_r$) − ASR($\\theta_\\text{{align}}$): {'; '.join(parts)}."
+
+
+def _of_seeds(ranks: pd.DataFrame, largest: int) -> str:
+    """The effective ranks of the seeds, with the cases in which they say nothing."""
+    read = ranks["rank"].dropna()
+    if read.empty:
+        return f"On none of {len(ranks)} seeds does a measured rank up to {largest} satisfy the condition."
+    low, high = read.min(), read.max()
+    span = f"{low} on every one" if low == high else f"between {low} and {high}"
+    said = f"Read seed by seed, the effective rank is {span} of {len(read)} seeds"
+    if low != high:
+        said = f"Read seed by seed, the effective rank lies {span} on {len(read)} seeds"
+    if len(read) < len(ranks):
+        said += f", and on {len(ranks) - len(read)} no measured rank satisfies the condition"
+    if trivial := int((read == 0).sum()):
+        said += f"; on {trivial} it is 0: there the base model itself satisfies it, and the rank says nothing of safety"
+    later = ranks[(ranks["settled"] != ranks["rank"]).fillna(True) & ranks["rank"].notna()]
+    if len(later):
+        said += f"; on {len(later)} the condition fails again at a larger $r$"
+    return f"{said}."
+
+
+def rank_curves(curves: pd.DataFrame, published: pd.DataFrame, against: pd.DataFrame | None = None) -> Figure:
+    """ASR(θ_r) over r: this run's, with the paper's models below.
+
+    ``curves`` has columns seed, rank and asr: a dot a seed, the line their mean. ``against`` is the table of
+    ``measure.against_aligned``, whose interval is the band. ``published`` has model, pairs, rank and asr.
     """
-    figure, axes = panels_of(3)
-    titles = {"asr": r"ASR($\theta_r$)", "log_odds": "refusal log-odds (nats)", "lost": "share of shift lost"}
-    for axis, (column, title) in zip(axes, titles.items()):
-        for i, (pairs, group) in enumerate(curves.groupby("pairs")):
-            for j, (_, curve) in enumerate(group.groupby("seed")):
-                label = f"{pairs} pairs" if j == 0 else None
-                axis.plot(curve["rank"], curve[column], "o-", color=f"C{i}", markersize=3, lw=1, label=label)
-        axis.set(title=title, xlabel="rank r")
-        axis.set_xscale("symlog", linthresh=1, base=2)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    figure, (ours, paper) = stacked([2.9] * 2, sharex=True, sharey=True)
+    sns.lineplot(curves, x="rank", y="asr", errorbar=None, color=BEFORE, ax=ours)
+    sns.stripplot(
+        curves, x="rank", y="asr", native_scale=True, jitter=False, color=BEFORE, alpha=0.55, size=5, ax=ours
+    )
+    if against is not None:
+        ours.fill_between(against["rank"], against["low"], against["high"], color=BEFORE, alpha=0.15, lw=0)
+    named = published.assign(
+        Model=[
+            f"{model}, {pairs / 1000:.1f}k pairs"
+            for model, pairs in zip(published["model"], published["pairs"])
+        ]
+    )
+    sns.lineplot(named, x="rank", y="asr", hue="Model", style="Model", markers=True, dashes=False, ax=paper)
+    paper.legend(title=None)
+    for axes, title in ((ours, "This run"), (paper, "The paper (read off)")):
+        axes.set(title=title, ylim=(-0.03, 1.03), ylabel=r"ASR($\theta_r$)")
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    _rank_axis(paper, sorted(set(curves["rank"]) | set(published["rank"])))
     return figure
 
 
-def ranks(found: dict[str, EffectiveRank]) -> Markdown:
-    """Effective rank, both readings, for each named curve."""
+def _rank_axis(axes: Axes, ranks: list[int]) -> None:
+    axes.set_xscale("symlog", linthresh=1, base=2)
+    axes.set_xticks(ranks, [str(r) for r in ranks])
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel("rank r")
+
+
+def conditions(against: pd.DataFrame) -> Markdown:
+    """ASR(θ_r), its difference to the aligned model's, and what this says of equation 4, a row for each r."""
+    table = {
+        "r": against["rank"],
+        "ASR(θ_r)": [_asr(row) for _, row in against.iterrows()],
+        "minus aligned, points": [
+            f"{100 * row['gap']:z.0f} [{100 * row['gap_low']:z.0f}, {100 * row['gap_high']:z.0f}]"
+            for _, row in against.iterrows()
+        ],
+        "p (Holm)": [f"{p:.2g}" for p in against["p_holm"]],
+        "below ρ": against["verdict"].map({"holds": "yes", "fails": "no", "open": "open"}),
+    }
+    return markdown(pd.DataFrame(table))
+
+
+def ranks(ours: pd.DataFrame, published: pd.DataFrame) -> Markdown:
+    """Effective ranks, both readings, of this run's seeds and of the paper's models."""
+    named = [(f"this run, seed {row['seed']}", row) for _, row in ours.iterrows()]
+    named += [(f"{row['model']}, {row['pairs'] / 1000:.1f}k (paper)", row) for _, row in published.iterrows()]
     return markdown(
         pd.DataFrame(
             {
                 "Model": name,
-                "ASR aligned": share(f.asr_aligned),
-                "ρ": f"{f.rho:g}",
-                "effective rank (smallest r)": "none" if f.rank is None else f.rank,
-                "settled (from r on)": "none" if f.settled is None else f.settled,
+                "ASR aligned": share(row["asr_aligned"]),
+                "smallest r": _shown(row["rank"]),
+                "from r on": _shown(row["settled"]),
             }
-            for name, f in found.items()
+            for name, row in named
         )
     )
+
+
+def _asr(row: pd.Series) -> str:
+    return per_cent(row["asr"], row["low"], row["high"])
+
+
+def _shown(rank) -> str:
+    return "none" if pd.isna(rank) else f"{rank:.0f}"

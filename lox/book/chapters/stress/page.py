@@ -254,7 +254,7 @@ def stress_variants(table: pd.DataFrame, column: str = "asr") -> Figure:
     """
     tasks = attacks_in(table)
     means = _named(table).groupby(["variant", "task"], sort=False)[column].mean().unstack(sort=False)[tasks]
-    figure, (axes,) = stacked([0.34 * len(means]) + 1.2)
+    figure, (axes,) = stacked([0.34 * len(means) + 1.2])
     seaborn.heatmap(
         100 * means,
         annot=True,
