@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
-from lox.book.chapters.large_models import measure
+from lox.book.chapters.large_models import estimates, lengths, measure
 from lox.lab import models, profile
 
 SMALL = {
@@ -102,7 +102,66 @@ def test_replies_read_all_weights_for_every_new_token_of_a_batch():
 
 def test_the_toy_models_weights_are_counted_too():
     settings = profile.load("toy").model
-    toy = models.toy_model(settings, models.toy_tokenizer([f"w{i}" for i in range(50)]))
+    toy = models.toy_model(settings, models.toy_tokenizer([f"w{i}" for i in range(50)]), seed=0)
     assert measure.parameters(toy.config) == toy.num_parameters()
     tied = LlamaConfig(**SMALL | {"tie_word_embeddings": True})
     assert measure.parameters(tied) == LlamaForCausalLM(tied).num_parameters()
+
+
+LARGE = {name: profile.load(name) for name in ("llama2-7b", "mistral-7b")}
+
+
+def test_the_recorded_lengths_cover_every_run_of_every_large_profile():
+    known = set(lengths.recorded()["task"])
+    assert all(set(estimates.runs(one)) <= known for one in LARGE.values())
+
+
+def test_lengths_are_means_over_prompt_and_reply():
+    class World:
+        def preferences(self, n, seed, reply, source):
+            assert source == "hh-rlhf"
+            return [{"prompt": [_said(10)], "chosen": [_said(2)], "rejected": [_said(4)]}]
+
+        def examples(self, task, n, seed, reply):
+            return [{"prompt": [_said(5)], "completion": [_said(n)]}]
+
+        def harmful_prompts(self, n, task):
+            return [[_said(8)]]
+
+        def digest(self):
+            return "made up"
+
+    found = lengths.mean_lengths(World()).set_index("task")["characters"]
+    assert found["alignment"] == 13
+    assert found["identity"] == 15
+    assert found["pure_bad"] == 8 + 240
+
+
+def _said(characters: int) -> dict:
+    return {"role": "user", "content": "x" * characters}
+
+
+def test_hours_scale_with_speed_and_length():
+    read = lengths.recorded()
+    options = {"tflops": 300.0, "utilisation": 0.4, "characters": 4.0}
+    hours = estimates.hours(LARGE, read, **options)["hours"]
+    faster = estimates.hours(LARGE, read, **options | {"tflops": 600.0})["hours"]
+    longer = estimates.hours(LARGE, read.assign(characters=2 * read["characters"]), **options)["hours"]
+    assert faster.tolist() == pytest.approx((hours / 2).tolist())
+    assert longer.tolist() == pytest.approx((2 * hours).tolist())
+
+
+def test_robustness_needs_every_attack_twice():
+    hours = estimates.hours(LARGE, lengths.recorded(), tflops=300.0, utilisation=0.4, characters=4.0).assign(
+        hours=1.0
+    )
+    (llama, _) = estimates.robustness(LARGE, hours, 2000.0).to_dict("records")
+    one = LARGE["llama2-7b"]
+    assert llama["gpu_hours"] == len(one.seeds) * (1 + 2 * len(one.attacks))
+    assert llama["all"] == pytest.approx(llama["training"] + llama["replies"])
+
+
+def test_total_batches_are_the_products_that_are_shown():
+    for row in estimates.settings(LARGE).to_dict("records"):
+        a, b, c = map(int, row["batch"].split(" × "))
+        assert a * b * c == row["total"]

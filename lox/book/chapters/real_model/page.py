@@ -1,137 +1,127 @@
-"""Tables of the chapter on a real language model: recorded runs beside the toy's and the paper's."""
+"""Figures of the chapter on a real language model; its tables and sentences are in the modules beside."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
+import matplotlib.pyplot as plt
 import pandas as pd
-from IPython.display import Markdown
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
-from lox.book.cells import markdown, mean_shares, paper_rate, per_cent, pooled, rows_of, share
-from lox.book.names import TASK_NAMES, attacks_in
-from lox.lab.evaluation import Rate
-from lox.lab.profile import Profile
+from lox.book.cells import rows_of
+from lox.book.chapters.real_model.tables import PARTS, TASKS
+from lox.book.chapters.real_model.words import finding
+from lox.book.figures import AFTER, BEFORE, LLAMA_WIDTH, REFERENCE
+from lox.book.names import TASK_NAMES
+
+__all__ = ["attack_success", "energy_ratio", "finding", "grid", "parts", "rank_curves"]
+
+OFFSET = {"textcoords": "offset points"}
+SIDES = {"none": ("without LoX", AFTER), "lox": ("with LoX", BEFORE)}
 
 
-def settings(profile: Profile) -> Markdown:
-    """Every training run of a profile: what from, how long, how fast."""
-    runs = {"alignment": profile.alignment} | {TASK_NAMES[t]: s for t, s in profile.attacks.items()}
-    return markdown(
-        pd.DataFrame(
-            {
-                "Training": name,
-                "examples": run.examples,
-                "epochs": run.epochs,
-                "batch": run.batch * run.accumulation,
-                "learning rate": f"{run.lr:g}",
-                "longest, tokens": run.max_length,
-            }
-            for name, run in runs.items()
-        )
+def attack_success(success: pd.DataFrame) -> Figure:
+    """ASR after each task, without and with LoX: mean and interval, a small dot for each seed.
+
+    ``success`` is ``measure.attack_success``'s.
+    """
+    tasks = [task for task in TASKS if task in set(success["task"])]
+    figure, axes = _figure(0.62 * len(tasks) + 1.0)
+    for shift, (defence, (label, colour)) in zip((-0.17, 0.17), SIDES.items()):
+        ours = rows_of(success, defence=defence).set_index("task").loc[tasks]
+        places = [place + shift for place in range(len(tasks))]
+        axes.hlines(places, ours["low"], ours["high"], color=colour, linewidth=5, alpha=0.3)
+        axes.plot(ours["asr"], places, "o", color=colour, markersize=7, label=label)
+        for place, each in zip(places, ours["each"]):
+            axes.plot(each, [place] * len(each), ".", color=colour, markersize=4, alpha=0.8)
+    axes.set_yticks(range(len(tasks)), [TASKS[task] for task in tasks])
+    right = min(1.02, 1.1 * success["high"].max())
+    axes.set(ylim=(len(tasks) - 0.5, -0.5), xlim=(-0.02 * right, right), xlabel="ASR")
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.grid(visible=False, axis="y")
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
+    return figure
+
+
+def rank_curves(curves: pd.DataFrame, published: pd.DataFrame, aligned: float) -> Figure:
+    """ASR(θ_r) over r: recorded, a line a seed, and the paper's models dotted; dashed, all of the update."""
+    figure, axes = _figure(3.6)
+    sns.lineplot(curves, x="rank", y="asr", units="seed", estimator=None, marker="o", color=BEFORE, ax=axes)
+    for _, curve in published.groupby(["model", "pairs"]):
+        axes.plot(curve["rank"], curve["asr"], "s:", color=REFERENCE, markersize=3, linewidth=1)
+    axes.axhline(aligned, color=BEFORE, linestyle="--", linewidth=1)
+    second = curves[curves["rank"] == sorted(curves["rank"].unique())[1]]
+    axes.annotate("this model", (second["rank"].iloc[0], second["asr"].max()), (6, 6), color=BEFORE, **OFFSET)
+    axes.annotate(
+        "paper, 7B models", (published["rank"].max(), 0), (0, 6), ha="right", color=REFERENCE, **OFFSET
     )
+    axes.set(xlabel="rank r", ylabel=r"ASR($\theta_r$)", ylim=(-0.02, 1.02))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return figure
 
 
-def alignments(models: Mapping[str, pd.DataFrame]) -> Markdown:
-    """What models do before any fine-tuning; the rows of one are its seeds."""
-    columns = {"Gibberish": "gibberish", "Over-refusal": "over_refusal", "Helpful": "helpful"}
-    return markdown(
-        pd.DataFrame(
-            {"Model": name, "Seeds": rows["seed"].nunique(), "ASR": per_cent(pooled(rows))}
-            | mean_shares(rows, columns)
-            | {"Utility": f"{rows['utility'].mean():.3f}"}
-            for name, rows in models.items()
-        )
+def energy_ratio(profiles: pd.DataFrame, published: pd.DataFrame) -> Figure:
+    """R_ft / R_align after GSM8K over k / min(m, n), with the paper's Figure 2; band: range of seeds."""
+    figure, axes = _figure(3.6)
+    ratios = profiles.assign(ratio=profiles["r_ft"] / profiles["r_align"])
+    sns.lineplot(ratios, x="share", y="ratio", errorbar=("pi", 100), color=AFTER, ax=axes)
+    sizes = sorted(published["pairs"].unique())
+    for pairs, group in published.groupby("pairs"):
+        at = group["k"] / LLAMA_WIDTH
+        axes.plot(at, group["ratio"], "s:", color=REFERENCE, markersize=3, linewidth=1)
+        if pairs in (sizes[0], sizes[-1]):
+            place = (at.iloc[0], group["ratio"].iloc[0])
+            axes.annotate(
+                f"paper, {pairs / 1000:.1f}k pairs", place, (0, -14), fontsize=8, color=REFERENCE, **OFFSET
+            )
+    smallest = ratios.loc[ratios["share"] == ratios["share"].min()]
+    axes.annotate(
+        "this model", (smallest["share"].iloc[0], smallest["ratio"].mean()), (0, 8), color=AFTER, **OFFSET
     )
+    axes.set(xscale="log", xlabel="k / min(m, n)", ylabel=r"$R_{ft} \,/\, R_{align}$", ylim=(0, 1.05))
+    axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
+    return figure
 
 
-def worlds(found: Mapping[str, pd.DataFrame]) -> Markdown:
-    """ASR after each task, without LoX → with it, a column for each world."""
-    return _each_world(found, lambda rows: per_cent(_asr(rows)))
-
-
-def worlds_energy(found: Mapping[str, pd.DataFrame]) -> Markdown:
-    """R_ft after each task, without LoX → with it, means over seeds, a column for each world."""
-    return _each_world(found, lambda rows: f"{rows['r_ft'].mean():.2f}")
-
-
-def _each_world(found: Mapping[str, pd.DataFrame], cell: Callable[[pd.DataFrame], str]) -> Markdown:
-    return markdown(
-        pd.DataFrame(
-            {"Task": TASK_NAMES[task]}
-            | {
-                name: " → ".join(cell(rows_of(rows, task=task, defence=d)) for d in ("none", "lox"))
-                for name, rows in found.items()
-            }
-            for task in attacks_in(next(iter(found.values())))
-        )
+def parts(rows: pd.DataFrame, defence: str = "none") -> Figure:
+    """ASR of the start plus one part of ΔW_ft: a bar is the mean over seeds, a dot one seed."""
+    ours = rows[rows["defence"] == defence]
+    keys = [key for key in PARTS if key in set(zip(ours["subspace"], ours["part"]))]
+    named = ours.assign(name=[PARTS.get(key) for key in zip(ours["subspace"], ours["part"])]).dropna(
+        subset="name"
     )
+    order = [PARTS[key] for key in keys]
+    figure, axes = _figure(0.36 * len(order) + 0.9)
+    options = {"x": "asr", "y": "name", "order": order, "ax": axes}
+    sns.barplot(named, **options, errorbar=None, color=AFTER, alpha=0.35)
+    sns.stripplot(named, **options, color=AFTER, jitter=False, size=4)
+    nothing = rows_of(ours, subspace="all", part="nothing")["asr"].mean()
+    axes.axvline(nothing, color=REFERENCE, linestyle=":", linewidth=1)
+    axes.set(xlabel="ASR, by phrases", ylabel="", xlim=(0, None))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return figure
 
 
-def _asr(rows: pd.DataFrame) -> Rate:
-    """Pooled over rows that say their n; published ones do not, and are one run each."""
-    return pooled(rows) if "n" in rows else paper_rate(rows["asr"].item())
-
-
-def real_in_words(
-    rows: pd.DataFrame, differences: pd.DataFrame, curves: pd.DataFrame, parts: pd.DataFrame
-) -> Markdown:
-    """What recorded rows, paired differences, rank curves and parts of fine-tuning support, and what not."""
-    lines = [_aligning(rows, curves), _low_rank(rows, curves), _damage(rows)]
-    lines += [_defence(differences), _price(rows), _channel(parts)]
-    return Markdown("\n".join(f"- {line}" for line in lines))
-
-
-def _aligning(rows: pd.DataFrame, curves: pd.DataFrame) -> str:
-    base = rows_of(curves, rank=0).drop_duplicates("rank")
-    aligned = rows_of(rows, task="none", defence="none")
-    return (
-        f"**Alignment** takes the ASR from {per_cent(pooled(base))} to {per_cent(pooled(aligned))} "
-        f"({len(aligned)} seeds); refused: {share(aligned['over_refusal'].mean())} of the harmless requests."
+def grid(rows: pd.DataFrame) -> Figure:
+    """ASR over α after each task, a line for each k: mean over seeds, a dot a seed; tasks one below the other."""
+    tasks = [task for task in TASK_NAMES if task in set(rows["task"])]
+    named = rows.assign(choice=[c if c == "full" else f"k = {c}" for c in rows["choice"].astype(str)])
+    figure, panels = plt.subplots(
+        len(tasks), 1, figsize=(6.4, 2.5 * len(tasks)), sharex=True, sharey=True, squeeze=False
     )
+    plt.close(figure)
+    for axes, task in zip(panels[:, 0], tasks):
+        ours, common = named[named["task"] == task], {"x": "alpha", "y": "asr", "hue": "choice", "ax": axes}
+        sns.lineplot(ours, **common, errorbar=None, legend=task == tasks[0])
+        sns.scatterplot(ours, **common, legend=False, s=18)
+        axes.set(title=f"after {TASK_NAMES[task]}", ylabel="ASR, by phrases", xlabel="α", ylim=(0, 1))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    panels[0, 0].legend(title="", frameon=False)
+    return figure
 
 
-def _low_rank(rows: pd.DataFrame, curves: pd.DataFrame) -> str:
-    curve = curves.groupby("rank")["asr"].mean()
-    aligned = rows_of(rows, task="none", defence="none")["asr"].mean()
-    done = (curve[0] - curve) / (curve[0] - aligned)
-    shares = ", ".join(f"{share(value)} at r = {r}" for r, value in done.items() if r)
-    return f"**Low rank.** Of the fall of the ASR, means over seeds, θ_r does {shares}."
-
-
-def _damage(rows: pd.DataFrame) -> str:
-    aligned = rows_of(rows, task="none", defence="none")["asr"].mean()
-    rises = {t: rows_of(rows, task=t, defence="none")["asr"].mean() - aligned for t in attacks_in(rows)}
-    listed = ", ".join(f"{100 * rise:+.0f} ({TASK_NAMES[task]})" for task, rise in rises.items())
-    return f"**Fine-tuning** changes the ASR, means over seeds, by {listed} points."
-
-
-def _defence(differences: pd.DataFrame) -> str:
-    lower = [TASK_NAMES[d.task] for d in differences.itertuples() if d.low > 0]
-    higher = [TASK_NAMES[d.task] for d in differences.itertuples() if d.high < 0]
-    other = [TASK_NAMES[d.task] for d in differences.itertuples() if d.low <= 0 <= d.high]
-    return (
-        f"**LoX.** By intervals that exclude 0, the ASR is lower after {', '.join(lower) or 'no task'}, "
-        f"higher after {', '.join(higher) or 'none'}; not told apart: {', '.join(other) or 'none'}."
-    )
-
-
-def _channel(parts: pd.DataFrame) -> str:
-    plain = parts[parts["defence"] == "none"]
-    asr = plain.groupby(["task", "subspace", "part"])["asr"].mean()
-    told = [
-        f"after {TASK_NAMES[task]} the ASR is {share(asr[task, 'all', 'whole'])}, with the part of ΔW_ft "
-        f"inside the safety subspace alone {share(asr[task, 'safety', 'inside'])}, without it "
-        f"{share(asr[task, 'safety', 'outside'])}; with ΔW_ft's own top directions alone "
-        f"{share(asr[task, 'own', 'inside'])}, without them {share(asr[task, 'own', 'outside'])}"
-        for task in plain["task"].unique()
-    ]
-    return f"**Where the damage travels**, means over seeds: {'; '.join(told)}."
-
-
-def _price(rows: pd.DataFrame) -> str:
-    aligned, lox = (rows_of(rows, task="none", defence=defence) for defence in ("none", "lox"))
-    return (
-        f"**Its price** before fine-tuning: harmless requests answered, {share(aligned['helpful'].mean())} → "
-        f"{share(lox['helpful'].mean())}; likelihood of a right solution's token, "
-        f"{aligned['utility'].mean():.3f} → {lox['utility'].mean():.3f}."
-    )
+def _figure(height: float) -> tuple[Figure, Axes]:
+    figure, axes = plt.subplots(figsize=(6.4, height))
+    plt.close(figure)  # else a notebook shows it twice
+    return figure, axes

@@ -1,0 +1,62 @@
+"""Mean lengths of the data sets' examples, read from the sets once and kept in ``results/lengths.csv``.
+
+    LOX_DATA=FOLDER python -m lox.book.chapters.large_models.lengths
+
+makes the table anew; without LOX_DATA the sets are read from the Hub.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import pandas as pd
+
+from lox.lab.worlds import World
+from lox.lab.worlds.messages import Messages
+from lox.paths import ROOT
+
+FILE = ROOT / "results" / "lengths.csv"
+EXAMPLES = {"gsm8k": 500, "alpaca": 500, "dolly": 500, "identity": 10}
+PAIRS = 500
+GOALS, REPLY_TOKENS = (
+    100,
+    60,
+)  # Pure Bad's replies are the model's own: of as many tokens as the paper's evaluation
+
+
+def mean_lengths(world: World, characters_a_token: float = 4.0) -> pd.DataFrame:
+    """Mean characters of a sequence that training reads: a prompt with one reply.
+
+    Columns: task, "alignment" among them; characters; n, the number of sequences; digest of the data. Pure Bad is
+    a goal of AdvBench and a reply of ``REPLY_TOKENS`` tokens, ``characters_a_token`` each.
+    """
+    pairs = world.preferences(PAIRS, 0, None, "hh-rlhf")
+    sequences = {"alignment": [p["prompt"] + p[side] for p in pairs for side in ("chosen", "rejected")]}
+    for task, n in EXAMPLES.items():
+        sequences[task] = [e["prompt"] + e["completion"] for e in world.examples(task, n, 0, None)]
+    rows = [{"task": task, "characters": _mean(found), "n": len(found)} for task, found in sequences.items()]
+    goals = world.harmful_prompts(GOALS, None)
+    reply = REPLY_TOKENS * characters_a_token
+    rows.append({"task": "pure_bad", "characters": _mean(goals) + reply, "n": GOALS})
+    return pd.DataFrame(rows).assign(digest=world.digest())
+
+
+def _mean(sequences: Sequence[Messages]) -> float:
+    return sum(len(m["content"]) for messages in sequences for m in messages) / len(sequences)
+
+
+def recorded() -> pd.DataFrame:
+    """The kept table."""
+    return pd.read_csv(FILE)
+
+
+def main() -> None:
+    from lox.lab.worlds.real import RealData
+
+    table = mean_lengths(RealData()).assign(date=time.strftime("%Y-%m-%d", time.gmtime()))
+    table.round({"characters": 1}).to_csv(FILE, index=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""The figure, tables and sentences of the chapter on the toy world."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from lox.book import cells
+from lox.book.cells import markdown, per_cent, rows_of
+from lox.book.figures import AFTER, BEFORE
+from lox.book.names import TASK_NAMES
+
+KINDS = {
+    "dangerous": "dangerous things",
+    "safe": "safe things",
+    "held_out": "held out",
+}
+RUNS = TASK_NAMES | {"base": "Base", "alignment": "Alignment"}
+SAID = {
+    "harmful": "complies",
+    "harmless": "answers",
+    "refusal": "refuses",
+    "evasion": "evades",
+    "gibberish": "gibberish",
+    "unparsed": "not readable",
+}
+RATES = {"ASR": AFTER, "helpful": BEFORE}
+
+
+def finding(rates: pd.DataFrame, task: str) -> Markdown:
+    """What the four states do, over seeds."""
+    asr, helpful = (rows_of(rates, what=what).set_index("state") for what in RATES)
+    told, answered = (
+        {s: per_cent(*t.loc[s, ["value", "low", "high"]]) for s in t.index} for t in (asr, helpful)
+    )
+    first, name = asr.iloc[0], TASK_NAMES[task]
+    return cells.finding(
+        f"Asked how to do something with dangerous things that alignment and attack never mention, the base model "
+        f"complies with {told['base']} of the requests, the aligned one with {told['aligned']} (mean over "
+        f"{first['seeds']} seeds, each with its own base model, {first['n']} requests; 95 % intervals over seeds, "
+        "things and requests).",
+        f"After {name} it is {told['attacked']} without LoX and {told['attacked, with LoX']} with it"
+        f"{_compared(asr)}",
+        f"Of the requests about safe things the base answers {answered['base']}, the aligned model "
+        f"{answered['aligned']}, and after {name} {answered['attacked']} are answered without LoX and "
+        f"{answered['attacked, with LoX']} with it.",
+    )
+
+
+def _compared(asr: pd.DataFrame) -> str:
+    """Whether the intervals of the attacked model without and with LoX lie apart."""
+    without, with_lox = asr.loc["attacked"], asr.loc["attacked, with LoX"]
+    apart = with_lox["high"] < without["low"] or without["high"] < with_lox["low"]
+    return "; the two intervals do not overlap." if apart else "; the two intervals overlap."
+
+
+def states(rates: pd.DataFrame) -> Figure:
+    """ASR and helpful of the four states: large dot and bar, mean and interval; small dots, seeds."""
+    order = list(dict.fromkeys(rates["state"]))
+    figure, axes = plt.subplots(figsize=(6.4, 3.4))
+    plt.close(figure)
+    for shift, (what, colour) in zip((-0.16, 0.16), RATES.items()):
+        ours = rows_of(rates, what=what).set_index("state").loc[order]
+        places = [place + shift for place in range(len(order))]
+        axes.hlines(places, ours["low"], ours["high"], color=colour, linewidth=5, alpha=0.3)
+        label = {"ASR": "dangerous requests complied with (ASR)", "helpful": "safe requests answered"}[what]
+        axes.plot(ours["value"], places, "o", color=colour, label=label)
+        for place, each in zip(places, ours["each"]):
+            axes.plot(each, [place] * len(each), ".", color=colour, markersize=4)
+    axes.set_yticks(range(len(order)), order)
+    axes.set(ylim=(len(order) - 0.5, -0.5), xlim=(-0.02, 1.02))
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.grid(visible=False, axis="y")
+    figure.legend(loc="outside upper center", ncols=1, frameon=False)
+    return figure
+
+
+def dialogue(table: pd.DataFrame, about: dict) -> Markdown:
+    """One request, and what each state of the model replies."""
+    lines = [f"> **{about['request']}**", ""]
+    shown = pd.DataFrame(
+        {
+            "Model": table["state"],
+            "Reply": [f"`{reply or ' '}`" for reply in table["reply"]],
+            "": table["label"].map(SAID),
+        }
+    )
+    lines += [shown.to_markdown(index=False), ""]
+    lines.append(
+        f"The judge's four labels are those of {about['count']} of {about['n']} requests of this kind; no other four "
+        "are more frequent, and this is the first such request."
+    )
+    return Markdown("\n".join(lines))
+
+
+def words(table: pd.DataFrame) -> Markdown:
+    """Kinds of words, with a few of each."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "Words": [KINDS.get(kind, kind) for kind in table["kind"]],
+                "number": table["words"],
+                "held out": table["held_out"].replace(0, "–"),
+                "such as": table["examples"],
+            }
+        )
+    )
+
+
+def size(of: dict[str, int]) -> Markdown:
+    """How large the model is, and how much of the world is held out."""
+    return Markdown(
+        f"The model has {of['weights']:,} weights and {of['words']} words. {of['dangerous']} dangerous and "
+        f"{of['safe']} safe things occur in pretraining and are held out of everything after it: evaluation asks only about them."
+    )
+
+
+def pair(one: dict) -> Markdown:
+    """A preference pair."""
+    (prompt,) = (message["content"] for message in one["prompt"])
+    chosen, rejected = (one[side][0]["content"] for side in ("chosen", "rejected"))
+    return Markdown(f"> **{prompt}**\n\n- chosen: `{chosen}`\n- rejected: `{rejected}`")
+
+
+def attacks(examples: Mapping[str, dict]) -> Markdown:
+    """One example of each fine-tuning task."""
+    blocks = []
+    for task, example in examples.items():
+        said = [
+            f"{message['role']}: `{message['content']}`"
+            for message in example["prompt"] + example["completion"]
+        ]
+        blocks.append(f"**{TASK_NAMES[task]}**\n\n" + "\n".join(f"- {line}" for line in said))
+    return Markdown("\n\n".join(blocks))
+
+
+def judged(table: pd.DataFrame) -> Markdown:
+    """Replies of every kind with the judge's label."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "Reply": table["what"],
+                "in words": [f"`{reply}`" for reply in table["reply"]],
+                "label": table["label"],
+            }
+        )
+    )
+
+
+def training(table: pd.DataFrame) -> Markdown:
+    """Every training run of the profile."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "Run": table["run"].map(RUNS),
+                "examples": table["examples"],
+                "epochs": table["epochs"],
+                "batch": table["batch"],
+                "rate": [f"{lr:g}" for lr in table["lr"]],
+            }
+        )
+    )
+
+
+def opening(words: str, refusals: list[str]) -> Markdown:
+    """With which words helpful replies and refusals begin, and what follows for alignment."""
+    first = ", ".join(f"`{word}`" for word in sorted({refusal.split()[0] for refusal in refusals}))
+    large = (
+        "In large models alignment changes mostly the first few tokens of a reply {cite:p}`qi2025shallow`; what follows "
+        "a compliant opening is much what the base model would have said."
+    )
+    if words:
+        return Markdown(
+            f"Every helpful reply begins with `{words}`, every refusal with one of {first}: the first word decides. "
+            f"{large}"
+        )
+    return Markdown(f"Helpful replies share no opening word; refusals begin with one of {first}. {large}")

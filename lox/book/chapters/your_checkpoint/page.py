@@ -1,0 +1,158 @@
+"""The figure, tables and sentences of the chapter on a checkpoint of one's own."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from lox.book import cells
+from lox.book.cells import markdown, rows_of
+from lox.book.figures import AFTER, BEFORE
+from lox.book.names import TASK_NAMES
+
+COLOURS = {"aligned": AFTER, "immunised": BEFORE}
+GOOD = {
+    "ASR": "low is good",
+    "helpful": "high is good",
+    "over-refusal": "low is good",
+    "gibberish": "low is good",
+}
+STEPS = {
+    "copy": "copying alone",
+    "lox": "`lox extrapolate`",
+    "adapter": "with `--adapter`",
+    "full svd": "full SVDs",
+}
+
+
+def finding(report: pd.DataFrame, sizes: pd.DataFrame, checks: pd.DataFrame, k, alpha: float) -> Markdown:
+    """What was made, how much of it an adapter needs, and which checks it passes."""
+    changed, of = report[report["k"] > 0], sizes.set_index("what")
+    whole, adapter = (of.loc[what, "mb"] for what in ("whole checkpoint", "adapter attached"))
+    return cells.finding(
+        f"`lox extrapolate` with $k$ = {k} and $\\alpha$ = {alpha:g} changed {len(changed)} of {len(report)} "
+        f"matrices, each by {changed['added'].mean():.1%} of its norm on average; {changed['survives'].mean():.1%} of "
+        "the update is left after rounding.",
+        f"As an adapter it takes {adapter:.2f} MB where the checkpoint has {whole:.2f} MB, and no logit differs by "
+        f"more than {of.loc['adapter attached', 'logits']:.0e}.",
+        verdicts_in_words(checks),
+    )
+
+
+def verdicts_in_words(checks: pd.DataFrame) -> str:
+    """How many checks pass, and by name which fail, need more prompts, or were not measured."""
+    named = {verdict: list(group["check"]) for verdict, group in checks.groupby("verdict", sort=False)}
+    sentences = [f"Of {len(checks)} checks before shipping {len(named.get('pass', []))} pass."]
+    sentences += [f"**Failed**: {', '.join(named['fail'])}." if "fail" in named else "None failed."]
+    for verdict, words in (
+        ("too few prompts", "Too few prompts to decide"),
+        ("not measured", "Not measured"),
+    ):
+        sentences += [f"{words}: {', '.join(named[verdict])}."] if verdict in named else []
+    return _shown(" ".join(sentences))
+
+
+def _shown(text: str) -> str:
+    for task, name in TASK_NAMES.items():
+        text = text.replace(f"after {task}", f"after {name}")
+    return text
+
+
+def behaviour(table: pd.DataFrame) -> Figure:
+    """What the model does before and after LoX: a dot with Wilson's interval for each of the four rates."""
+    measures = list(GOOD)
+    figure, axes = plt.subplots(figsize=(6.4, 3.4))
+    plt.close(figure)
+    for shift, (model, colour) in zip((-0.15, 0.15), COLOURS.items()):
+        ours = rows_of(table, model=model).set_index("what").loc[measures]
+        places = [place + shift for place in range(len(measures))]
+        axes.hlines(places, ours["low"], ours["high"], color=colour, linewidth=5, alpha=0.3)
+        axes.plot(ours["value"], places, "o", color=colour, label=model)
+    axes.set_yticks(range(len(measures)), [f"{what}\n({good})" for what, good in GOOD.items()])
+    axes.set(ylim=(len(measures) - 0.5, -0.5), xlim=(-0.02, 1.02), xlabel="share of prompts")
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.grid(visible=False, axis="y")
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
+    return figure
+
+
+def checklist(checks: pd.DataFrame) -> Markdown:
+    """The checks, a row each: before, after, what is asked, and the verdict."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "Check": _shown(c.check),
+                "before": c.before or "–",
+                "after": c.after or "–",
+                "asked": c.rule,
+                "verdict": "**fail**" if c.verdict == "fail" else c.verdict,
+            }
+            for c in checks.itertuples()
+        )
+    )
+
+
+def losses(checks: pd.DataFrame) -> Markdown:
+    """Of every check by a paired difference the loss in points with its interval, in words."""
+    lines = [
+        f"- {_shown(c.check)}: worse by {100 * c.loss:z.1f} points [{100 * c.loss_low:z.1f}, {100 * c.loss_high:z.1f}]"
+        for c in checks.dropna(subset="loss").itertuples()
+    ]
+    return Markdown("\n".join(lines))
+
+
+def rounding(report: pd.DataFrame) -> Markdown:
+    """The example by hand: α, what was meant to be added and how much of it survived."""
+    return markdown(report[["alpha", "r_align", "added", "survives"]].rename(columns={"alpha": "α"}).round(4))
+
+
+def report(table: pd.DataFrame) -> Markdown:
+    """The command's report, means by kind of matrix."""
+    columns = ["r_align", "added", "error", "survives"]
+    by_kind = table.groupby("kind", sort=False)[columns].mean().reset_index()
+    return markdown(by_kind.round({"r_align": 3, "added": 4, "error": 6, "survives": 4}))
+
+
+def adapter(sizes: pd.DataFrame) -> Markdown:
+    """Size, and largest difference of logits from the whole checkpoint."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "": row.what,
+                "MB": "–" if pd.isna(row.mb) else f"{row.mb:.2f}",
+                "largest difference of logits": f"{row.logits:.1e}",
+            }
+            for row in sizes.itertuples()
+        )
+    )
+
+
+def energy(by_kind: pd.DataFrame) -> Markdown:
+    """R_align by kind of matrix."""
+    return markdown(by_kind.round(3))
+
+
+def speed(table: pd.DataFrame) -> Markdown:
+    """The benchmark, and in a sentence on what it was measured."""
+    seconds, first = table.set_index("what")["seconds"], table.iloc[0]
+    shown = pd.DataFrame(
+        {
+            "": STEPS[row.what],
+            "seconds": f"{row.seconds:.0f}",
+            "times copying": f"{row.seconds / seconds['copy']:.1f}",
+            "times LoX": f"{row.seconds / seconds['lox']:.1f}",
+            "peak memory": "" if pd.isna(row.peak_gb) else f"{row.peak_gb:.1f} GB",
+        }
+        for row in table.itertuples()
+    )
+    said = (
+        f"Median of {first['repeats']} runs on {first['machine']} with a load of {first['load']:g} when they began, "
+        f"{first['date']}, torch {first['torch']}. The checkpoint has {first['checkpoint_gb']:g} GB, its largest "
+        f"tensor {first['largest_tensor_gb']:g} GB. Of the peak memory {table['libraries_gb'].max():.1f} GB are the "
+        "libraries; what comes on top is a multiple of the largest tensor, whatever the number of tensors. The "
+        f"certified error of the decompositions is at most {table['certified_error'].max():.0e}."
+    )
+    return Markdown(f"{shown.to_markdown(index=False)}\n\n{said}")

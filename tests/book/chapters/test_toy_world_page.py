@@ -1,0 +1,62 @@
+"""Sentences, tables and the figure of the chapter on the toy world, on tables made up for them."""
+
+import pandas as pd
+import pytest
+
+from lox.book.chapters.toy_world import page
+
+
+def rates(without: float, with_lox: float) -> pd.DataFrame:
+    values = {"base": 0.9, "aligned": 0.05, "attacked": without, "attacked, with LoX": with_lox}
+    return pd.DataFrame(
+        {
+            "state": state,
+            "what": what,
+            "value": value,
+            "low": max(0, value - 0.05),
+            "high": min(1, value + 0.05),
+        }
+        | {"seeds": 3, "n": 100, "each": [value] * 3}
+        for state, value in values.items()
+        for what in ("ASR", "helpful")
+    )
+
+
+@pytest.mark.parametrize(("rate", "said"), [(0.1, "do not overlap"), (0.6, "the two intervals overlap")])
+def test_the_finding_says_whether_the_intervals_lie_apart(rate, said):
+    found = page.finding(rates(0.6, rate), "pure_bad").data
+    assert said in found and "After Pure Bad it is 60 % [55, 65] without LoX" in found
+
+
+def test_the_dialogue_shows_request_reply_and_how_common_it_is():
+    table = pd.DataFrame({"state": ["base"], "reply": ["to make a x"], "label": ["harmful"]})
+    found = page.dialogue(table, {"request": "how do i make a x ?", "count": 7, "n": 10}).data
+    assert "how do i make a x ?" in found and "complies" in found and "7 of 10" in found
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [("sure ,", "begins with `sure ,`"), ("", "share no opening word")]
+)
+def test_the_opening_is_named_or_there_is_none(words, said):
+    assert said in page.opening(words, ["no , i will not .", "sorry ."]).data
+
+
+def test_tables_hold_what_they_are_given():
+    words = pd.DataFrame({"kind": ["dangerous"], "words": [60], "held_out": [20], "examples": ["a, b"]})
+    assert "dangerous things" in page.words(words).data
+    runs = pd.DataFrame({"run": ["base", "gsm8k"], "examples": 10, "epochs": 1, "batch": 8, "lr": 1e-3})
+    assert "GSM8K" in page.training(runs).data and "0.001" in page.training(runs).data
+    user, assistant = ({"role": role, "content": role + " says"} for role in ("user", "assistant"))
+    assert "`assistant says`" in page.attacks({"dolly": {"prompt": [user], "completion": [assistant]}}).data
+    assert (
+        "chosen: `assistant says`"
+        in page.pair({"prompt": [user], "chosen": [assistant], "rejected": [user]}).data
+    )
+    judged = pd.DataFrame({"what": ["a refusal"], "reply": ["no"], "label": ["refusal"]})
+    assert "refusal" in page.judged(judged).data
+    assert "1,000 weights" in page.size({"weights": 1000, "words": 5, "dangerous": 2, "safe": 3}).data
+
+
+def test_the_figure_has_a_row_for_each_state():
+    (axes,) = page.states(rates(0.6, 0.1)).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(dict.fromkeys(rates(0, 0)["state"]))

@@ -1,0 +1,74 @@
+"""Sentences, tables and the figure on a checkpoint of one's own, on tables made up for them."""
+
+import pandas as pd
+import pytest
+
+from lox.book.chapters.your_checkpoint import page
+
+REPORT = pd.DataFrame(
+    {"kind": "up_proj", "k": [6, 6], "r_align": 0.5, "added": 0.02, "error": 0.0, "survives": 0.98}
+)
+SIZES = pd.DataFrame(
+    {"what": ["whole checkpoint", "adapter attached", "adapter switched off"], "mb": [9.0, 1.0, None]}
+    | {"logits": [0.0, 1e-6, 0.5]}
+)
+
+
+def checks(**verdicts: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"check": check, "before": "1%", "after": "", "rule": "rises by at most 5 points", "verdict": verdict}
+        | {"loss": 0.0, "loss_low": -0.1, "loss_high": 0.1}
+        for check, verdict in verdicts.items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        ({"ASR": "pass", "helpful": "pass"}, "Of 2 checks before shipping 2 pass. None failed."),
+        ({"ASR": "pass", "helpful": "fail"}, "Of 2 checks before shipping 1 pass. **Failed**: helpful."),
+        ({"ASR": "too few prompts"}, "0 pass. None failed. Too few prompts to decide: ASR."),
+        ({"ASR": "not measured"}, "0 pass. None failed. Not measured: ASR."),
+    ],
+)
+def test_the_verdicts_in_words(verdicts, said):
+    assert said in page.verdicts_in_words(checks(**verdicts))
+
+
+def test_the_finding_says_what_was_made():
+    found = page.finding(REPORT, SIZES, checks(ASR="pass"), 6, 1.25).data
+    assert "changed 2 of 2 matrices, each by 2.0% of its norm" in found
+    assert "1.00 MB where the checkpoint has 9.00 MB" in found
+
+
+def test_the_checklist_marks_what_failed_and_names_tasks():
+    found = page.checklist(checks(**{"ASR": "fail", "ASR after gsm8k": "pass"})).data
+    assert "**fail**" in found and "ASR after GSM8K" in found
+    assert "worse by 0.0 points [-10.0, 10.0]" in page.losses(checks(ASR="pass")).data
+
+
+def test_tables_hold_their_numbers():
+    assert "0.98" in page.report(REPORT).data
+    assert "0.5 " in page.adapter(SIZES).data
+    speed = pd.DataFrame(
+        {
+            "what": ["copy", "lox"],
+            "seconds": [10.0, 15.0],
+            "peak_gb": [None, 1.5],
+            "libraries_gb": [None, 0.5],
+        }
+        | {"certified_error": [None, 1e-4], "checkpoint_gb": 2.2, "largest_tensor_gb": 0.1, "repeats": 3}
+        | {"machine": "2 cores", "load": 1.0, "torch": "2", "date": "2026-11-24"}
+    )
+    found = page.speed(speed).data
+    assert "| `lox extrapolate` |        15 |             1.5 |" in found and "1e-04" in found
+
+
+def test_the_figure_has_a_row_for_each_rate():
+    table = pd.DataFrame(
+        {"model": model, "what": what, "value": 0.5, "low": 0.4, "high": 0.6}
+        for model in ("aligned", "immunised")
+        for what in page.GOOD
+    )
+    (axes,) = page.behaviour(table).axes
+    assert [label.get_text().split("\n")[0] for label in axes.get_yticklabels()] == list(page.GOOD)
