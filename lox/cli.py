@@ -12,6 +12,9 @@ import typer
 from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
+from lox.extras import needs
+from lox.paths import project
+
 errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
@@ -191,7 +194,8 @@ def run(
     ] = False,
 ) -> None:
     """Execute a notebook with parameters; says where the executed copy and its tables are."""
-    from lox.book import run
+    with _notebooks():
+        from lox.book import run
 
     if help_parameters:
         for known in run.parameters(notebook):
@@ -215,14 +219,23 @@ def book(
     open_site: Annotated[bool, typer.Option("--open", help="Open the site in a browser.")] = False,
 ) -> None:
     """Run every notebook whose page is not current, build the site, say where it is."""
-    from lox.book import run
-    from lox.book.watch import stage_progress
+    with _notebooks():
+        from lox.book import run
+        from lox.book.watch import stage_progress
 
     with stage_progress("lox book"):
         site = run.build(profile, report=errors.print)
     typer.echo(f"{site}")
     if open_site:
         typer.launch(site.as_uri())
+
+
+@contextmanager
+def _notebooks() -> Iterator[None]:
+    """For imports of the book: one line where there is no checkout, or packages of the book are missing."""
+    project()
+    with needs("book", "the book"):
+        yield
 
 
 @contextmanager

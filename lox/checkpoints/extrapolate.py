@@ -22,6 +22,7 @@ from lox.checkpoints.pair import Matrix, Selection
 from lox.checkpoints.plan import ALIGNED, Plan, prepare
 from lox.checkpoints.streaming import Meter, Progress, in_parallel, row_blocks, scratch
 from lox.checkpoints.unfinished import unfinished_folder
+from lox.extras import needs
 from lox.subspace import Rank, Subspace, frobenius_norm
 
 COPY_CHUNK = 2**25  # bytes of what is copied, at a time
@@ -68,9 +69,8 @@ def extrapolate_checkpoint(
     plan = prepare(base, aligned, k=k, alpha=alpha, matrices=matrices, device=device)
     with unfinished_folder(Path(out), plan.key(adapter)) as folder:
         if adapter:
-            from lox.checkpoints.adapter import (
-                write_adapter as write,  # peft and transformers are slow to import
-            )
+            with needs("adapter", "an adapter"):  # peft and transformers are slow to import
+                from lox.checkpoints.adapter import write_adapter as write
         else:
             write = write_checkpoint
         report = pd.DataFrame(write(plan, folder, progress)).astype({"layer": "Int64"})
