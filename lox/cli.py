@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,17 +21,31 @@ errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emo
 
 
 class OneLineErrors(TyperGroup):
-    """What a user can mend is one line on stderr and exit code 2; anything else is a bug, traceback and 1."""
+    """What a user can mend is one line on stderr and exit code 2, an interruption one line and 130.
+
+    Warnings are a line each. Anything else is a bug, traceback and 1.
+    """
 
     def invoke(self, ctx):
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
+        code = 2
         try:
             return super().invoke(ctx)
         except OSError as error:
-            reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-            errors.print(f"lox: {reason}")
+            _say(f"{error.filename}: {error.strerror}" if error.filename else str(error), error)
         except ValueError as error:
-            errors.print(f"lox: {error}")
-        raise typer.Exit(2)
+            _say(str(error), error)
+        except KeyboardInterrupt as interruption:
+            _say("interrupted", interruption)
+            code = 130
+        raise typer.Exit(code)
+
+
+def _say(line: str, error: BaseException) -> None:
+    """Print an error's message, and after it what its notes say about the work that is kept."""
+    errors.print("; ".join([f"lox: {line}", *getattr(error, "__notes__", [])]))
 
 
 class NameAndValue(TyperCommand):
@@ -114,29 +130,20 @@ def extrapolate(
     Weights are streamed, so the checkpoint may be larger than the memory. An interrupted run goes on
     from its whole shards when it is started again.
     """
-    if dry_run:
-        from lox.checkpoints.plan import prepare
+    from lox.checkpoints.extrapolate import check_writable, extrapolate_checkpoint, summary
+    from lox.checkpoints.plan import prepare
+    from lox.checkpoints.tables import new_table
 
-        plan = prepare(base, aligned, k=rank(k), alpha=alpha, matrices=matrices, device=device)
-        typer.echo(plan.description(out, adapter))
-        return
-    from lox.checkpoints.extrapolate import extrapolate_checkpoint, summary
-
-    _require_folder(report)
-    with _progress(quiet) as progress:
-        table = extrapolate_checkpoint(
-            base,
-            aligned,
-            out,
-            k=rank(k),
-            alpha=alpha,
-            matrices=matrices,
-            adapter=adapter,
-            device=device,
-            progress=progress,
-        )
-    if report:
-        table.to_csv(report, index=False)
+    options = {"k": rank(k), "alpha": alpha, "matrices": matrices, "device": device}
+    with _warnings(quiet), new_table(report, outside=out) as save:
+        if dry_run:
+            plan = prepare(base, aligned, **options)
+            check_writable(plan, out, adapter)
+            typer.echo(plan.description(out, adapter))
+            return
+        with _progress(quiet) as progress:
+            table = extrapolate_checkpoint(base, aligned, out, adapter=adapter, progress=progress, **options)
+        save(table)
     if not quiet:
         typer.echo(f"{out}: {summary(table)}")
 
@@ -162,14 +169,14 @@ def energy(
 ) -> None:
     """R_align of an alignment and, after fine-tuning, R_ft and their ratio: means over matrices, by kind."""
     from lox.checkpoints.energy import energy_by_kind, energy_table
+    from lox.checkpoints.tables import new_table
 
-    _require_folder(csv)
-    with _progress(quiet) as progress:
-        table = energy_table(
-            base, aligned, finetuned, k=rank(k), matrices=matrices, device=device, progress=progress
-        )
-    if csv:
-        table.to_csv(csv, index=False)
+    with _warnings(quiet), new_table(csv) as save:
+        with _progress(quiet) as progress:
+            table = energy_table(
+                base, aligned, finetuned, k=rank(k), matrices=matrices, device=device, progress=progress
+            )
+        save(table)
     if not quiet:
         typer.echo(energy_by_kind(table).to_string(index=False, float_format="{:.4f}".format))
 
@@ -255,10 +262,15 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _require_folder(file: Path | None) -> None:
-    """Before hours of work, not after it: the folder of a file to write is there."""
-    if file and not file.absolute().parent.is_dir():
-        raise FileNotFoundError(f"{file}: its folder does not exist")
+@contextmanager
+def _warnings(quiet: bool) -> Iterator[None]:
+    """Warnings as a line each on stderr, none if ``quiet``."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if not quiet:
+            warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = lambda message, *_, **__: errors.print(f"lox: {message}")
+        yield
 
 
 def rank(text: str) -> int | str:
