@@ -2,50 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from lox.extras import needs
 from lox.paths import project
-
-errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
-
-
-class OneLineErrors(TyperGroup):
-    """What a user can mend is one line on stderr and exit code 2, an interruption one line and 130.
-
-    Warnings are a line each. Anything else is a bug, traceback and 1.
-    """
-
-    def invoke(self, ctx):
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
-        code = 2
-        try:
-            return super().invoke(ctx)
-        except OSError as error:
-            _say(f"{error.filename}: {error.strerror}" if error.filename else str(error), error)
-        except ValueError as error:
-            _say(str(error), error)
-        except KeyboardInterrupt as interruption:
-            _say("interrupted", interruption)
-            code = 130
-        raise typer.Exit(code)
-
-
-def _say(line: str, error: BaseException) -> None:
-    """Print an error's message, and after it what its notes say about the work that is kept."""
-    errors.print("; ".join([f"lox: {line}", *getattr(error, "__notes__", [])]))
+from lox.terminal import OneLineErrors, byte_progress, errors, warning_lines
 
 
 class NameAndValue(TyperCommand):
@@ -135,13 +102,13 @@ def extrapolate(
     from lox.checkpoints.tables import new_table
 
     options = {"k": rank(k), "alpha": alpha, "matrices": matrices, "device": device}
-    with _warnings(quiet), new_table(report, outside=out) as save:
+    with warning_lines(quiet), new_table(report, outside=out) as save:
         if dry_run:
             plan = prepare(base, aligned, **options)
             check_writable(plan, out, adapter)
             typer.echo(plan.description(out, adapter))
             return
-        with _progress(quiet) as progress:
+        with byte_progress(quiet) as progress:
             table = extrapolate_checkpoint(base, aligned, out, adapter=adapter, progress=progress, **options)
         save(table)
     if not quiet:
@@ -171,8 +138,8 @@ def energy(
     from lox.checkpoints.energy import energy_by_kind, energy_table
     from lox.checkpoints.tables import new_table
 
-    with _warnings(quiet), new_table(csv) as save:
-        with _progress(quiet) as progress:
+    with warning_lines(quiet), new_table(csv) as save:
+        with byte_progress(quiet) as progress:
             table = energy_table(
                 base, aligned, finetuned, k=rank(k), matrices=matrices, device=device, progress=progress
             )
@@ -242,34 +209,6 @@ def _notebooks() -> Iterator[None]:
     """For imports of the book: one line where there is no checkout, or packages of the book are missing."""
     project()
     with needs("book", "the book"):
-        yield
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar with bytes, speed and time left on stderr, if that is a terminal."""
-    from rich import progress as bars
-
-    columns = (
-        bars.BarColumn(),
-        bars.DownloadColumn(),
-        bars.TransferSpeedColumn(),
-        bars.TimeRemainingColumn(),
-    )
-    disable = quiet or not sys.stderr.isatty()  # rich also takes a notebook for a terminal
-    with bars.Progress(*columns, console=Console(stderr=True), transient=True, disable=disable) as bar:
-        task = bar.add_task("bytes", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-@contextmanager
-def _warnings(quiet: bool) -> Iterator[None]:
-    """Warnings as a line each on stderr, none if ``quiet``."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if not quiet:
-            warnings.simplefilter("default", UserWarning)
-        warnings.showwarning = lambda message, *_, **__: errors.print(f"lox: {message}")
         yield
 
 

@@ -32,7 +32,10 @@ def new_table(path: Path | None, outside: Path | None = None) -> Iterator[Callab
     if outside and path.absolute().is_relative_to(outside.absolute()):
         raise ValueError(f"{path}: lies in {outside}, which appears only when it is whole; name another file")
     part = path.with_name(f".{path.name}.part")
-    part.touch()
+    try:
+        part.touch()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     try:
         yield lambda table: _write(table, part, path)
     finally:

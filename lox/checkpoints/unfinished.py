@@ -133,6 +133,7 @@ def _sha256(path: Path) -> str:
 def _alone(out: Path) -> Iterator[None]:
     """Hold the lock of ``out``, which lies beside it while somebody does."""
     path = out.with_name(f".{out.name}.lock")
+    path.touch()  # where that fails, FileLock would take it for another's lock
     try:
         lock = FileLock(path).acquire(timeout=0)
     except Timeout:

@@ -211,16 +211,25 @@ def can_mount() -> bool:
         return False
 
 
-@pytest.mark.parametrize("options", [[], ["--dry-run"]], ids=["run", "dry run"])
+MOUNTED = {  # what is wrong: (how the folder ``there`` is mounted, arguments, what is said)
+    "OUT is a mount point": ("size=9M", ["there"], "there: cannot be replaced"),
+    "OUT is on a mount that cannot be written": ("ro", ["there/out"], "there: Permission denied"),
+    "the report is on one": ("ro", ["out", "--report", "there/r.csv"], "there/r.csv: Read-only file system"),
+}
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["run", "dry run"])
+@pytest.mark.parametrize("wrong", MOUNTED)
 @pytest.mark.skipif(not can_mount(), reason="needs the right to mount")
-def test_a_mount_point_is_found_first(folder, options):
-    (folder / "out").mkdir()
-    command = shlex.join([sys.executable, "-c", "from lox.cli import app; app()", *EXTRAPOLATE, *options])
-    script = f"mount -t tmpfs none out && {command}"
+def test_mounts_are_found_first(folder, wrong, dry):
+    options, arguments, said = MOUNTED[wrong]
+    (folder / "there").mkdir()
+    code = "from lox.cli import app; app()"
+    command = shlex.join([sys.executable, "-c", code, *EXTRAPOLATE[:3], *arguments, *dry])
+    script = f"mount -t tmpfs -o {options} none there && {command}"
     run = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True)
-    assert run.returncode == 2 and run.stderr.count("\n") == 1
-    assert "out: cannot be replaced" in run.stderr and "inside it if it is a mount point" in run.stderr
-    assert {path.name for path in folder.iterdir()} == {"base", "aligned", "out"}
+    assert run.returncode == 2 and run.stderr.count("\n") == 1 and said in run.stderr
+    assert {path.name for path in folder.iterdir()} == {"base", "aligned", "there"}
 
 
 def test_another_run_on_the_same_folder(folder):
