@@ -87,7 +87,7 @@ def extrapolate(
         bool, typer.Option("--dry-run", help="Check, and say what would be done.", rich_help_panel=RUNNING)
     ] = False,
     report: Annotated[
-        Path | None, typer.Option(help="CSV file for a row per matrix.", rich_help_panel=RUNNING)
+        Path | None, typer.Option(help="A new CSV file, a row per matrix.", rich_help_panel=RUNNING)
     ] = None,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -129,7 +129,7 @@ def energy(
     k: K = "6",
     matrices: Matrices = "linear",
     csv: Annotated[
-        Path | None, typer.Option(help="CSV file for a row per matrix.", rich_help_panel=RUNNING)
+        Path | None, typer.Option(help="A new CSV file, a row per matrix.", rich_help_panel=RUNNING)
     ] = None,
     device: Device = "auto",
     quiet: Quiet = False,
