@@ -80,7 +80,7 @@ $(VENV)/installed: requirements.txt pyproject.toml
 pins:
 	rm -rf _build/pins && $(PYTHON) -m venv _build/pins
 	_build/pins/bin/pip install torch $(PIP_TORCH_ARGS)
-	_build/pins/bin/pip install hatchling editables -e '.[sweep,test]'
+	_build/pins/bin/pip install hatchling editables -e '.[all]'
 	echo '# Every package of the environment, pinned; written by `make pins`.' > requirements.txt
 	_build/pins/bin/pip freeze --exclude-editable | sed -E 's/\+cpu$$//; /^(nvidia|cuda|triton)/d' >> requirements.txt
 

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
-errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
-
-
-class OneLineErrors(TyperGroup):
-    """What a user can mend is one line on stderr and exit code 2; anything else is a bug, traceback and 1."""
-
-    def invoke(self, ctx):
-        try:
-            return super().invoke(ctx)
-        except OSError as error:
-            reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-            errors.print(f"lox: {reason}")
-        except ValueError as error:
-            errors.print(f"lox: {error}")
-        raise typer.Exit(2)
+from lox.extras import needs
+from lox.paths import project
+from lox.terminal import OneLineErrors, byte_progress, errors, warning_lines
 
 
 class NameAndValue(TyperCommand):
@@ -102,7 +88,7 @@ def extrapolate(
         bool, typer.Option("--dry-run", help="Check, and say what would be done.", rich_help_panel=RUNNING)
     ] = False,
     report: Annotated[
-        Path | None, typer.Option(help="CSV file for a row per matrix.", rich_help_panel=RUNNING)
+        Path | None, typer.Option(help="A new CSV file, a row per matrix.", rich_help_panel=RUNNING)
     ] = None,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -112,29 +98,20 @@ def extrapolate(
     Weights are streamed, so the checkpoint may be larger than the memory. An interrupted run goes on
     from its whole shards when it is started again.
     """
-    if dry_run:
-        from lox.checkpoints.plan import prepare
+    from lox.checkpoints.extrapolate import check_writable, extrapolate_checkpoint, summary
+    from lox.checkpoints.plan import prepare
+    from lox.checkpoints.tables import new_table
 
-        plan = prepare(base, aligned, k=rank(k), alpha=alpha, matrices=matrices, device=device)
-        typer.echo(plan.description(out, adapter))
-        return
-    from lox.checkpoints.extrapolate import extrapolate_checkpoint, summary
-
-    _require_folder(report)
-    with _progress(quiet) as progress:
-        table = extrapolate_checkpoint(
-            base,
-            aligned,
-            out,
-            k=rank(k),
-            alpha=alpha,
-            matrices=matrices,
-            adapter=adapter,
-            device=device,
-            progress=progress,
-        )
-    if report:
-        table.to_csv(report, index=False)
+    options = {"k": rank(k), "alpha": alpha, "matrices": matrices, "device": device}
+    with warning_lines(quiet), new_table(report, outside=out) as save:
+        if dry_run:
+            plan = prepare(base, aligned, **options)
+            check_writable(plan, out, adapter)
+            typer.echo(plan.description(out, adapter))
+            return
+        with byte_progress(quiet) as progress:
+            table = extrapolate_checkpoint(base, aligned, out, adapter=adapter, progress=progress, **options)
+        save(table)
     if not quiet:
         typer.echo(f"{out}: {summary(table)}")
 
@@ -153,21 +130,21 @@ def energy(
     k: K = "6",
     matrices: Matrices = "linear",
     csv: Annotated[
-        Path | None, typer.Option(help="CSV file for a row per matrix.", rich_help_panel=RUNNING)
+        Path | None, typer.Option(help="A new CSV file, a row per matrix.", rich_help_panel=RUNNING)
     ] = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
     """R_align of an alignment and, after fine-tuning, R_ft and their ratio: means over matrices, by kind."""
     from lox.checkpoints.energy import energy_by_kind, energy_table
+    from lox.checkpoints.tables import new_table
 
-    _require_folder(csv)
-    with _progress(quiet) as progress:
-        table = energy_table(
-            base, aligned, finetuned, k=rank(k), matrices=matrices, device=device, progress=progress
-        )
-    if csv:
-        table.to_csv(csv, index=False)
+    with warning_lines(quiet), new_table(csv) as save:
+        with byte_progress(quiet) as progress:
+            table = energy_table(
+                base, aligned, finetuned, k=rank(k), matrices=matrices, device=device, progress=progress
+            )
+        save(table)
     if not quiet:
         typer.echo(energy_by_kind(table).to_string(index=False, float_format="{:.4f}".format))
 
@@ -196,8 +173,9 @@ def run(
     ] = False,
 ) -> None:
     """Execute a notebook with parameters; says where the executed copy and its tables are."""
-    from lox.book import record as records
-    from lox.book import run as notebooks
+    with _notebooks():
+        from lox.book import record as records
+        from lox.book import run as notebooks
 
     if help_parameters:
         for known in notebooks.parameters(notebook):
@@ -221,8 +199,9 @@ def book(
     open_site: Annotated[bool, typer.Option("--open", help="Open the site in a browser.")] = False,
 ) -> None:
     """Run every notebook whose page is not current, build the site, say where it is."""
-    from lox.book import site
-    from lox.book.progress import stage_progress
+    with _notebooks():
+        from lox.book import site
+        from lox.book.progress import stage_progress
 
     with stage_progress("lox book"):
         index = site.build(profile, report=errors.print)
@@ -232,26 +211,11 @@ def book(
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar with bytes, speed and time left on stderr, if that is a terminal."""
-    from rich import progress as bars
-
-    columns = (
-        bars.BarColumn(),
-        bars.DownloadColumn(),
-        bars.TransferSpeedColumn(),
-        bars.TimeRemainingColumn(),
-    )
-    disable = quiet or not sys.stderr.isatty()  # rich also takes a notebook for a terminal
-    with bars.Progress(*columns, console=Console(stderr=True), transient=True, disable=disable) as bar:
-        task = bar.add_task("bytes", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _require_folder(file: Path | None) -> None:
-    """Before hours of work, not after it: the folder of a file to write is there."""
-    if file and not file.absolute().parent.is_dir():
-        raise FileNotFoundError(f"{file}: its folder does not exist")
+def _notebooks() -> Iterator[None]:
+    """For imports of the book: one line where there is no checkout, or packages of the book are missing."""
+    project()
+    with needs("book", "the book"):
+        yield
 
 
 def rank(text: str) -> int | str:

@@ -17,7 +17,7 @@ def project(*parts: str) -> Path:
     """A file or folder of the project, by its path from the root; FileNotFoundError outside a checkout."""
     if not (ROOT / "notebooks").is_dir():
         raise FileNotFoundError(
-            f"{ROOT} holds no notebooks: experiments and book need a checkout of the project, "
-            "to be named by LOX_PROJECT=FOLDER where lox is installed elsewhere"
+            f"{ROOT} holds no notebooks: experiments and book need a checkout of the project, to be named by "
+            "LOX_PROJECT=FOLDER where lox is installed elsewhere, and pip install 'lox-book[book]'"
         )
     return ROOT.joinpath(*parts)

@@ -25,9 +25,20 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PROSE = [ROOT / "README.md", ROOT / "data" / "README.md", *sorted((ROOT / "book").glob("*.md"))]
 
 
+def requirements(group: str) -> list[Requirement]:
+    """What ``dependencies`` ("core") or an extra asks for, with what the extras that it names ask for."""
+    core = group == "core"
+    lines = PROJECT["dependencies"] if core else PROJECT["optional-dependencies"][group]
+    found = []
+    for requirement in map(Requirement, lines):
+        own = requirement.name == PROJECT["name"]
+        found += [r for extra in requirement.extras for r in requirements(extra)] if own else [requirement]
+    return found
+
+
 def declared() -> list[Requirement]:
-    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
-    return [Requirement(line) for group in groups for line in group]
+    groups = ["core", *PROJECT["optional-dependencies"]]
+    return sorted({r for group in groups for r in requirements(group)}, key=str)
 
 
 def pins() -> dict[str, Version]:
@@ -47,16 +58,38 @@ def test_pins_are_of_releases_anyone_can_install():
     assert local == {}
 
 
-def test_everything_lox_imports_is_a_declared_dependency():
-    known = {canonicalize_name(requirement.name) for requirement in declared()}
-    distributions = packages_distributions()
-    undeclared = {
-        module
-        for path in (ROOT / "lox").rglob("*.py")
-        for module in imported_modules(path) - set(sys.stdlib_module_names) - {"lox"}
-        if not known & {canonicalize_name(name) for name in distributions.get(module, [])}
-    }
-    assert undeclared == set()
+ADAPTER = ROOT / "lox" / "checkpoints" / "adapter.py"
+ROOMS = {  # of lox -> the extras that what it imports may be declared in, besides the core
+    "core": ({*(ROOT / "lox").glob("*.py"), *(ROOT / "lox" / "checkpoints").rglob("*.py")} - {ADAPTER}, []),
+    "adapter": ({ADAPTER}, ["adapter"]),
+    "lab": (set((ROOT / "lox" / "lab").rglob("*.py")), ["lab"]),
+    "book": (set((ROOT / "lox" / "book").rglob("*.py")), ["book"]),
+}
+
+
+def distributions(paths: set[Path]) -> set[str]:
+    """The distributions that what is imported in ``paths`` comes from; the module, where there is none."""
+    known = packages_distributions()
+    modules = {name for path in paths for name in imported_modules(path)} - set(sys.stdlib_module_names)
+    return {canonicalize_name(known.get(name, [name])[0]) for name in modules - {"lox"}}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_what_a_room_imports_is_declared_for_it(room):
+    paths, extras = ROOMS[room]
+    allowed = {canonicalize_name(r.name) for group in ["core", *extras] for r in requirements(group)}
+    assert distributions(paths) <= allowed
+
+
+def test_the_core_asks_for_nothing_that_it_does_not_import():
+    core = {canonicalize_name(requirement.name) for requirement in requirements("core")}
+    assert core == distributions(ROOMS["core"][0]) | {"numpy"}  # torch's tensors are written through it
+
+
+def test_all_is_all_the_extras():
+    assert set(map(str, requirements("all"))) | set(map(str, requirements("core"))) == set(
+        map(str, declared())
+    )
 
 
 def imported_modules(path: Path) -> set[str]:

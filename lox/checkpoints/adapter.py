@@ -20,75 +20,109 @@ from torch import Tensor, nn
 from transformers import AutoConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from lox.checkpoints.pair import Matrix
+from lox.checkpoints.folders import first_line
+from lox.checkpoints.pair import HEADS, Matrix
 from lox.checkpoints.plan import ALIGNED, Plan
+from lox.checkpoints.shards import require_space
 from lox.checkpoints.streaming import Meter, Progress, in_parallel
 from lox.subspace import Subspace
+
+Modules = dict[str, nn.Module]
 
 
 def write_adapter(plan: Plan, folder: Path, progress: Progress | None = None) -> list[dict]:
     """adapter_config.json and adapter_model.safetensors into ``folder``; a row of the report for each matrix.
 
-    Raises ValueError for k "full", and for matrices that are no weight of a linear layer or an embedding of
-    the model, which LoRA cannot change.
+    Raises ValueError as ``modules_to_adapt`` does, and where BASE and ALIGNED are equal.
     """
-    if plan.k == "full":
-        raise ValueError("an adapter is for a small k: with full rank it is larger than the checkpoint")
-    modules = _modules(plan)
+    places = modules_to_adapt(plan)
+    require_space(folder, plan.adapter_bytes)
     meter = Meter(sum(m.size(ALIGNED) for m in plan.matrices), progress)
-    head = _tied_head(modules)
     factors, rows = {}, []
 
     def decompose(matrix: Matrix) -> tuple[Subspace | None, dict]:
         return plan.decompose(matrix)[1:]
 
     for matrix, (subspace, row) in zip(plan.matrices, in_parallel(decompose, plan.matrices)):
-        if subspace:
-            name = matrix.name.removesuffix(".weight")
-            for place in [name, head] if head and isinstance(modules[name], nn.Embedding) else [name]:
-                factors[place] = _lora(modules[place], subspace, plan.k, matrix.copied_rows(ALIGNED))
+        for place, module in places[matrix.name].items() if subspace else ():
+            factors[place] = _lora(module, subspace, plan.k, matrix.copied_rows(ALIGNED))
         rows.append(row)
         meter.add(matrix.size(ALIGNED))
-    _config(plan, modules, list(factors)).save_pretrained(folder)
+    if not factors:
+        raise ValueError("base and aligned have the same weights, so there is nothing for an adapter to add")
+    transposed = any(isinstance(m, Conv1D) for adapted in places.values() for m in adapted.values())
+    _config(plan, list(factors), transposed).save_pretrained(folder)
     named = {f"base_model.model.{n}.{f}": t for n, pair in factors.items() for f, t in pair.items()}
     _save(named, folder / "adapter_model.safetensors")
     return rows
 
 
-def untie(model: PreTrainedModel) -> PreTrainedModel:
-    """Give the output head of a model its own copy of the embeddings, so that an adapter can be merged."""
-    head = model.get_output_embeddings()
-    head.weight = nn.Parameter(head.weight.detach().clone())
-    model.config.tie_word_embeddings = False
-    return model
+def modules_to_adapt(plan: Plan) -> dict[str, Modules]:
+    """For each matrix's name the modules of ALIGNED that have it as their weight: two where it is tied.
 
-
-def _modules(plan: Plan) -> dict[str, nn.Module]:
-    """Module name -> module of the aligned model without its weights; ValueError where a matrix has none."""
-    config = AutoConfig.from_pretrained(plan.aligned.folder)
-    architecture = (config.architectures or ["an unnamed architecture"])[0]
-    if not hasattr(transformers, architecture):
-        raise ValueError(
-            f"{plan.aligned.source}: {architecture} is unknown to transformers, so LoRA has no place"
-        )
-    with torch.device("meta"):
-        model = getattr(transformers, architecture)(config)
-    kinds = (nn.Linear, nn.Embedding, Conv1D)
-    modules = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
-    missing = [m.name for m in plan.matrices if m.name.removesuffix(".weight") not in modules]
+    Raises ValueError for k "full", for an architecture that transformers does not have, and for matrices that
+    are no weight of a linear layer or an embedding of the model, which LoRA cannot change.
+    """
+    if plan.k == "full":
+        raise ValueError("an adapter is for a small k: with full rank it is larger than the checkpoint")
+    model = _model_without_weights(plan)
+    adaptable = {name: module for name, module in model.named_modules() if _is_adaptable(module)}
+    found = {m.name: _modules_of(m, model, adaptable) for m in plan.matrices}
+    missing = [name for name, modules in found.items() if not modules]
     if missing:
         raise ValueError(
             f"LoRA cannot change {missing[0]} ({len(missing)} such): no linear layer or embedding of "
-            f"{architecture}; write a whole checkpoint instead"
+            f"{type(model).__name__}; write a whole checkpoint instead"
         )
-    return modules
+    return found
 
 
-def _tied_head(modules: dict[str, nn.Module]) -> str | None:
-    """The name of the linear layer that has the weight of an embedding, None if there is none."""
-    embeddings = {id(m.weight) for m in modules.values() if isinstance(m, nn.Embedding)}
-    heads = (n for n, m in modules.items() if isinstance(m, nn.Linear) and id(m.weight) in embeddings)
-    return next(heads, None)
+def untie(model: PreTrainedModel) -> PreTrainedModel:
+    """Give an output head that is tied to the embeddings its own copy, so that an adapter can be merged."""
+    head = model.get_output_embeddings()
+    if head.weight is model.get_input_embeddings().weight:
+        head.weight = nn.Parameter(head.weight.detach().clone())
+        model.config.tie_word_embeddings = False
+    return model
+
+
+def _model_without_weights(plan: Plan) -> PreTrainedModel:
+    """The aligned model on the device "meta"; its own code, if it brings some, is never run."""
+    source = plan.aligned.source
+    try:
+        config = AutoConfig.from_pretrained(plan.aligned.folder, trust_remote_code=False)
+    except (ValueError, OSError, KeyError) as error:
+        custom = "auto_map" in plan.aligned.config
+        reason = "it needs code of its own, which is not run" if custom else first_line(error)
+        raise ValueError(
+            f"{source}: an adapter needs an architecture that transformers has, and {reason}; "
+            "write a whole checkpoint instead"
+        ) from None
+    architecture = (config.architectures or ["an unnamed architecture"])[0]
+    kind = getattr(transformers, architecture, None)
+    if not (isinstance(kind, type) and issubclass(kind, PreTrainedModel)):
+        raise ValueError(f"{source}: {architecture} is unknown to transformers, so LoRA has no place")
+    with torch.device("meta"):
+        return kind(config)
+
+
+def _is_adaptable(module: nn.Module) -> bool:
+    """Whether PEFT can adapt it; of embeddings with a way of their own it knows only the scaled ones."""
+    if isinstance(module, nn.Embedding):
+        return type(module).forward is nn.Embedding.forward or hasattr(module, "embed_scale")
+    return isinstance(module, (nn.Linear, Conv1D))
+
+
+def _modules_of(matrix: Matrix, model: PreTrainedModel, adaptable: Modules) -> Modules:
+    """The modules whose weight a matrix is, by name: under its own one, or where transformers loads it to."""
+    name = matrix.name.removesuffix(".weight")
+    heads = {n: m for n, m in adaptable.items() if m is model.get_output_embeddings()}
+    if name not in adaptable:
+        name = f"{model.base_model_prefix}.{name}"  # saved as the model without its head
+    if name in adaptable:
+        module = adaptable[name]
+        return {n: m for n, m in adaptable.items() if m.weight is module.weight} | {name: module}
+    return heads if matrix.kind in HEADS else {}
 
 
 def _lora(module: nn.Module, subspace: Subspace, k: int, copied_rows: int) -> dict[str, Tensor]:
@@ -104,7 +138,7 @@ def _lora(module: nn.Module, subspace: Subspace, k: int, copied_rows: int) -> di
     return {"lora_A.weight": right.contiguous(), "lora_B.weight": left.contiguous()}
 
 
-def _config(plan: Plan, modules: dict[str, nn.Module], changed: list[str]) -> LoraConfig:
+def _config(plan: Plan, adapted: list[str], transposed: bool) -> LoraConfig:
     source = plan.aligned.source
     return LoraConfig(
         task_type="CAUSAL_LM",
@@ -112,8 +146,8 @@ def _config(plan: Plan, modules: dict[str, nn.Module], changed: list[str]) -> Lo
         base_model_name_or_path=str(Path(source).absolute()) if Path(source).exists() else source,
         r=plan.k,
         lora_alpha=plan.alpha * plan.k,
-        target_modules=changed,
-        fan_in_fan_out=any(isinstance(modules[name], Conv1D) for name in changed),
+        target_modules=adapted,
+        fan_in_fan_out=transposed,
     )
 
 

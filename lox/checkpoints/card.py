@@ -13,8 +13,24 @@ from lox.checkpoints.plan import Plan
 LIBRARIES = ("lox-book", "torch", "safetensors")
 MERGING = """
 
-The adapter can be scaled and removed. Where the model's output head is tied to its embeddings, untie it
-before merging (`lox.checkpoints.adapter.untie(model)`), or what is added to the embeddings is added twice."""
+## Attach it, or merge it
+
+The adapter can be scaled and removed. Where the aligned model's output head is tied to its embeddings, the
+two have to be untied before merging, or what is added to the one weight is added twice:
+
+```python
+from peft import PeftModel
+from torch.nn import Parameter
+from transformers import AutoModelForCausalLM
+
+model = AutoModelForCausalLM.from_pretrained(ALIGNED)
+head = model.get_output_embeddings()
+if head.weight is model.get_input_embeddings().weight:
+    head.weight = Parameter(head.weight.detach().clone())
+    model.config.tie_word_embeddings = False
+model = PeftModel.from_pretrained(model, ADAPTER)
+merged = model.merge_and_unload()
+```"""
 SELECTED = {"all": "every matrix, embeddings and output head included", "linear": "the linear layers"}
 
 

@@ -33,7 +33,8 @@ def energy_table(
     Columns: name, layer, kind, rows, cols; norm_align = ‖ΔW_align‖, r_align; norm_ft = ‖ΔW_ft‖, r_ft and
     ratio = r_ft / r_align, all three NaN without ``finetuned``. R of an update of zero is NaN too, which
     pandas' mean leaves out: the mean over all rows is the unweighted one of the paper's code.
-    ``progress(done, total)`` is told bytes. Raises ValueError as ``shared_matrices`` and ``r_align`` do.
+    ``progress(done, total)`` is told bytes. Raises ValueError as ``shared_matrices``
+    and ``r_align`` do, ChangedMeanwhile where a checkpoint is written to in between.
     """
     check_rank(k)
     sides = {"base": base, "aligned": aligned} | ({} if finetuned is None else {"finetuned": finetuned})
@@ -45,6 +46,8 @@ def energy_table(
     for size, row in zip(sizes, in_parallel(partial(_energies, k=k, device=place), jobs)):
         table.append(row)
         meter.add(size)
+    for checkpoint in checkpoints.values():
+        checkpoint.check_unchanged()
     return pd.DataFrame(table).astype({"layer": "Int64"})
 
 

@@ -18,6 +18,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from lox.checkpoints.folders import INDEX, SINGLE_FILE, companions, local_folder, read_json, weight_map
+
 DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -33,12 +35,11 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 MATRIX_DTYPES = ("F64", "F32", "F16", "BF16")  # those that a difference of weights can be taken of
-SINGLE_FILE, INDEX = "model.safetensors", "model.safetensors.index.json"
-COMPANIONS = (  # configurations, tokenizers, index, chat template, licence, code of unusual models
-    *("*config.json", "*token*.json", "vocab.json", "chat_template.json", "*.index.json"),
-    *("*.txt", "*.model", "*.tiktoken", "*.jinja", "*.py", "LICENSE*", "NOTICE*"),
-)
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+Stamp = tuple[int, int, int]  # size, time of change in ns, inode
+
+
+class ChangedMeanwhile(OSError):
+    """A checkpoint was written to while it was read, so what was made of it is a mixture."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,13 @@ class StoredTensor:
 class Checkpoint:
     """A model's weights in a folder: ``tensors`` by name, in the order of ``files``; nothing is loaded yet.
 
-    ``source`` is what it was opened by, a folder or a Hub id.
+    ``source`` is what it was opened by, a folder or a Hub id; ``stamps`` are those of ``files`` then.
     """
 
     source: str
     folder: Path
     files: tuple[Path, ...]
+    stamps: tuple[Stamp, ...]
     tensors: dict[str, StoredTensor]
 
     @classmethod
@@ -89,19 +91,20 @@ class Checkpoint:
         index that names what is not there, and weights in another format; FileNotFoundError for a source
         that does not exist. The message names the file.
         """
-        folder = _local_folder(source)
-        weight_map = _weight_map(folder)
-        files = tuple(folder / name for name in sorted(set(weight_map.values()) or {SINGLE_FILE}))
+        folder = local_folder(source)
+        names = weight_map(folder)
+        files = tuple(folder / name for name in sorted(set(names.values()) or {SINGLE_FILE}))
+        stamps = tuple(map(stamp, files))
         tensors: dict[str, StoredTensor] = {}
         for path in files:
             for name, tensor in stored_tensors(path).items():
                 if name in tensors:
                     raise ValueError(f"{path}: {name} is also in {tensors[name].path.name}")
                 tensors[name] = tensor
-        for name, file in weight_map.items():
+        for name, file in names.items():
             if name not in tensors or tensors[name].path.name != file:
                 raise ValueError(f"{folder / INDEX}: {name} is not in {file}; download the checkpoint again")
-        return cls(str(source), folder, files, tensors)
+        return cls(str(source), folder, files, stamps, tensors)
 
     def tensor(self, name: str) -> Tensor:
         """The tensor of that name, in its own type."""
@@ -115,19 +118,31 @@ class Checkpoint:
     @property
     def size(self) -> int:
         """Bytes of all files with weights, headers included."""
-        return sum(path.stat().st_size for path in self.files)
+        return sum(size for size, *_ in self.stamps)
 
     @cached_property
     def config(self) -> dict:
         """What ``config.json`` says; empty if there is none. ValueError for one that is no JSON."""
         path = self.folder / "config.json"
-        return _read_json(path) if path.exists() else {}
+        return read_json(path) if path.exists() else {}
 
     @property
     def companions(self) -> list[Path]:
-        """The files beside the weights that make them a model: index, configuration, tokenizer, licence."""
-        found = {path for pattern in COMPANIONS for path in self.folder.glob(pattern) if path.is_file()}
-        return sorted(found)
+        """The files beside the weights that make them a model: configuration, tokenizer, index, licence."""
+        sharded = self.files != (self.folder / SINGLE_FILE,)
+        return companions(self.folder) + ([self.folder / INDEX] if sharded else [])
+
+    def check_unchanged(self) -> None:
+        """Raise ChangedMeanwhile where a file is not the one that was opened."""
+        for path, before in zip(self.files, self.stamps):
+            if not path.exists() or stamp(path) != before:
+                raise ChangedMeanwhile(f"{path}: changed while it was read; start again")
+
+
+def stamp(path: Path) -> Stamp:
+    """What tells a file from a later one of the same name, without reading it."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def stored_tensors(path: Path) -> dict[str, StoredTensor]:
@@ -142,7 +157,10 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
     found = {}
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         if entry["dtype"] not in DTYPES:
-            raise ValueError(f"{path}: {name} is of type {entry['dtype']}, which is not supported")
+            raise ValueError(
+                f"{path}: {name} is of type {entry['dtype']}, which is not supported: "
+                "take the checkpoint in bf16, fp16 or fp32"
+            )
         first, end = entry["data_offsets"]
         found[name] = StoredTensor(
             name, path, entry["dtype"], tuple(entry["shape"]), start + first, end - first
@@ -157,62 +175,6 @@ def read_header(path: Path) -> tuple[int, dict]:
         return 8 + length, json.loads(file.read(length))
 
 
-def _local_folder(source: str | Path) -> Path:
-    folder = Path(source)
-    if folder.is_dir():
-        return folder
-    if folder.exists() or str(source).count("/") != 1 or str(source).startswith((".", "/", "~")):
-        raise FileNotFoundError(f"{source}: no such folder, and no Hub id (owner/name) either")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(str(source), allow_patterns=["*.safetensors", *COMPANIONS]))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise FileNotFoundError(
-            f"{source}: no such folder here, and it could not be fetched from the Hub: {reason}"
-        ) from None
-
-
-def _weight_map(folder: Path) -> dict[str, str]:
-    """Tensor name -> file name as the index has it; empty for a single file. ValueError if there is none."""
-    index = folder / INDEX
-    if not index.exists():
-        if not (folder / SINGLE_FILE).exists():
-            raise ValueError(_no_weights(folder))
-        return {}
-    weight_map = _read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise ValueError(f"{index}: no weight_map; download the checkpoint again")
-    for file in sorted({str(file) for file in weight_map.values()}):
-        if Path(file).name != file or file in ("", ".."):
-            raise ValueError(f"{index}: {file!r} is no file name in its folder")
-        if not (folder / file).is_file():
-            raise ValueError(f"{index}: {file} is missing; download the checkpoint again")
-    return weight_map
-
-
-def _no_weights(folder: Path) -> str:
-    if (folder / "adapter_config.json").exists():
-        return f"{folder}: an adapter, not a whole model; merge it into its base model first"
-    for pattern in PICKLES:
-        if found := sorted(folder.glob(pattern)):
-            convert = "AutoModelForCausalLM.from_pretrained(OLD).save_pretrained(NEW)"
-            return f"{found[0]}: only safetensors is read; convert it with transformers: {convert}"
-    return f"{folder}: neither {SINGLE_FILE} nor {INDEX} is there"
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: no valid JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: a JSON object was expected")
-    return content
-
-
 def _read_into(path: Path, offset: int, buffer: Tensor) -> None:
     view = memoryview(buffer.numpy())
     with path.open("rb", buffering=0) as file:
@@ -221,5 +183,5 @@ def _read_into(path: Path, offset: int, buffer: Tensor) -> None:
         while done < len(view):
             got = file.readinto(view[done:])
             if not got:
-                raise OSError(f"{path}: ended {len(view) - done} bytes early; was it changed meanwhile?")
+                raise ChangedMeanwhile(f"{path}: ended {len(view) - done} bytes early; start again")
             done += got

@@ -155,13 +155,18 @@ def _misfit(name: str, sides: dict[str, StoredTensor]) -> str | None:
         sizes = ("×".join(map(str, shape)) or "a scalar" for shape in shapes.values())
         return f"{name}: " + ", ".join(f"{role} is {size}" for role, size in zip(shapes, sizes))
     floats = [s.is_matrix or math.prod(s.shape) == 0 or len(s.shape) not in (2, 3) for s in sides.values()]
-    if any(floats) != all(floats) or any(s.dtype.startswith("F8") for s in sides.values()):
+    if any(floats) != all(floats) or any(_is_quantised(s) for s in sides.values()):
         types = ", ".join(f"{role} is {s.dtype}" for role, s in sides.items())
-        return f"{name}: {types}; weights in F32, F16 or BF16 are needed"
+        return f"{name}: {types}; take the checkpoint in bf16, fp16 or fp32"
     return None
 
 
+def _is_quantised(stored: StoredTensor) -> bool:
+    """Whether numbers of eight bits stand for weights; a buffer of another integer type is copied."""
+    return stored.dtype.startswith("F8") or (stored.dtype in ("I8", "U8") and len(stored.shape) in (2, 3))
+
+
 def _quantised(role: str, checkpoint: Checkpoint) -> list[str]:
-    if "quantization_config" not in checkpoint.config:
+    if not checkpoint.config.get("quantization_config"):
         return []
     return [f"{role} is quantised ({checkpoint.source}): take the checkpoint in bf16, fp16 or fp32"]

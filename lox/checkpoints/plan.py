@@ -16,6 +16,8 @@ from torch import Tensor
 from lox.checkpoints.files import Checkpoint
 from lox.checkpoints.pair import Matrix, Selection, shared_matrices
 from lox.checkpoints.streaming import compute_device, difference, norm, worker_count
+from lox.checkpoints.unfinished import existing_parent
+from lox.paths import PACKAGE
 from lox.subspace import Rank, Subspace, check_rank, frobenius_norm, safety_subspace
 
 BASE, ALIGNED = 0, 1  # the sides of a matrix
@@ -44,36 +46,43 @@ class Plan:
         sizes = sorted(m.size(BASE) + m.size(ALIGNED) + 4 * m.rows * m.columns for m in self.matrices)
         return sum(sizes[-worker_count() :])
 
+    @property
+    def adapter_bytes(self) -> int:
+        """Bytes of the factors of an adapter, in float32."""
+        return sum(4 * self.k * (m.rows + m.columns) for m in self.matrices)
+
     def description(self, out: Path, adapter: bool) -> str:
         """What would be read, changed and written, with sizes, for a reader."""
-        written = self.aligned.size
-        if adapter:
-            full = [min(m.rows, m.columns) if self.k == "full" else self.k for m in self.matrices]
-            written = sum(4 * k * (m.rows + m.columns) for k, m in zip(full, self.matrices))
         others = len(self.aligned.tensors) - len({m.stored.name for m in self.matrices})
-        free = shutil.disk_usage(next(f for f in out.absolute().parents if f.exists())).free
+        free = shutil.disk_usage(existing_parent(out)).free
         tokens = sum(m.copied_rows(ALIGNED) for m in self.matrices)
+        written = _gigabytes(self.adapter_bytes if adapter else self.aligned.size)
         target = "as an adapter" if adapter else f"in {len(self.aligned.files)} file(s)"
         largest = f"{_gigabytes(self.memory_bytes)} for the largest matrices in work"
         lines = {
             "read": f"{_gigabytes(self.read_bytes)} of {self.base.source} and {self.aligned.source}",
             "change": f"{len(self.matrices)} matrices ({self.selection}), k {self.k}, alpha {self.alpha:g}",
             "copy": f"{others} other tensors, {tokens} rows of added tokens",
-            "write": f"{_gigabytes(written)} {target} to {out}",
+            "write": f"{written} {target} to {out}",
             "free": f"{_gigabytes(free)} on that disk",
             "memory": f"about {largest}, on {self.device}",
         }
         return "\n".join(f"{name:7} {value}" for name, value in lines.items())
 
     def key(self, *more) -> str:
-        """Twelve hexadecimal digits that name the inputs as they are now, and the parameters."""
+        """Twelve hexadecimal digits that name the inputs as opened, the parameters and the program."""
         files = [
-            (str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns)
+            (str(path.absolute()), stamp)
             for checkpoint in (self.base, self.aligned)
-            for file in checkpoint.files
+            for path, stamp in zip(checkpoint.files, checkpoint.stamps)
         ]
-        recipe = [files, self.k, self.alpha, self.selection, version("lox-book"), *more]
+        recipe = [files, self.k, self.alpha, self.selection, self.device.type, *program(), *more]
         return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:12]
+
+    def check_unchanged(self) -> None:
+        """Raise ChangedMeanwhile where BASE or ALIGNED is not what it was when it was opened."""
+        self.base.check_unchanged()
+        self.aligned.check_unchanged()
 
     def decompose(self, matrix: Matrix) -> tuple[Tensor, Subspace | None, dict]:
         """W_aligned on the device, the safety subspace of its update, and the row of the report so far.
@@ -115,6 +124,13 @@ def prepare(
     opened = {"base": Checkpoint.open(base), "aligned": Checkpoint.open(aligned)}
     shared = shared_matrices(opened, matrices)
     return Plan(*opened.values(), shared, matrices, k, alpha, compute_device(device))
+
+
+def program() -> list[str]:
+    """What determines the written bytes besides the inputs: the versions, and the source of this package."""
+    sources = [*PACKAGE.glob("*.py"), *(PACKAGE / "checkpoints").glob("*.py")]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()
+    return [version("lox-book"), version("torch"), digest]
 
 
 def _gigabytes(size: int) -> str:

@@ -92,7 +92,9 @@ def row_blocks(matrix: Tensor) -> Iterable[slice]:
 
 
 def compute_device(device: str) -> torch.device:
-    """The device of that name; "auto" is a GPU if there is one. ValueError for one that is not there."""
+    """The device of that name; "auto" is a GPU if there is one. ValueError for one that cannot compute."""
+    if device.partition(":")[0] == "meta":
+        raise ValueError(f"device {device!r}: holds no numbers; take cpu or cuda")
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

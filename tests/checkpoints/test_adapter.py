@@ -1,4 +1,4 @@
-"""Adapters: attached, scaled, removed and merged, they are the extrapolated checkpoint."""
+"""Adapters: scaled and merged, they are the extrapolated checkpoint; attached, see test_architectures."""
 
 import pytest
 import torch
@@ -48,25 +48,6 @@ def logits(model) -> torch.Tensor:
 
 
 @pytest.mark.filterwarnings("ignore:.*(tied|tie_word|fan_in_fan_out)")
-@pytest.mark.parametrize("selection", ["all", "linear"])
-def test_the_adapter_is_the_extrapolated_checkpoint(model, tmp_path, selection):
-    sides = tmp_path / "base", tmp_path / "aligned"
-    options = {"k": 3, "alpha": 0.8, "matrices": selection}
-    whole = extrapolate_checkpoint(*sides, tmp_path / "whole", **options)
-    report = extrapolate_checkpoint(*sides, tmp_path / "adapter", adapter=True, **options)
-    columns = ["name", "k", "r_align", "added", "error"]
-    assert report[columns].equals(whole[columns])
-
-    aligned = logits(model.from_pretrained(sides[1]))
-    expected = logits(model.from_pretrained(tmp_path / "whole"))
-    assert (expected - aligned).abs().max() > 0.01
-    attached = PeftModel.from_pretrained(model.from_pretrained(sides[1]), tmp_path / "adapter")
-    torch.testing.assert_close(logits(attached), expected, rtol=1e-4, atol=1e-4)
-    with attached.disable_adapter():
-        assert torch.equal(logits(attached), aligned)
-
-
-@pytest.mark.filterwarnings("ignore:.*(tied|tie_word|fan_in_fan_out)")
 def test_merging_gives_the_extrapolated_weights(model, tmp_path):
     sides = tmp_path / "base", tmp_path / "aligned"
     extrapolate_checkpoint(*sides, tmp_path / "whole")
@@ -78,6 +59,24 @@ def test_merging_gives_the_extrapolated_weights(model, tmp_path):
     assert merged.state_dict().keys() == expected.keys()
     for name, tensor in merged.state_dict().items():
         torch.testing.assert_close(tensor, expected[name], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*(tied|tie_word|fan_in_fan_out)")
+def test_merging_as_the_card_says(model, tmp_path):
+    """The card's own code, run on tied and on untied weights."""
+    sides = tmp_path / "base", tmp_path / "aligned"
+    extrapolate_checkpoint(*sides, tmp_path / "whole")
+    extrapolate_checkpoint(*sides, tmp_path / "adapter", adapter=True)
+    code = (tmp_path / "adapter" / "README.md").read_text().split("```")[1].removeprefix("python\n")
+    names = {"ALIGNED": sides[1], "ADAPTER": tmp_path / "adapter"}
+    exec(code, names)
+    names["merged"].save_pretrained(tmp_path / "merged")
+    expected = logits(model.from_pretrained(tmp_path / "whole"))
+    torch.testing.assert_close(logits(names["merged"]), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        logits(model.from_pretrained(tmp_path / "merged")), expected, rtol=1e-4, atol=1e-4
+    )
+    assert "```" not in (tmp_path / "whole" / "README.md").read_text()
 
 
 def test_alpha_is_the_scale(tmp_path):

@@ -1,0 +1,71 @@
+"""What the ``lox`` command prints besides its results: errors and warnings in one line, and progress."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+class OneLineErrors(TyperGroup):
+    """What a user can mend is one line on stderr and exit code 2, an interruption one line and 130.
+
+    Warnings are a line each. Anything else is a bug, traceback and 1.
+    """
+
+    def invoke(self, ctx):
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
+        code = 2
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            _say(f"{error.filename}: {error.strerror}" if error.filename else str(error), error)
+        except ValueError as error:
+            _say(str(error), error)
+        except KeyboardInterrupt as interruption:
+            _say("interrupted", interruption)
+            code = 130
+        raise typer.Exit(code)
+
+
+def _say(line: str, error: BaseException) -> None:
+    """Print an error's message, and after it what its notes say about the work that is kept."""
+    errors.print("; ".join([f"lox: {line}", *getattr(error, "__notes__", [])]))
+
+
+@contextmanager
+def warning_lines(quiet: bool) -> Iterator[None]:
+    """Warnings as a line each on stderr, none if ``quiet``."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if not quiet:
+            warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = lambda message, *_, **__: errors.print(f"lox: {message}")
+        yield
+
+
+@contextmanager
+def byte_progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar with bytes, speed and time left on stderr, if that is a terminal."""
+    from rich import progress as bars
+
+    columns = (
+        bars.BarColumn(),
+        bars.DownloadColumn(),
+        bars.TransferSpeedColumn(),
+        bars.TimeRemainingColumn(),
+    )
+    disable = quiet or not sys.stderr.isatty()  # rich also takes a notebook for a terminal
+    with bars.Progress(*columns, console=Console(stderr=True), transient=True, disable=disable) as bar:
+        task = bar.add_task("bytes", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
