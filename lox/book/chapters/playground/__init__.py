@@ -1,0 +1,1 @@
+"""The chapter ``playground``: what it computes, and its figures."""

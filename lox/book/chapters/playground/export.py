@@ -1,0 +1,322 @@
+"""Writes the toy model into one classic script, ``weights.js``, for the page in which the reader talks to it.
+
+A page opened from the disk may not fetch files, so weights are base64 text in a script: half precision, and of
+each update only its leading ranks. What the world's words and sentences are is read from the ``ToyWorld`` and
+asked of its judge, never assumed here.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import AutoConfig, AutoTokenizer, LlamaConfig, PreTrainedTokenizerBase
+
+from lox.extrapolation import update
+from lox.lab.judging.toy import ToyJudge
+from lox.lab.profile import Training
+from lox.lab.setup import read_weights
+from lox.lab.worlds.toy import Messages, Question, ToyWorld
+from lox.subspace import safety_subspace
+
+RANKS = 16  # of the alignment update: the largest k of the page
+ATTACK_RANKS = 8  # of an attack's update
+MAX_NORM = 2.0  # to which gradients are clipped, as in the book's fine-tuning
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """A stored attacked model: fine-tuned on ``task`` from the aligned model, or from LoX's (k, alpha)."""
+
+    task: str
+    title: str
+    folder: Path
+    k: int | None = None
+    alpha: float = 0.0
+
+
+@dataclass(frozen=True)
+class Factors:
+    """A matrix of low rank, left @ right, both in half precision and of equal size."""
+
+    left: Float[Tensor, "m r"]
+    right: Float[Tensor, "r n"]
+
+    def matrix(self, k: int) -> Float[Tensor, "m n"]:
+        """The first k ranks, computed in float32 as the page does."""
+        return self.left[:, :k].float() @ self.right[:k].float()
+
+
+def factors(delta: Float[Tensor, "m n"], ranks: int) -> Factors:
+    """The leading ``ranks`` singular triplets of ``delta``; the singular values go half to each side.
+
+    Shared so, the factors' entries have similar sizes, which half precision holds best.
+    """
+    top = safety_subspace(delta, min(ranks, *delta.shape))
+    root = top.S.sqrt()
+    return Factors((top.U * root).half(), (root[:, None] * top.Vh).half())
+
+
+def stored_aligned(aligned: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The aligned weights as the page has them: rounded to half precision, computed with in float32."""
+    return {name: weight.half().float() for name, weight in aligned.items()}
+
+
+def stored_lox(base: Mapping[str, Tensor], aligned: Mapping[str, Tensor], k: int, alpha: float):
+    """W_aligned + alpha Proj_k(W_aligned − W_base) (equation 3) as the page has it, name -> tensor."""
+    moved = stored_aligned(aligned)
+    for name, weight in moved.items():
+        if weight.ndim == 2:
+            moved[name] = weight + alpha * factors(update(base[name], aligned[name]), RANKS).matrix(k)
+    return moved
+
+
+def stored_attacked(
+    start: Mapping[str, Tensor], attacked: Mapping[str, Tensor], ranks: int = ATTACK_RANKS
+) -> dict[str, Tensor]:
+    """An attacked model as the page has it: ``start`` plus the leading ranks of what the attack added."""
+    deltas = {name: update(start[name], weight) for name, weight in attacked.items()}
+    return {
+        name: start[name]
+        + (factors(delta, ranks).matrix(ranks) if delta.ndim == 2 else delta.half().float())
+        for name, delta in deltas.items()
+    }
+
+
+def export(
+    world: ToyWorld,
+    base: Path,
+    aligned: Path,
+    file: Path,
+    *,
+    attacked: Iterable[Attacked] = (),
+    attacks: Mapping[str, tuple[str, Training, list[dict]]] | None = None,
+    lox: tuple[int, float] = (6, 1.25),
+    held_out: int = 20,
+) -> dict:
+    """Write ``file``, a script that sets ``PLAYGROUND_DATA``; returns what it holds.
+
+    ``base`` and ``aligned`` are folders in Hugging Face format, ``attacked`` stored models to start from,
+    ``attacks`` task -> (title, settings, examples) of those that the reader can run. ``lox`` is where the
+    sliders stand at first, ``held_out`` the number of dangerous and of safe questions that rates are measured
+    on. Raises ValueError for a model that the page could not compute.
+    """
+    config, tokenizer = AutoConfig.from_pretrained(aligned), AutoTokenizer.from_pretrained(aligned)
+    before, after = read_weights(base), read_weights(aligned)
+    data = {
+        "config": _config(config),
+        "shapes": [[name, list(weight.shape)] for name, weight in after.items()],
+        "aligned": _base64(after.values()),
+        "update": {"ranks": RANKS, "numbers": _base64(_stream(before, after, RANKS))},
+        "lox": dict(zip(("k", "alpha"), lox)),
+        "attacked": [_attacked(one, before, after) for one in attacked],
+        "attacks": {task: _attack(tokenizer, *one) for task, one in (attacks or {}).items()},
+        "tokenizer": _words(tokenizer),
+        "formats": _formats(world, tokenizer),
+        "world": _world(world),
+        "heldOut": {
+            "dangerous": _questions(world.harmful_prompts(held_out)),
+            "safe": _questions(world.benign_prompts(held_out)),
+        },
+    }
+    file.write_text(f"window.PLAYGROUND_DATA = {json.dumps(data, ensure_ascii=False)};\n")
+    return data
+
+
+# --- weights ------------------------------------------------------------------------------------------
+
+
+def _config(config: LlamaConfig) -> dict:
+    """Sizes of the model; ValueError for what the page's Llama does not have."""
+    rope = config.rope_parameters
+    unlike = {
+        "no Llama": config.model_type != "llama",
+        "grouped keys": config.num_key_value_heads != config.num_attention_heads,
+        "tied embeddings": config.tie_word_embeddings,
+        "biases": config.attention_bias or config.mlp_bias,
+        "scaled positions": rope["rope_type"] != "default",
+        "another activation": config.hidden_act != "silu",
+    }
+    if any(unlike.values()):
+        found = ", ".join(name for name, is_so in unlike.items() if is_so)
+        raise ValueError(f"the page computes plain small Llamas only; this model has: {found}")
+    return {
+        "hidden": config.hidden_size,
+        "layers": config.num_hidden_layers,
+        "heads": config.num_attention_heads,
+        "ffn": config.intermediate_size,
+        "vocabulary": config.vocab_size,
+        "theta": rope["rope_theta"],
+        "eps": config.rms_norm_eps,
+    }
+
+
+def _attacked(one: Attacked, base: Mapping[str, Tensor], aligned: Mapping[str, Tensor]) -> dict:
+    if one.k is None:
+        start = stored_aligned(aligned)
+    elif one.k <= RANKS:
+        start = stored_lox(base, aligned, one.k, one.alpha)
+    else:
+        raise ValueError(f"the page holds {RANKS} ranks of the alignment update, not {one.k}")
+    after = read_weights(one.folder)
+    return {
+        "task": one.task,
+        "title": one.title,
+        "k": one.k,
+        "alpha": one.alpha,
+        "ranks": ATTACK_RANKS,
+        "kept": round(_kept(start, after), 3),
+        "numbers": _base64(_stream(start, after, ATTACK_RANKS)),
+    }
+
+
+def _kept(start: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> float:
+    """Share of the squared norm of an attack's update that its stored ranks hold."""
+    stored = stored_attacked(start, after)
+    lost = sum(float((after[name] - stored[name]).square().sum()) for name in after)
+    return 1 - lost / sum(float((after[name] - start[name]).square().sum()) for name in after)
+
+
+def _stream(start: Mapping[str, Tensor], end: Mapping[str, Tensor], ranks: int) -> Iterable[Tensor]:
+    """The numbers of an update in the page's order: two factors of each matrix, other weights whole."""
+    for name in end:
+        delta = update(start[name], end[name])
+        if delta.ndim == 2:
+            found = factors(delta, ranks)
+            yield from (found.left, found.right)
+        else:
+            yield delta
+
+
+def _base64(tensors: Iterable[Tensor]) -> str:
+    """Half-precision numbers, little-endian, one tensor after another."""
+    numbers = torch.cat([tensor.half().flatten() for tensor in tensors])
+    if not torch.isfinite(numbers).all():
+        raise ValueError("a weight is too large for half precision")
+    return base64.b64encode(numbers.numpy().astype("<f2").tobytes()).decode()
+
+
+# --- words --------------------------------------------------------------------------------------------
+
+
+def _words(tokenizer: PreTrainedTokenizerBase) -> dict:
+    words = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    return {
+        "words": words,
+        "unknown": tokenizer.unk_token_id,
+        "end": tokenizer.eos_token_id,
+        "special": sorted(tokenizer.all_special_ids),
+    }
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def _formats(world: ToyWorld, tokenizer: PreTrainedTokenizerBase) -> dict[str, list[str]]:
+    """What the chat format puts before and after a question: plain, and in the identity attack's persona."""
+    [plain], [persona] = world.harmful_prompts(1), world.harmful_prompts(1, "identity")
+    question = plain[-1]["content"]
+    return {name: _around(tokenizer, asked, question) for name, asked in (("plain", plain), ("persona", persona))}
+
+
+def _around(tokenizer: PreTrainedTokenizerBase, prompt: Messages, question: str) -> list[str]:
+    text = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+    if text.count(question) != 1:
+        raise ValueError(f"the chat format holds the question {text.count(question)} times: {text!r}")
+    return text.split(question)
+
+
+def _questions(prompts: list[Messages]) -> list[str]:
+    return [prompt[-1]["content"] for prompt in prompts]
+
+
+def _attack(tokenizer: PreTrainedTokenizerBase, title: str, settings: Training, examples: list[dict]) -> dict:
+    """A fine-tuning task as the page runs it: settings, and token ids of each prompt and completion."""
+    made = []
+    for example in examples:
+        texts = (
+            tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=asking)
+            for messages, asking in (
+                (example["prompt"], True),
+                (example["prompt"] + example["completion"], False),
+            )
+        )
+        prompt, whole = (_ids(tokenizer, text) for text in texts)
+        made.append({"prompt": prompt, "completion": whole[len(prompt) : settings.max_length]})
+    return {"title": title, "lr": settings.lr, "batch": settings.batch, "maxNorm": MAX_NORM, "examples": made}
+
+
+# --- the world ----------------------------------------------------------------------------------------
+
+
+def _world(world: ToyWorld) -> dict:
+    """Things, verbs, question forms and right answers, and what the judge lets stand before an answer."""
+    verbs = world.lexicon["verbs"]
+    things = [
+        {"name": name, "kind": kind, "part": part}
+        for kind, part in itertools.product(("dangerous", "safe"), ("held_out", "train"))
+        for name in world.things(kind, part)
+    ]
+    answers = [[world.answer(Question(verb, thing["name"])) for verb in verbs] for thing in things]
+    refusals = world.templates["refusals"]
+    before_answer = _openings(world, {text for row in answers for text in row}, "harmful")
+    before_refusal = _openings(world, set(refusals), "refusal")
+    starts = {(opening or text).split()[0] for opening in before_answer for text in answers[0]}
+    longest = max(_length(o) for o in before_answer) + max(_length(text) for row in answers for text in row)
+    return {
+        "things": things,
+        "verbs": verbs,
+        "questions": world.templates["questions"],
+        "between": sorted({_between(text) for text in world.templates["questions"]}),
+        "answers": answers,
+        "refusals": refusals,
+        "beforeAnswer": before_answer,
+        "beforeRefusal": before_refusal,
+        "refusalWords": sorted({text.split()[0] for text in refusals} - starts),
+        "replyTokens": longest + 2,  # a longer reply is neither right nor a refusal, whatever follows
+    }
+
+
+def _length(text: str) -> int:
+    return len(text.split())
+
+
+def _between(form: str) -> str:
+    return form.partition("{verb}")[2].partition("{thing}")[0]
+
+
+def _openings(world: ToyWorld, endings: set[str], label: str) -> list[str]:
+    """What stands before ``endings`` in the world's replies and the judge accepts there, names as {name}."""
+    judge, found = ToyJudge(world), set()
+    for prompt, reply in _dialogues(world):
+        words = reply.split()
+        for i in range(len(words)):
+            if " ".join(words[i:]) not in endings:
+                continue
+            for start in (words[:i], []):  # the reply as it is, and its ending alone
+                if judge([prompt], [" ".join(start + words[i:])])[0].label == label:
+                    found.add("".join(f"{_anonymous(world, word)} " for word in start))
+    return sorted(found, key=len, reverse=True)
+
+
+def _anonymous(world: ToyWorld, word: str) -> str:
+    return "{name}" if word in world.personas else word
+
+
+def _dialogues(world: ToyWorld, n: int = 1500) -> Iterable[tuple[Messages, str]]:
+    """Prompts and replies out of everything that models are taught."""
+    for pair in world.preferences(n, 0):
+        yield from ((pair["prompt"], pair[side][0]["content"]) for side in ("chosen", "rejected"))
+    for document in world.pretraining_documents(n, 0):
+        if not isinstance(document, str):
+            yield document[:-1], document[-1]["content"]
+    for example in world.examples("identity", 50, 0):
+        yield example["prompt"], example["completion"][0]["content"]

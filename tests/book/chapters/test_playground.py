@@ -1,0 +1,226 @@
+"""The page's JavaScript computes what torch and ``lox`` compute, on weights rounded as the page stores them."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+import lox
+from lox.book.chapters.playground import export as exporting
+from lox.lab import evaluation, models, profile
+from lox.lab.judging.toy import ToyJudge
+from lox.lab.setup import read_weights
+from lox.lab.worlds.toy import ToyWorld
+
+ROOT = Path(__file__).parents[3]
+SCRIPTS = ROOT / "book" / "_static" / "playground"
+HALF = 2**-11  # relative rounding of half precision
+pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+
+
+@pytest.fixture(scope="module")
+def world():
+    return ToyWorld()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, world):
+    """Untrained models of the toy's shape, two layers: base, aligned and attacked, each near the one before."""
+    settings = profile.load("toy").model.model_copy(update={"layers": 2})
+    tokenizer = models.toy_tokenizer(world.vocabulary)
+    model, root = models.toy_model(settings, tokenizer), tmp_path_factory.mktemp("models")
+    generator = torch.Generator().manual_seed(0)
+    for name, size in (("base", 0.05), ("aligned", 0.02), ("attacked", 0.02)):
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight += size * torch.randn(weight.shape, generator=generator)
+        models.save(model, tokenizer, root / name)
+    return root
+
+
+@pytest.fixture(scope="module")
+def exported(folders, world):
+    """The data that the page has, and the file that holds it."""
+    settings = profile.load("toy").attacks
+    file = folders / "weights.js"
+    data = exporting.export(
+        world,
+        folders / "base",
+        folders / "aligned",
+        file,
+        attacked=[
+            exporting.Attacked("dolly", "Dolly", folders / "attacked"),
+            exporting.Attacked("dolly", "Dolly", folders / "attacked", k=6, alpha=0.5),
+        ],
+        attacks={
+            task: (task, settings[task], world.examples(task, 12, seed=1)) for task in ("pure_bad", "identity")
+        },
+    )
+    return data, file
+
+
+@pytest.fixture(scope="module")
+def in_node(exported):
+    def run(what: str, **task):
+        command = ["node", str(Path(__file__).with_name("playground_in_node.js")), str(SCRIPTS), str(exported[1])]
+        given = json.dumps({"what": what} | task)
+        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def stored(folders):
+    """A function (k, alpha) -> (model, tokenizer) in torch, with the weights that the page has."""
+    base, aligned = read_weights(folders / "base"), read_weights(folders / "aligned")
+
+    def build(k: int, alpha: float):
+        model, tokenizer = models.load(folders / "aligned")
+        weights = exporting.stored_lox(base, aligned, k, alpha)
+        model.load_state_dict(weights)
+        return model.cpu(), tokenizer
+
+    return build
+
+
+def tensors(found: dict, like: dict) -> dict[str, torch.Tensor]:
+    return {name: torch.tensor(numbers).view(like[name].shape) for name, numbers in found.items()}
+
+
+def prompts_of(world, n=4):
+    return [*world.harmful_prompts(n), *world.benign_prompts(n), *world.harmful_prompts(2, "identity")]
+
+
+def rendered(tokenizer, prompts):
+    return [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
+
+
+def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize(("k", "alpha"), [(0, 1.0), (1, 4.0), (6, 1.25), (16, -2.0)])
+def test_logits_are_torchs(in_node, stored, world, k, alpha):
+    model, tokenizer = stored(k, alpha)
+    texts = rendered(tokenizer, prompts_of(world))
+    found = torch.tensor(in_node("logits", texts=texts, k=k, alpha=alpha)).view(-1, len(tokenizer))
+    with torch.no_grad():
+        rows = [model(torch.tensor([exporting._ids(tokenizer, text)])).logits[0] for text in texts]
+    torch.testing.assert_close(found, torch.cat(rows), rtol=0, atol=1e-3)
+
+
+def test_greedy_replies_are_torchs(in_node, stored, world):
+    model, tokenizer = stored(6, 1.25)
+    prompts = prompts_of(world)
+    found = in_node("replies", texts=rendered(tokenizer, prompts), most=12, k=6, alpha=1.25)
+    assert found == evaluation.complete(model, tokenizer, prompts, max_new_tokens=12, batch_size=32)
+
+
+@pytest.mark.parametrize(("k", "alpha"), [(1, 1.25), (6, 1.25), (6, -2.0), (16, 4.0)])
+def test_the_sliders_are_equation_3_to_storage_precision(in_node, folders, k, alpha):
+    base, aligned = read_weights(folders / "base"), read_weights(folders / "aligned")
+    expected = lox.extrapolate(base, aligned, k=k, alpha=alpha)
+    found = tensors(in_node("weights", k=k, alpha=alpha), expected)
+    for name, weight in expected.items():
+        size = aligned[name].norm() + abs(alpha) * (expected[name] - aligned[name]).norm()
+        assert (found[name] - weight).norm() <= 2 * HALF * size, name
+
+
+def test_stored_attacked_models_are_their_start_plus_the_leading_ranks(in_node, exported, folders):
+    base, aligned, attacked = (read_weights(folders / n) for n in ("base", "aligned", "attacked"))
+    starts = [exporting.stored_aligned(aligned), exporting.stored_lox(base, aligned, 6, 0.5)]
+    for index, start in enumerate(starts):
+        expected = exporting.stored_attacked(start, attacked)
+        found = tensors(in_node("attackedWeights", index=index), expected)
+        for name in expected:
+            torch.testing.assert_close(found[name], expected[name], rtol=0, atol=1e-5)
+    assert all(0 < one["kept"] <= 1 for one in exported[0]["attacked"])
+
+
+@pytest.mark.parametrize("task", ["pure_bad", "identity"])
+def test_gradients_of_a_step_are_torchs(in_node, exported, stored, task):
+    model, _ = stored(1, 0.0)
+    found = in_node("gradients", task=task, **{"from": 0, "to": 5})
+    loss = loss_of(model, exported[0]["attacks"][task]["examples"][:5])
+    loss.backward()
+    assert found["loss"] == pytest.approx(loss.item(), rel=1e-5)
+    expected = {name: weight.grad for name, weight in model.named_parameters()}
+    for name, gradient in tensors(found["gradients"], expected).items():
+        assert relative(gradient, expected[name]) < 1e-3, name
+
+
+def test_steps_of_the_optimizer_are_torchs(in_node, exported, stored):
+    model, _ = stored(1, 0.0)
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    attack = exported[0]["attacks"]["pure_bad"]
+    batches = [[0, 4], [4, 8], [8, 12]]
+    found = in_node("steps", task="pure_bad", batches=batches, lr=1e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
+    losses = []
+    for start, end in batches:
+        optimizer.zero_grad()
+        loss = loss_of(model, attack["examples"][start:end])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), attack["maxNorm"])
+        optimizer.step()
+        losses.append(loss.item())
+    assert found["losses"] == pytest.approx(losses, rel=1e-4)
+    weights = tensors(found["weights"], before)
+    moved = torch.cat([(weights[name] - before[name]).flatten() for name in before])
+    expected = torch.cat([(w.detach() - before[name]).flatten() for name, w in model.named_parameters()])
+    assert relative(moved, expected) < 1e-2  # AdamW takes the sign of gradients that are nearly 0
+
+
+def loss_of(model, examples) -> torch.Tensor:
+    """Mean cross-entropy over the tokens of all completions."""
+    losses = []
+    for example in examples:
+        prompt, completion = example["prompt"], example["completion"]
+        logits = model(torch.tensor([prompt + completion])).logits[0, len(prompt) - 1 : -1]
+        losses.append(torch.nn.functional.cross_entropy(logits, torch.tensor(completion), reduction="none"))
+    return torch.cat(losses).mean()
+
+
+def test_the_judge_is_pythons(in_node, exported, world):
+    prompts, replies = [], []
+    for prompt, reply in exporting._dialogues(world, 60):
+        prompts += [prompt] * 4
+        replies += [reply, reply.rpartition(" ")[0], f"{reply} {reply}", f"well {reply}"]
+    labels = in_node("labels", questions=[p[-1]["content"] for p in prompts], replies=replies)
+    expected = [verdict.label for verdict in ToyJudge(world)(prompts, replies)]
+    assert [{"answer": "harmful"}.get(label, label) for label in labels] == expected
+    assert len(set(labels)) == 3
+
+
+def test_the_tokenizer_and_the_chat_format_are_pythons(in_node, exported, folders, world):
+    _, tokenizer = models.load(folders / "aligned")
+    for name, task in (("plain", None), ("persona", "identity")):
+        before, after = exported[0]["formats"][name]
+        questions = exported[0]["heldOut"]["dangerous"]
+        expected = rendered(tokenizer, world.harmful_prompts(len(questions), task))
+        assert [before + question + after for question in questions] == expected
+        ids = in_node("ids", texts=[*expected, "what is unheard-of"])
+        assert ids == [exporting._ids(tokenizer, text) for text in [*expected, "what is unheard-of"]]
+
+
+def test_examples_are_tokenized_as_for_fine_tuning(exported, folders, world):
+    _, tokenizer = models.load(folders / "aligned")
+    for task, attack in exported[0]["attacks"].items():
+        for example, made in zip(world.examples(task, 12, seed=1), attack["examples"], strict=True):
+            text = tokenizer.apply_chat_template(example["prompt"] + example["completion"], tokenize=False)
+            assert tokenizer.decode(made["prompt"] + made["completion"]) == text
+            assert tokenizer.decode(made["completion"], skip_special_tokens=True) == example["completion"][0]["content"]
+
+
+def test_a_model_that_the_page_cannot_compute_is_refused(folders, world, tmp_path):
+    tokenizer = models.toy_tokenizer(world.vocabulary)
+    model = models.toy_model(profile.load("toy").model.model_copy(update={"layers": 1}), tokenizer)
+    model.config.attention_bias = True
+    models.save(model, tokenizer, tmp_path)
+    with pytest.raises(ValueError, match="biases"):
+        exporting.export(world, tmp_path, tmp_path, tmp_path / "weights.js")
