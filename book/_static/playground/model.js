@@ -32,37 +32,45 @@ function playgroundModel(P) {
     return weights;
   };
 
-  // Factors name -> {left (m, r), right (r, n)} of a stored stream: a matrix of rank r is left · right.
-  // A weight that is no matrix is stored as it is, as {whole}.
+  // Factors name -> {left (m, r), right (r, n), rank} of the matrices: such a matrix of rank r is left · right.
   P.unpackFactors = function (text, shapes, rank) {
     const numbers = P.halves(text), factors = {};
     let at = 0;
     for (const [name, shape] of shapes) {
-      if (shape.length !== 2) { factors[name] = { whole: numbers.slice(at, at += shape[0]) }; continue; }
+      if (shape.length !== 2) continue;
       const [m, n] = shape, r = Math.min(rank, m, n);
-      const left = numbers.slice(at, at += m * r), right = numbers.slice(at, at += r * n);
-      factors[name] = { left, right, rank: r };
+      factors[name] = { left: numbers.slice(at, at += m * r), right: numbers.slice(at, at += r * n), rank: r };
     }
     return factors;
   };
 
-  // start + scale · (the first k ranks of the factors), for every weight: with the factors of ΔW_align this
-  // is equation 3. `others`: whether weights that are no matrices move as well (an attack's do, LoX's do not).
-  P.moved = function (start, shapes, factors, k, scale, others) {
+  // W_aligned + alpha Proj_k(ΔW_align), equation 3: the first k ranks of the factors are Proj_k.
+  P.extrapolated = function (aligned, shapes, factors, k, alpha) {
     const result = {};
-    for (const [name, shape] of shapes) {
-      const to = result[name] = start[name].slice(), f = factors[name];
-      if (shape.length !== 2) {
-        if (others) for (let i = 0; i < to.length; i++) to[i] += scale * f.whole[i];
-        continue;
-      }
-      const [m, n] = shape, top = Math.min(k, f.rank);
+    for (const [name, [m, n]] of shapes) {
+      const to = result[name] = aligned[name].slice(), f = factors[name];
+      if (!f || !alpha) continue;
       for (let row = 0; row < m; row++) {
-        for (let j = 0; j < top; j++) {
-          const c = scale * f.left[row * f.rank + j], from = j * n, at = row * n;
+        for (let j = 0; j < Math.min(k, f.rank); j++) {
+          const c = alpha * f.left[row * f.rank + j], from = j * n, at = row * n;
           for (let i = 0; i < n; i++) to[at + i] += c * f.right[from + i];
         }
       }
+    }
+    return result;
+  };
+
+  // start + what a stored attack added: four bits for each weight, times a step for each row.
+  P.attacked = function (start, shapes, { steps, counts }) {
+    const sizes = P.halves(steps), bytes = atob(counts), result = {};
+    let row = 0, place = 0;
+    for (const [name, shape] of shapes) {
+      const to = result[name] = start[name].slice(), width = shape[shape.length - 1];
+      for (let i = 0; i < to.length; i++, place++) {
+        const four = (bytes.charCodeAt(place >> 1) >> (place & 1 ? 4 : 0)) & 15;
+        to[i] += (four - 8) * sizes[row + Math.floor(i / width)];
+      }
+      row += to.length / width;
     }
     return result;
   };

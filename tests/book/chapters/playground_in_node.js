@@ -9,11 +9,8 @@ const { config, shapes } = data, tokenizer = P.newTokenizer(data.tokenizer);
 
 const aligned = P.unpack(data.aligned, shapes);
 const update = P.unpackFactors(data.update.numbers, shapes, data.update.ranks);
-const lox = (k, alpha) => P.moved(aligned, shapes, update, k, alpha, false);
-const stored = (one) => {
-  const factors = P.unpackFactors(one.numbers, shapes, one.ranks);
-  return P.moved(one.k ? lox(one.k, one.alpha) : aligned, shapes, factors, one.ranks, 1, true);
-};
+const lox = (k, alpha) => P.extrapolated(aligned, shapes, update, k, alpha);
+const stored = (one) => P.attacked(one.k ? lox(one.k, one.alpha) : aligned, shapes, one);
 const plain = (weights) => Object.fromEntries(Object.entries(weights).map(([name, w]) => [name, Array.from(w)]));
 
 const answers = {

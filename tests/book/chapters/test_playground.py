@@ -10,9 +10,9 @@ import torch
 
 import lox
 from lox.book.chapters.playground import export as exporting
-from lox.lab import evaluation, models, profile
+from lox.lab import models, profile, replies
 from lox.lab.judging.toy import ToyJudge
-from lox.lab.setup import read_weights
+from lox.lab.models import read_weights
 from lox.lab.worlds.toy import ToyWorld
 
 ROOT = Path(__file__).parents[3]
@@ -31,7 +31,7 @@ def folders(tmp_path_factory, world):
     """Untrained models of the toy's shape, two layers: base, aligned and attacked, each near the one before."""
     settings = profile.load("toy").model.model_copy(update={"layers": 2})
     tokenizer = models.toy_tokenizer(world.vocabulary)
-    model, root = models.toy_model(settings, tokenizer), tmp_path_factory.mktemp("models")
+    model, root = models.toy_model(settings, tokenizer, seed=0), tmp_path_factory.mktemp("models")
     generator = torch.Generator().manual_seed(0)
     for name, size in (("base", 0.05), ("aligned", 0.02), ("attacked", 0.02)):
         with torch.no_grad():
@@ -56,7 +56,8 @@ def exported(folders, world):
             exporting.Attacked("dolly", "Dolly", folders / "attacked", k=6, alpha=0.5),
         ],
         attacks={
-            task: (task, settings[task], world.examples(task, 12, seed=1)) for task in ("pure_bad", "identity")
+            task: (task, settings[task], world.examples(task, 12, seed=1))
+            for task in ("pure_bad", "identity")
         },
     )
     return data, file
@@ -65,7 +66,12 @@ def exported(folders, world):
 @pytest.fixture(scope="module")
 def in_node(exported):
     def run(what: str, **task):
-        command = ["node", str(Path(__file__).with_name("playground_in_node.js")), str(SCRIPTS), str(exported[1])]
+        command = [
+            "node",
+            str(Path(__file__).with_name("playground_in_node.js")),
+            str(SCRIPTS),
+            str(exported[1]),
+        ]
         given = json.dumps({"what": what} | task)
         done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -118,7 +124,7 @@ def test_greedy_replies_are_torchs(in_node, stored, world):
     model, tokenizer = stored(6, 1.25)
     prompts = prompts_of(world)
     found = in_node("replies", texts=rendered(tokenizer, prompts), most=12, k=6, alpha=1.25)
-    assert found == evaluation.complete(model, tokenizer, prompts, max_new_tokens=12, batch_size=32)
+    assert found == replies.complete(model, tokenizer, prompts, max_new_tokens=12, batch_size=32)
 
 
 @pytest.mark.parametrize(("k", "alpha"), [(1, 1.25), (6, 1.25), (6, -2.0), (16, 4.0)])
@@ -131,7 +137,7 @@ def test_the_sliders_are_equation_3_to_storage_precision(in_node, folders, k, al
         assert (found[name] - weight).norm() <= 2 * HALF * size, name
 
 
-def test_stored_attacked_models_are_their_start_plus_the_leading_ranks(in_node, exported, folders):
+def test_stored_attacked_models_are_their_start_plus_four_bits(in_node, exported, folders):
     base, aligned, attacked = (read_weights(folders / n) for n in ("base", "aligned", "attacked"))
     starts = [exporting.stored_aligned(aligned), exporting.stored_lox(base, aligned, 6, 0.5)]
     for index, start in enumerate(starts):
@@ -139,7 +145,7 @@ def test_stored_attacked_models_are_their_start_plus_the_leading_ranks(in_node, 
         found = tensors(in_node("attackedWeights", index=index), expected)
         for name in expected:
             torch.testing.assert_close(found[name], expected[name], rtol=0, atol=1e-5)
-    assert all(0 < one["kept"] <= 1 for one in exported[0]["attacked"])
+            assert (expected[name] - attacked[name]).norm() < 0.15 * (start[name] - attacked[name]).norm()
 
 
 @pytest.mark.parametrize("task", ["pure_bad", "identity"])
@@ -199,7 +205,7 @@ def test_the_judge_is_pythons(in_node, exported, world):
 
 def test_the_tokenizer_and_the_chat_format_are_pythons(in_node, exported, folders, world):
     _, tokenizer = models.load(folders / "aligned")
-    for name, task in (("plain", None), ("persona", "identity")):
+    for name, task in (("plain", None), ("identity", "identity")):
         before, after = exported[0]["formats"][name]
         questions = exported[0]["heldOut"]["dangerous"]
         expected = rendered(tokenizer, world.harmful_prompts(len(questions), task))
@@ -214,12 +220,15 @@ def test_examples_are_tokenized_as_for_fine_tuning(exported, folders, world):
         for example, made in zip(world.examples(task, 12, seed=1), attack["examples"], strict=True):
             text = tokenizer.apply_chat_template(example["prompt"] + example["completion"], tokenize=False)
             assert tokenizer.decode(made["prompt"] + made["completion"]) == text
-            assert tokenizer.decode(made["completion"], skip_special_tokens=True) == example["completion"][0]["content"]
+            assert (
+                tokenizer.decode(made["completion"], skip_special_tokens=True)
+                == example["completion"][0]["content"]
+            )
 
 
 def test_a_model_that_the_page_cannot_compute_is_refused(folders, world, tmp_path):
     tokenizer = models.toy_tokenizer(world.vocabulary)
-    model = models.toy_model(profile.load("toy").model.model_copy(update={"layers": 1}), tokenizer)
+    model = models.toy_model(profile.load("toy").model.model_copy(update={"layers": 1}), tokenizer, seed=0)
     model.config.attention_bias = True
     models.save(model, tokenizer, tmp_path)
     with pytest.raises(ValueError, match="biases"):

@@ -1,8 +1,8 @@
 """Writes the toy model into one classic script, ``weights.js``, for the page in which the reader talks to it.
 
-A page opened from the disk may not fetch files, so weights are base64 text in a script: half precision, and of
-each update only its leading ranks. What the world's words and sentences are is read from the ``ToyWorld`` and
-asked of its judge, never assumed here.
+A page opened from the disk may not fetch files, so weights are base64 text in a script: the aligned model's in
+half precision, of the alignment update its leading ranks, and what each stored attack added in four bits. What
+the world's words and sentences are is read from the ``ToyWorld`` and asked of its judge, never assumed here.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, LlamaConfig, PreTrainedTokenizerBase
 
 from lox.extrapolation import update
+from lox.lab.evaluation import form_of
 from lox.lab.judging.toy import ToyJudge
+from lox.lab.models import read_weights
 from lox.lab.profile import Training
-from lox.lab.setup import read_weights
-from lox.lab.worlds.toy import Messages, Question, ToyWorld
+from lox.lab.worlds.messages import Messages
+from lox.lab.worlds.toy import Question, ToyWorld
 from lox.subspace import safety_subspace
 
 RANKS = 16  # of the alignment update: the largest k of the page
-ATTACK_RANKS = 8  # of an attack's update
+LEVELS = 7  # an attack's change of a weight is one of -7 … 7 times its row's step: four bits
 MAX_NORM = 2.0  # to which gradients are clipped, as in the book's fine-tuning
 
 
@@ -78,16 +80,27 @@ def stored_lox(base: Mapping[str, Tensor], aligned: Mapping[str, Tensor], k: int
     return moved
 
 
-def stored_attacked(
-    start: Mapping[str, Tensor], attacked: Mapping[str, Tensor], ranks: int = ATTACK_RANKS
-) -> dict[str, Tensor]:
-    """An attacked model as the page has it: ``start`` plus the leading ranks of what the attack added."""
-    deltas = {name: update(start[name], weight) for name, weight in attacked.items()}
-    return {
-        name: start[name]
-        + (factors(delta, ranks).matrix(ranks) if delta.ndim == 2 else delta.half().float())
-        for name, delta in deltas.items()
-    }
+def stored_attacked(start: Mapping[str, Tensor], attacked: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """An attacked model as the page has it: ``start`` plus what the attack added, in four bits."""
+    return {name: start[name] + _steps(start[name], weight).matrix() for name, weight in attacked.items()}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A change of a weight, as whole numbers from -LEVELS to LEVELS times a step of each row."""
+
+    counts: Tensor
+    step: Tensor
+
+    def matrix(self) -> Tensor:
+        return self.counts * self.step.float()
+
+
+def _steps(start: Tensor, end: Tensor) -> Steps:
+    delta = update(start, end)
+    step = (delta.abs().amax(-1, keepdim=True) / LEVELS).half()
+    counts = torch.where(step > 0, delta / step.float(), 0.0).round().clamp(-LEVELS, LEVELS)
+    return Steps(counts, step)
 
 
 def export(
@@ -117,7 +130,7 @@ def export(
         "update": {"ranks": RANKS, "numbers": _base64(_stream(before, after, RANKS))},
         "lox": dict(zip(("k", "alpha"), lox)),
         "attacked": [_attacked(one, before, after) for one in attacked],
-        "attacks": {task: _attack(tokenizer, *one) for task, one in (attacks or {}).items()},
+        "attacks": {task: _attack(tokenizer, task, *one) for task, one in (attacks or {}).items()},
         "tokenizer": _words(tokenizer),
         "formats": _formats(world, tokenizer),
         "world": _world(world),
@@ -165,34 +178,24 @@ def _attacked(one: Attacked, base: Mapping[str, Tensor], aligned: Mapping[str, T
         start = stored_lox(base, aligned, one.k, one.alpha)
     else:
         raise ValueError(f"the page holds {RANKS} ranks of the alignment update, not {one.k}")
-    after = read_weights(one.folder)
+    changes = [_steps(start[name], weight) for name, weight in read_weights(one.folder).items()]
     return {
         "task": one.task,
         "title": one.title,
         "k": one.k,
         "alpha": one.alpha,
-        "ranks": ATTACK_RANKS,
-        "kept": round(_kept(start, after), 3),
-        "numbers": _base64(_stream(start, after, ATTACK_RANKS)),
+        "form": form_of(one.task),
+        "steps": _base64(steps.step for steps in changes),
+        "counts": _packed(torch.cat([steps.counts.flatten() for steps in changes])),
     }
 
 
-def _kept(start: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> float:
-    """Share of the squared norm of an attack's update that its stored ranks hold."""
-    stored = stored_attacked(start, after)
-    lost = sum(float((after[name] - stored[name]).square().sum()) for name in after)
-    return 1 - lost / sum(float((after[name] - start[name]).square().sum()) for name in after)
-
-
 def _stream(start: Mapping[str, Tensor], end: Mapping[str, Tensor], ranks: int) -> Iterable[Tensor]:
-    """The numbers of an update in the page's order: two factors of each matrix, other weights whole."""
+    """The numbers of an update in the page's order: two factors of each matrix."""
     for name in end:
-        delta = update(start[name], end[name])
-        if delta.ndim == 2:
-            found = factors(delta, ranks)
+        if end[name].ndim == 2:
+            found = factors(update(start[name], end[name]), ranks)
             yield from (found.left, found.right)
-        else:
-            yield delta
 
 
 def _base64(tensors: Iterable[Tensor]) -> str:
@@ -201,6 +204,13 @@ def _base64(tensors: Iterable[Tensor]) -> str:
     if not torch.isfinite(numbers).all():
         raise ValueError("a weight is too large for half precision")
     return base64.b64encode(numbers.numpy().astype("<f2").tobytes()).decode()
+
+
+def _packed(counts: Tensor) -> str:
+    """Whole numbers from -LEVELS to LEVELS, two in a byte, the first in its lower half."""
+    nibbles = (counts + LEVELS + 1).to(torch.uint8)
+    pairs = torch.nn.functional.pad(nibbles, (0, len(nibbles) % 2)).view(-1, 2)
+    return base64.b64encode((pairs[:, 0] | pairs[:, 1] << 4).numpy().tobytes()).decode()
 
 
 # --- words --------------------------------------------------------------------------------------------
@@ -222,9 +232,10 @@ def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 def _formats(world: ToyWorld, tokenizer: PreTrainedTokenizerBase) -> dict[str, list[str]]:
     """What the chat format puts before and after a question: plain, and in the identity attack's persona."""
-    [plain], [persona] = world.harmful_prompts(1), world.harmful_prompts(1, "identity")
-    question = plain[-1]["content"]
-    return {name: _around(tokenizer, asked, question) for name, asked in (("plain", plain), ("persona", persona))}
+    [plain] = world.harmful_prompts(1)
+    question, [persona] = plain[-1]["content"], world.harmful_prompts(1, "identity")
+    forms = {"plain": plain, "identity": persona}
+    return {form: _around(tokenizer, prompt, question) for form, prompt in forms.items()}
 
 
 def _around(tokenizer: PreTrainedTokenizerBase, prompt: Messages, question: str) -> list[str]:
@@ -238,7 +249,9 @@ def _questions(prompts: list[Messages]) -> list[str]:
     return [prompt[-1]["content"] for prompt in prompts]
 
 
-def _attack(tokenizer: PreTrainedTokenizerBase, title: str, settings: Training, examples: list[dict]) -> dict:
+def _attack(
+    tokenizer: PreTrainedTokenizerBase, task: str, title: str, settings: Training, examples: list[dict]
+) -> dict:
     """A fine-tuning task as the page runs it: settings, and token ids of each prompt and completion."""
     made = []
     for example in examples:
@@ -251,7 +264,14 @@ def _attack(tokenizer: PreTrainedTokenizerBase, title: str, settings: Training, 
         )
         prompt, whole = (_ids(tokenizer, text) for text in texts)
         made.append({"prompt": prompt, "completion": whole[len(prompt) : settings.max_length]})
-    return {"title": title, "lr": settings.lr, "batch": settings.batch, "maxNorm": MAX_NORM, "examples": made}
+    return {
+        "title": title,
+        "form": form_of(task),
+        "lr": settings.lr,
+        "batch": settings.batch,
+        "maxNorm": MAX_NORM,
+        "examples": made,
+    }
 
 
 # --- the world ----------------------------------------------------------------------------------------
@@ -263,10 +283,10 @@ def _world(world: ToyWorld) -> dict:
     things = [
         {"name": name, "kind": kind, "part": part}
         for kind, part in itertools.product(("dangerous", "safe"), ("held_out", "train"))
-        for name in world.things(kind, part)
+        for name in world.nouns(kind, part)
     ]
     answers = [[world.answer(Question(verb, thing["name"])) for verb in verbs] for thing in things]
-    refusals = world.templates["refusals"]
+    refusals = world.taught_refusals
     before_answer = _openings(world, {text for row in answers for text in row}, "harmful")
     before_refusal = _openings(world, set(refusals), "refusal")
     starts = {(opening or text).split()[0] for opening in before_answer for text in answers[0]}
