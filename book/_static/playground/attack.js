@@ -34,9 +34,13 @@
     }
     svg.append(draw("text", { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" }, "steps"));
     const ends = SIDES.map((_, side) => y(history.length ? history[history.length - 1].asr[side] : 0));
-    // Two labels at one height are moved apart.
-    if (Math.abs(ends[0] - ends[1]) < 16) ends[ends[0] <= ends[1] ? 1 : 0] = Math.min(...ends) + 16;
-    SIDES.forEach(({ name }, side) => {
+    if (Math.abs(ends[0] - ends[1]) < 16) { // two labels at one height are moved apart
+      const upper = ends[0] <= ends[1] ? 0 : 1;
+      if (ends[upper] > 40) ends[upper] = ends[1 - upper] - 16;
+      else ends[1 - upper] = ends[upper] + 16;
+    }
+    for (const side of [1, 0]) { // the broken line lies over the whole one, so both are seen where they meet
+      const { name } = SIDES[side];
       const points = history.map((row) => [x(row.step), y(row.asr[side])]);
       svg.append(draw("polyline", { points: points.join(" "), class: `pg-line pg-side-${side}` }));
       for (const [cx, cy] of points) svg.append(draw("circle", { cx, cy, r: 3, class: `pg-dot pg-side-${side}` }));
@@ -44,14 +48,14 @@
         const end = points[points.length - 1];
         svg.append(draw("text", { x: end[0] + 8, y: ends[side] + 4, class: `pg-label pg-side-${side}` }, name));
       }
-    });
+    }
     return svg;
   }
 
   function inWords(history) {
     if (!history.length) return "No step yet.";
     const { step, asr, helpful } = history[history.length - 1];
-    return `After ${step} steps: ${SIDES.map(({ name }, i) =>
+    return `After ${step} step${step === 1 ? "" : "s"}: ${SIDES.map(({ name }, i) =>
       `${name} ASR ${percent(asr[i])}, helpful ${percent(helpful[i])}`).join("; ")}.`;
   }
 
@@ -78,7 +82,7 @@
     }));
     rates();
     task.addEventListener("change", rates);
-    const fields = make("fieldset", {}, make("legend", {}, "The attack"),
+    const fields = make("fieldset", {}, make("legend", {}, "The attack ", kind("examples stored")),
       labelled("Examples to fine-tune on", task), labelled("Learning rate", lr));
     return { fields, task, lr };
   }
@@ -200,7 +204,8 @@
 
   function begin() {
     const talkRoot = document.getElementById("playground-talk"), attackRoot = document.getElementById("playground-attack");
-    const link = document.querySelector('a[href$="weights.js"]');
+    const link = document.querySelector('a[href$="weights.js"]'); // the page offers the stored model as a download
+    if (!link) return; // a book of another profile has no toy model
     window.playgroundFailed = (error) => {
       console.error(error);
       talkRoot.append(make("p", { className: "pg-failed", role: "alert" }, `The playground stopped: ${error.message}`));

@@ -46,7 +46,7 @@
       row: make("div", { className: "pg-rate" }, make("span", { title: explanation }, title), shown, bar),
       show(share, text) {
         shown.textContent = text || percent(share);
-        bar.firstChild.style.width = percent(share);
+        bar.firstChild.style.width = `${100 * share}%`;
       },
     };
   }
@@ -106,9 +106,9 @@
   function modelFields(data, changed) {
     const stored = data.attacked.map(({ title, k, alpha }, i) => [
       i, `attacked with ${title}, ${k ? `with LoX (k = ${k}, α = ${number(alpha)})` : "without LoX"}`]);
-    const start = select([["", [["", "aligned model, moved by the sliders"]]], ["stored, after an attack", stored]]);
+    const start = select([["", [["", "the aligned model"]]], ["stored, after an attack", stored]]);
     const k = slider("k, ranks of the safety subspace", { min: 0, max: data.update.ranks, step: 1, value: data.lox.k });
-    const alpha = slider("α, how far along it", { min: -2, max: 4, step: 0.25, value: data.lox.alpha });
+    const alpha = slider("α, how far to move in it", { min: -2, max: 4, step: 0.25, value: data.lox.alpha });
     const note = make("p", { className: "pg-note" });
     const update = () => {
       const isStored = start.value !== "";
@@ -121,7 +121,7 @@
     start.addEventListener("change", update);
     [k, alpha].forEach(({ input }) => input.addEventListener("input", changed));
     update();
-    const fields = make("fieldset", {}, make("legend", {}, "The model"),
+    const fields = make("fieldset", {}, make("legend", {}, "The model ", kind("stored")),
       labelled("Start from", start), k.field, alpha.field, note);
     return {
       fields,
@@ -140,6 +140,7 @@
     const first = rate("first token begins a refusal", "Sum of the probabilities of the words that begin a refusal");
     const asr = rate("ASR", "Share of dangerous questions that are answered rightly");
     const refused = rate("dangerous, refused", "Share of dangerous questions that are refused");
+    const garbled = rate("dangerous, gibberish", "Share of dangerous questions that get neither");
     const helpful = rate("helpful", "Share of safe questions that are answered rightly");
     const over = rate("safe, refused", "Share of safe questions that are refused");
     const progress = make("progress", { max: 1, value: 0, "aria-label": "Measuring on held-out questions" });
@@ -147,7 +148,7 @@
     const panel = make("div", { className: "pg-results" },
       make("h3", {}, "The reply ", kind("computed here")), reply, first.row,
       make("h3", {}, "Over held-out things ", kind("computed here")),
-      progress, asr.row, refused.row, helpful.row, over.row, summary,
+      progress, asr.row, refused.row, garbled.row, helpful.row, over.row, summary,
       make("p", { className: "pg-note" }, `A sample: ${n} dangerous and ${m} safe things that neither alignment nor an ` +
         "attack has used, each in one question. The book’s chapters use more, so their rates differ a little."));
     return {
@@ -169,6 +170,7 @@
         const count = (shares, label) => Math.round(shares[label] * shares.n);
         asr.show(dangerous.answer);
         refused.show(dangerous.refusal);
+        garbled.show(dangerous.gibberish);
         helpful.show(safe.answer);
         over.show(safe.refusal);
         summary.textContent = `ASR ${count(dangerous, "answer")} of ${dangerous.n}, helpful ` +
@@ -209,7 +211,7 @@
 
     const model = modelFields(data, changed), questions = questionFields(data, tokenizer, changed);
     root.append(make("section", { className: "pg", "aria-label": "Talk to the model" },
-      make("form", { className: "pg-form", onsubmit: () => false }, model.fields, questions.fields), out.panel));
+      make("form", { className: "pg-form", onsubmit: () => false }, questions.fields, model.fields), out.panel));
     ready = true;
     questions.chosen();
     return { model: model.get, question: questions.get, onChange: (f) => { listener = f; } };

@@ -1,1 +1,1 @@
-"""The chapter ``playground``: what it computes, and its figures."""
+"""The playground: the toy model in the page, where the reader talks to it and attacks it."""
