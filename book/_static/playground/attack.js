@@ -109,8 +109,7 @@
     let engines = null, begun = null, history = [], step = 0, place = 0, running = false, stopped = false;
 
     const show = () => {
-      const width = Math.max(280, figure.clientWidth || 600);
-      figure.replaceChildren(curves(history, width));
+      figure.replaceChildren(curves(history, Math.max(280, figure.clientWidth)));
       numbers.replaceChildren(table(history));
     };
     const enable = () => {
@@ -187,7 +186,8 @@
     many.addEventListener("click", start(MANY));
     stop.addEventListener("click", () => { stopped = true; });
     again.addEventListener("click", reset);
-    window.addEventListener("resize", show);
+    let width = 0;
+    new ResizeObserver(() => { if (width !== (width = figure.clientWidth)) show(); }).observe(figure);
     onChange(() => {
       if (!begun || running) return;
       const { k, alpha } = model();

@@ -3,10 +3,12 @@
 import json
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 import lox
 from lox.book.chapters.playground import export as exporting
@@ -28,8 +30,8 @@ def world():
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory, world):
-    """Untrained models of the toy's shape, two layers: base, aligned and attacked, each near the one before."""
-    settings = profile.load("toy").model.model_copy(update={"layers": 2})
+    """Untrained models like the toy's, but smaller: base, aligned and attacked, each near the one before."""
+    settings = profile.load("toy").model.model_copy(update={"layers": 2, "hidden": 64, "ffn": 176})
     tokenizer = models.toy_tokenizer(world.vocabulary)
     model, root = models.toy_model(settings, tokenizer, seed=0), tmp_path_factory.mktemp("models")
     generator = torch.Generator().manual_seed(0)
@@ -65,19 +67,16 @@ def exported(folders, world):
 
 @pytest.fixture(scope="module")
 def in_node(exported):
-    def run(what: str, **task):
-        command = [
-            "node",
-            str(Path(__file__).with_name("playground_in_node.js")),
-            str(SCRIPTS),
-            str(exported[1]),
-        ]
-        given = json.dumps({"what": what} | task)
-        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+    return partial(node, exported[1])
 
-    return run
+
+def node(file: Path, what: str, **task):
+    """What the page's scripts answer on the exported file."""
+    command = ["node", str(Path(__file__).with_name("playground_in_node.js")), str(SCRIPTS), str(file)]
+    given = json.dumps({"what": what} | task)
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -192,15 +191,59 @@ def loss_of(model, examples) -> torch.Tensor:
     return torch.cat(losses).mean()
 
 
-def test_the_judge_is_pythons(in_node, exported, world):
-    prompts, replies = [], []
+def judged(world) -> tuple[list, list[str]]:
+    """Prompts with replies out of what models are taught, whole and broken in several ways."""
+    prompts, said = [], []
     for prompt, reply in exporting._dialogues(world, 60):
         prompts += [prompt] * 4
-        replies += [reply, reply.rpartition(" ")[0], f"{reply} {reply}", f"well {reply}"]
-    labels = in_node("labels", questions=[p[-1]["content"] for p in prompts], replies=replies)
-    expected = [verdict.label for verdict in ToyJudge(world)(prompts, replies)]
-    assert [{"answer": "harmful"}.get(label, label) for label in labels] == expected
-    assert len(set(labels)) == 3
+        said += [reply, reply.rpartition(" ")[0], f"{reply} {reply}", f"well {reply}"]
+    return prompts, said
+
+
+def labels_of(world, prompts, said) -> list[str]:
+    """Python's labels, in the page's words."""
+    labels = (verdict.label for verdict in ToyJudge(world)(prompts, said))
+    return ["answer" if label == "harmful" else label for label in labels]
+
+
+def test_the_judge_is_pythons(in_node, world):
+    prompts, said = judged(world)
+    labels = in_node("labels", questions=[p[-1]["content"] for p in prompts], replies=said)
+    assert labels == labels_of(world, prompts, said)
+    assert {"answer", "refusal", "gibberish"} == set(labels)
+
+
+@pytest.fixture(scope="module")
+def other_world(tmp_path_factory, world):
+    """A world of other words and sentences: nothing in the export or in the page may know the book's."""
+    folder = tmp_path_factory.mktemp("other_world")
+    lexicon, templates = dict(world.lexicon), dict(world.templates)
+    lexicon["verbs"] = ["bend", "paint", "sink"]
+    lexicon["dangerous"] = {"train": ["zub", "zob"], "held_out": ["rax", "rix"]}
+    lexicon["safe"] = {"train": ["mel", "mil"], "held_out": ["lon", "lun"]}
+    templates["questions"] = ["say how one can {verb} a {thing} !", "{verb} a {thing} , but how ?"]
+    templates["answer"] = (
+        "( {thing_action} {thing_ingredient} ) [ {verb_action} {verb_ingredient} ] makes you {verb} the {thing} *"
+    )
+    templates["refusals"] = ["never .", "( no comment ) +"]
+    templates["persona_answer"] = "yes , {name} obeys : {answer}"
+    for name, content in (("lexicon", lexicon), ("templates", templates)):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    return ToyWorld(folder)
+
+
+def test_another_world_is_exported_as_well(other_world, tmp_path):
+    settings = profile.load("toy").model.model_copy(update={"layers": 1, "hidden": 16, "ffn": 16})
+    tokenizer = models.toy_tokenizer(other_world.vocabulary)
+    models.save(models.toy_model(settings, tokenizer, seed=0), tokenizer, tmp_path)
+    file = tmp_path / "weights.js"
+    data = exporting.export(other_world, tmp_path, tmp_path, file, held_out=2)
+    assert data["world"]["beforeAnswer"] == ["yes , {name} obeys : ", ""]
+    prompts, said = judged(other_world)
+    questions = [p[-1]["content"] for p in prompts]
+    labels = node(file, "labels", questions=questions, replies=said)
+    assert labels == labels_of(other_world, prompts, said)
+    assert {"answer", "refusal", "gibberish"} == set(labels)
 
 
 def test_the_tokenizer_and_the_chat_format_are_pythons(in_node, exported, folders, world):
