@@ -203,24 +203,15 @@
   // --- the page -------------------------------------------------------------------------------------
 
   function begin() {
-    const talkRoot = document.getElementById("playground-talk"), attackRoot = document.getElementById("playground-attack");
-    const link = document.querySelector('a[href$="weights.js"]'); // the page offers the stored model as a download
-    if (!link) return; // a book of another profile has no toy model
+    const data = window.PLAYGROUND_DATA; // what the page stores; export.py writes it
+    const [talkRoot, attackRoot] = ["talk", "attack"].map((name) => document.getElementById(`playground-${name}`));
     window.playgroundFailed = (error) => {
       console.error(error);
       talkRoot.append(make("p", { className: "pg-failed", role: "alert" }, `The playground stopped: ${error.message}`));
     };
-    const loading = make("p", { className: "pg-note", role: "status" }, "Loading the stored model …");
-    talkRoot.append(loading);
-    const script = make("script", { src: link.href });
-    script.onerror = () => window.playgroundFailed(new Error(`${link.href} could not be read`));
-    script.onload = () => {
-      loading.remove();
-      const data = window.PLAYGROUND_DATA;
-      const settings = window.playgroundUI.talk(talkRoot, data, playgroundEngine(data));
-      attack(attackRoot, data, () => playgroundEngine({ ...data, attacked: [] }), settings);
-    };
-    document.head.append(script);
+    talkRoot.replaceChildren();
+    const settings = window.playgroundUI.talk(talkRoot, data, playgroundEngine(data));
+    attack(attackRoot, data, () => playgroundEngine({ ...data, attacked: [] }), settings);
   }
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);

@@ -52,7 +52,6 @@ def exported(folders, world):
         world,
         folders / "base",
         folders / "aligned",
-        file,
         attacked=[
             exporting.Attacked("dolly", "Dolly", folders / "attacked"),
             exporting.Attacked("dolly", "Dolly", folders / "attacked", k=6, alpha=0.5),
@@ -62,6 +61,7 @@ def exported(folders, world):
             for task in ("pure_bad", "identity")
         },
     )
+    file.write_text(exporting.script(data))
     return data, file
 
 
@@ -237,7 +237,8 @@ def test_another_world_is_exported_as_well(other_world, tmp_path):
     tokenizer = models.toy_tokenizer(other_world.vocabulary)
     models.save(models.toy_model(settings, tokenizer, seed=0), tokenizer, tmp_path)
     file = tmp_path / "weights.js"
-    data = exporting.export(other_world, tmp_path, tmp_path, file, held_out=2)
+    data = exporting.export(other_world, tmp_path, tmp_path, held_out=2)
+    file.write_text(exporting.script(data))
     assert data["world"]["beforeAnswer"] == ["yes , {name} obeys : ", ""]
     prompts, said = judged(other_world)
     questions = [p[-1]["content"] for p in prompts]
@@ -275,4 +276,4 @@ def test_a_model_that_the_page_cannot_compute_is_refused(folders, world, tmp_pat
     model.config.attention_bias = True
     models.save(model, tokenizer, tmp_path)
     with pytest.raises(ValueError, match="biases"):
-        exporting.export(world, tmp_path, tmp_path, tmp_path / "weights.js")
+        exporting.export(world, tmp_path, tmp_path)

@@ -1,8 +1,8 @@
-"""Writes the toy model into one classic script, ``weights.js``, for the page in which the reader talks to it.
+"""The toy model as one classic script, for the page in which the reader talks to it.
 
-A page opened from the disk may not fetch files, so weights are base64 text in a script: the aligned model's in
-half precision, of the alignment update its leading ranks, and what each stored attack added in four bits. What
-the world's words and sentences are is read from the ``ToyWorld`` and asked of its judge, never assumed here.
+A page opened from the disk may not fetch files, so weights are base64 text in a script of the page: the aligned
+model's in half precision, of the alignment update its leading ranks, and what each stored attack added in four
+bits. What the world's words and sentences are is read from the ``ToyWorld`` and asked of its judge, never assumed.
 """
 
 from __future__ import annotations
@@ -107,14 +107,13 @@ def export(
     world: ToyWorld,
     base: Path,
     aligned: Path,
-    file: Path,
     *,
     attacked: Iterable[Attacked] = (),
     attacks: Mapping[str, tuple[str, Training, list[dict]]] | None = None,
     lox: tuple[int, float] = (6, 1.25),
     held_out: int = 20,
 ) -> dict:
-    """Write ``file``, a script that sets ``PLAYGROUND_DATA``; returns what it holds.
+    """What the page is given: weights, words, questions, examples; ``script`` writes it down.
 
     ``base`` and ``aligned`` are folders in Hugging Face format, ``attacked`` stored models to start from,
     ``attacks`` task -> (title, settings, examples) of those that the reader can run. ``lox`` is where the
@@ -123,7 +122,7 @@ def export(
     """
     config, tokenizer = AutoConfig.from_pretrained(aligned), AutoTokenizer.from_pretrained(aligned)
     before, after = read_weights(base), read_weights(aligned)
-    data = {
+    return {
         "config": _config(config),
         "shapes": [[name, list(weight.shape)] for name, weight in after.items()],
         "aligned": _base64(after.values()),
@@ -139,8 +138,12 @@ def export(
             "safe": _questions(world.benign_prompts(held_out)),
         },
     }
-    file.write_text(f"window.PLAYGROUND_DATA = {json.dumps(data, ensure_ascii=False)};\n")
-    return data
+
+
+def script(data: dict) -> str:
+    """A classic script that sets ``PLAYGROUND_DATA``; it may stand in a page as it is."""
+    written = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # no </script> in it
+    return f"window.PLAYGROUND_DATA = {written};\n"
 
 
 # --- weights ------------------------------------------------------------------------------------------

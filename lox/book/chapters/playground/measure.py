@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from lox.book.chapters.playground.export import Attacked, export
 from lox.book.names import TASK_NAMES
 from lox.lab.setup import Setup
 
-FILE = Path("weights.js")
 
-
-def write(
+def stored_models(
     setup: Setup,
     *,
     seed: int,
@@ -22,7 +19,7 @@ def write(
     alpha: float | None = None,
     held_out: int = 20,
 ) -> dict | None:
-    """Write ``weights.js`` beside the executed notebook; what it holds, or None for another world's profile.
+    """What the page is given (``export``), or None for a profile without the toy world.
 
     ``stored`` are the tasks whose attacked models go in, without and with LoX of ``k`` and ``alpha``;
     ``attacks`` are those that the reader can run, with the examples of that seed.
@@ -37,7 +34,6 @@ def write(
         setup.world,
         setup.folder(lox.base),
         setup.folder(lox.aligned),
-        FILE,
         attacked=[
             Attacked(model.task, TASK_NAMES[model.task], setup.folder(model), model.k, model.alpha or 0.0)
             for model in models

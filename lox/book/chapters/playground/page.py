@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from IPython.display import HTML, Markdown
 
-from lox.book.chapters.playground.measure import FILE
+from lox.book.chapters.playground.export import script
 
 STATIC = "../../_static/playground"  # from executed/<profile>/<page>.html
 SCRIPTS = ("model", "training", "judge", "worker", "ui", "attack")
@@ -12,25 +12,26 @@ NO_TOY = "*This book was built with a profile without the toy world, so there is
 
 
 def talk(data: dict | None) -> HTML | Markdown:
-    """Where the reader talks to the model; ``data`` is what ``measure.write`` returned."""
+    """Where the reader talks to the model; ``data`` is what ``measure.stored_models`` returned."""
     if data is None:
         return Markdown(NO_TOY)
     return HTML(
         f'<link rel="stylesheet" href="{STATIC}/playground.css">\n'
-        '<div id="playground-talk"><noscript>The playground needs JavaScript.</noscript></div>'
+        '<div id="playground-talk"><p>The model is loading. It needs JavaScript.</p></div>'
     )
 
 
 def attack(data: dict | None) -> HTML | Markdown:
-    """Where the reader attacks the model, and the scripts of both places."""
+    """Where the reader attacks the model, with the stored model and the scripts of both places."""
     if data is None:
         return Markdown(NO_TOY)
     scripts = (f'<script src="{STATIC}/{name}.js"></script>' for name in SCRIPTS)
-    return HTML('<div id="playground-attack"></div>\n' + "\n".join(scripts))
+    stored = f"<script>{script(data)}</script>"
+    return HTML("\n".join(['<div id="playground-attack"></div>', stored, *scripts]))
 
 
 def stored_and_computed(data: dict | None) -> Markdown:
-    """What the page holds, with sizes, and what it computes; the link is where the page finds the model."""
+    """What the page holds, with sizes, and what it computes."""
     if data is None:
         return Markdown(NO_TOY)
     attacks = sum(_megabytes(one["steps"], one["counts"]) for one in data["attacked"])
@@ -50,8 +51,7 @@ def stored_and_computed(data: dict | None) -> Markdown:
         f"{len(things['safe'])} safe held-out questions |",
         "| computed in the page | every step of an attack of your own, with AdamW |",
     ]
-    size = FILE.stat().st_size / 1e6
-    return Markdown("\n".join([*lines, "", f"Download what is stored: [{FILE}]({FILE}) ({size:.1f} MB)"]))
+    return Markdown("\n".join(lines))
 
 
 def _megabytes(*texts: str) -> float:
