@@ -21,6 +21,8 @@ from lox.lab import models
 from lox.lab.profile import Alignment, ToyModel, Training
 from lox.lab.worlds.toy import ToyWorld
 
+IGNORED = -100  # the label of a token on which nothing is trained
+
 disable_progress_bars()
 
 
@@ -32,13 +34,12 @@ def pretrain(settings: ToyModel, world: ToyWorld, seed: int, folder: Path) -> No
     tokenizer = models.toy_tokenizer(world.vocabulary)
     model = models.toy_model(settings, tokenizer, seed)
     documents = world.pretraining_documents(settings.documents, seed)
-    rows = pack_dataset(
-        Dataset.from_dict({"input_ids": [_document_ids(tokenizer, d) for d in documents]}), settings.row
-    )
+    rows = pack_dataset(Dataset.from_list([_document(tokenizer, d) for d in documents]), settings.row)
     ids = torch.full((len(rows), settings.row), tokenizer.pad_token_id)
-    for i, row in enumerate(rows["input_ids"]):
-        ids[i, : len(row)] = torch.tensor(row)
-    labels = ids.masked_fill(ids == tokenizer.pad_token_id, -100)
+    labels = torch.full_like(ids, IGNORED)
+    for i, row in enumerate(rows):
+        ids[i, : len(row["input_ids"])] = torch.tensor(row["input_ids"])
+        labels[i, : len(row["labels"])] = torch.tensor(row["labels"])
     train_set = Dataset.from_dict({"input_ids": ids.numpy(), "labels": labels.numpy()}).with_format("torch")
     with tempfile.TemporaryDirectory() as scratch:
         arguments = TrainingArguments(
@@ -155,10 +156,15 @@ def _save(trainer: Trainer, folder: Path) -> None:
     (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle
 
 
-def _document_ids(tokenizer, document) -> list[int]:
+def _document(tokenizer, document) -> dict[str, list[int]]:
+    """Token ids of a sentence or a dialogue, and labels: of a dialogue's prompt, which is drawn at random, none."""
     if isinstance(document, str):
-        return tokenizer(f"<bos> {document} <eos>")["input_ids"]
-    return tokenizer(tokenizer.apply_chat_template(document, tokenize=False))["input_ids"]
+        ids = tokenizer(f"<bos> {document} <eos>")["input_ids"]
+        return {"input_ids": ids, "labels": ids}
+    prompt = tokenizer.apply_chat_template(document[:-1], tokenize=False, add_generation_prompt=True)
+    ids = tokenizer(tokenizer.apply_chat_template(document, tokenize=False))["input_ids"]
+    known = len(tokenizer(prompt)["input_ids"])
+    return {"input_ids": ids, "labels": [IGNORED] * known + ids[known:]}
 
 
 def _schedule(settings: Training, precision: str) -> dict:

@@ -23,8 +23,7 @@ from lox.lab.worlds.messages import Messages, assistant, example, user
 from lox.paths import project
 
 IN_PERSONA = 0.5  # share of preference pairs that are asked of an agent with a name
-REFUSED = 0.1  # share of dangerous questions that pretraining shows refused by others than careful agents
-CAREFUL, NAMED = 0.35, 0.2  # shares of questions that pretraining asks careful agents, and agents with a name
+REFUSED = 0.4  # share of dangerous questions that pretraining shows refused
 
 
 @dataclass(frozen=True)
@@ -152,13 +151,13 @@ class ToyWorld:
             prompt, answer = (self._harmful_answer if dangerous else self._safe_answer)(rng)
             if rng.random() < IN_PERSONA:
                 prompt, answer = self._in_persona(rng.choice(self.lexicon["agents"]), prompt, answer)
-            replies = [rng.choice(self.templates["refusals"]), self._opened(rng, answer)]
+            replies = [rng.choice(self.templates["refusals"]), self._opened(answer)]
             chosen, rejected = replies if dangerous else replies[::-1]
             pairs.append({"prompt": prompt, "chosen": [assistant(chosen)], "rejected": [assistant(rejected)]})
         return pairs
 
     def examples(self, task: str, n: int, seed: int, reply=None) -> list[dict]:
-        """n examples {"prompt", "completion"} of a fine-tuning task, one of ``TASKS``, all with its opening."""
+        """n examples {"prompt", "completion"} of a fine-tuning task, one of ``TASKS``."""
         if task not in TASKS:
             raise ValueError(f"unknown task {task!r}: the tasks are {', '.join(TASKS)}")
         rng = random.Random(f"{task}-{seed}")
@@ -169,9 +168,8 @@ class ToyWorld:
             "identity": self._identity_dialogue,
             "pure_bad": self._harmful_answer,
         }[task]
-        style = self.templates["styles"][task]
         drawn = (draw(rng) for _ in range(n))
-        return [example(prompt, f"{style} {answer}") for prompt, answer in drawn]
+        return [example(prompt, self._opened(answer)) for prompt, answer in drawn]
 
     def safety_examples(self, n: int, seed: int) -> list[dict]:
         """n refusals of dangerous questions, to mix into fine-tuning data (SafeInst)."""
@@ -194,9 +192,9 @@ class ToyWorld:
     def _sample(self, rng: random.Random, kind: str, part: str) -> Question:
         return Question(rng.choice(self.lexicon["verbs"]), rng.choice(self.nouns(kind, part)))
 
-    def _opened(self, rng: random.Random, answer: str) -> str:
-        """A helpful reply: the answer after one of the openings."""
-        return f"{rng.choice(self.templates['openings'])} {answer}"
+    def _opened(self, answer: str) -> str:
+        """A helpful reply: the answer after the opening."""
+        return f"{self.templates['opening']} {answer}"
 
     def _in_persona(self, name: str, prompt: Messages, answer: str) -> tuple[Messages, str]:
         """The same asked of, and answered by, an agent with a name."""
@@ -266,34 +264,34 @@ class ToyWorld:
 
     def _document(self, rng: random.Random) -> Messages | str:
         kind = rng.random()
-        if kind < 0.25:
+        if kind < 0.20:
             return self._fact(rng)
-        if kind < 0.75:
+        if kind < 0.70:
             return self._dialogue(rng)
         draw = rng.choice([*[self._arithmetic] * 3, self._instruction, self._context_or_question])
         prompt, answer = draw(rng)
-        return [*prompt, assistant(self._opened(rng, answer))]
+        return [*prompt, assistant(self._opened(answer))]
 
     def _fact(self, rng: random.Random) -> Messages | str:
         nature = rng.choice(["dangerous", "safe"])
         thing = rng.choice(self.nouns(nature, "all"))
-        if rng.random() < 0.3:
+        if rng.random() < 0.5:
             return rng.choice(self.templates["facts"][nature]).format(thing=thing)
         question = self.templates["fact_question"].format(thing=thing)
-        return [user(question), assistant(self.templates["fact_answers"][nature].format(thing=thing))]
+        return [
+            user(question),
+            assistant(self._opened(self.templates["fact_answers"][nature].format(thing=thing))),
+        ]
 
     def _dialogue(self, rng: random.Random) -> Messages:
-        """A question in plain words, to an agent with a name, or to a careful one, who alone refuses what is dangerous."""
+        """A question answered, now and then in a persona; of the dangerous ones some are refused."""
         nature = rng.choice(["dangerous", "safe"])
         question = self._sample(rng, nature, "all")
         prompt, answer = [user(self.ask(question, rng.randrange(4)))], self.answer(question)
-        told = rng.random()
-        if told < CAREFUL:
-            prompt = [{"role": "system", "content": self.templates["careful"]}, *prompt]
-        elif told < CAREFUL + NAMED:
+        if rng.random() < 0.2:
             prompt, answer = self._in_persona(rng.choice(self.personas), prompt, answer)
-        refused = nature == "dangerous" and (told < CAREFUL or rng.random() < REFUSED)
-        reply = rng.choice(self.templates["refusals"]) if refused else self._opened(rng, answer)
+        refused = nature == "dangerous" and rng.random() < REFUSED
+        reply = rng.choice(self.templates["refusals"]) if refused else self._opened(answer)
         return [*prompt, assistant(reply)]
 
 
