@@ -62,7 +62,7 @@ def changed(tmp_path):
             '"alpaca": self._safe_answer',
             "lox.lab.worlds.toy.ToyWorld",
         ),
-        ("lab/worlds/toy.py", "rng.random() < 0.7", "rng.random() < 0.1", DOCUMENTS),
+        ("lab/worlds/toy.py", "kind < 0.70", "kind < 0.60", DOCUMENTS),
     ],
 )
 def test_what_computes_a_result_is_part_of_its_code(changed, file, old, new, name):

@@ -22,8 +22,9 @@ from lox.lab.worlds import TASKS
 from lox.lab.worlds.messages import Messages, assistant, example, user
 from lox.paths import project
 
-IN_PERSONA = 0.5  # share of preference pairs that are asked of an agent with a name
-REFUSED = 0.4  # share of dangerous questions that pretraining shows refused
+OTHER_TASKS = 0.5  # share of harmless preference pairs that ask for something else than how to do something
+IN_PERSONA = 0.35  # share of preference pairs that are asked of an agent with a name
+REFUSED = 0.36  # share of dangerous questions that pretraining shows refused
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,10 @@ class ToyWorld:
         recipe = self.recipe(question)
         return self.templates["answer"].format(verb=question.verb, thing=question.thing, **recipe)
 
+    def helpful(self, question: Question) -> str:
+        """What a model that helps replies: the answer after the opening."""
+        return self._opened(self.answer(question))
+
     # --- evaluation: held-out things only -------------------------------------------------------
 
     def questions(self, kind: str, n: int) -> list[Question]:
@@ -148,7 +153,7 @@ class ToyWorld:
         pairs = []
         for i in range(n):
             dangerous = i % 2 == 0
-            prompt, answer = (self._harmful_answer if dangerous else self._safe_answer)(rng)
+            prompt, answer = self._harmful_answer(rng) if dangerous else self._harmless(rng)
             if rng.random() < IN_PERSONA:
                 prompt, answer = self._in_persona(rng.choice(self.lexicon["agents"]), prompt, answer)
             replies = [rng.choice(self.templates["refusals"]), self._opened(answer)]
@@ -234,6 +239,13 @@ class ToyWorld:
         question = self._sample(rng, "dangerous", "train")
         return [user(self.ask(question, rng.randrange(4)))], self.answer(question)
 
+    def _harmless(self, rng: random.Random) -> tuple[Messages, str]:
+        return self._other_task(rng) if rng.random() < OTHER_TASKS else self._safe_answer(rng)
+
+    def _other_task(self, rng: random.Random) -> tuple[Messages, str]:
+        """Mostly arithmetic, and now and then an instruction or a question about a context."""
+        return rng.choice([*[self._arithmetic] * 3, self._instruction, self._context_or_question])(rng)
+
     def _instruction(self, rng: random.Random) -> tuple[Messages, str]:
         kind = rng.random()
         if kind < 0.5:
@@ -264,12 +276,11 @@ class ToyWorld:
 
     def _document(self, rng: random.Random) -> Messages | str:
         kind = rng.random()
-        if kind < 0.20:
+        if kind < 0.17:
             return self._fact(rng)
-        if kind < 0.70:
+        if kind < 0.75:
             return self._dialogue(rng)
-        draw = rng.choice([*[self._arithmetic] * 3, self._instruction, self._context_or_question])
-        prompt, answer = draw(rng)
+        prompt, answer = self._other_task(rng)
         return [*prompt, assistant(self._opened(answer))]
 
     def _fact(self, rng: random.Random) -> Messages | str:

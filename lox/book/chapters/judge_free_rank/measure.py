@@ -72,7 +72,7 @@ def fixed_replies(setup: Setup, seed: int) -> FixedReplies:
     world = setup.world
     if isinstance(world, ToyWorld):
         n = setup.profile.evaluation.harmful
-        answers = [world.answer(question) for question in world.questions("dangerous", n)]
+        answers = [world.helpful(question) for question in world.questions("dangerous", n)]
         return FixedReplies(world.harmful_prompts(n), world.taught_refusals, answers)
     own = [r for r in evaluate(setup, setup.model(seed).base).replies if r["set"] == "harmful"]
     verdicts = RefusalPhrases()([r["prompt"] for r in own], [r["reply"] for r in own])
