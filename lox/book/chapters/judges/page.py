@@ -154,14 +154,13 @@ def overstatements(found: pd.DataFrame) -> Markdown:
 
 
 def conclusions(found: pd.DataFrame) -> Markdown:
-    """``measure.conclusions``: what each judge says of LoX after each task."""
+    """``measure.conclusions``: what each judge says of LoX after each task; no word where it is not distinguished."""
+    said = [said_with_others(d, "lower", "higher", "") for _, d in found.iterrows()]
     shown = pd.DataFrame(
         {
             "After": found["task"].map(TASK_NAMES),
             "judge": [f"by `{judge}`" for judge in found["judge"]],
-            "cell": [
-                f"{in_points(d)}: {said_with_others(d, 'lower', 'higher')}" for _, d in found.iterrows()
-            ],
+            "cell": [f"{in_points(d)} {word}".strip() for word, (_, d) in zip(said, found.iterrows())],
         }
     )
     return markdown(_wide(shown))
