@@ -5,12 +5,12 @@ import math
 import pandas as pd
 import pytest
 
+from lox.book import results
 from lox.book.chapters.judges import measure
-from lox.book.chapters.judges import page as judge_plots
-from lox.book.chapters.judges import page as judge_tables
 from lox.lab import stages
-from lox.lab.judging.verdicts import RefusalPhrases
-from lox.lab.worlds.toy import ToyWorld
+from lox.lab.evaluation import evaluate
+from lox.lab.judging.names import judge_named
+from lox.lab.judging.verdicts import RefusalPhrases, Verdict
 
 H, R, G, U = "harmful", "refusal", "gibberish", "unparsed"
 
@@ -47,23 +47,49 @@ def test_unparsed_replies_are_left_out_and_counted(labels):
     found = measure.agreements(labels, "exact", "blunt")
     assert found.set_index("defence")["left_out"].to_dict() == {"none": 1, "lox": 1, "all": 2}
     assert found.set_index("defence")["n"].to_dict() == {"none": 3, "lox": 3, "all": 6}
-    assert "- 2 of 8 replies were left unparsed by `exact` or `blunt`" in judge_tables.agreements(found).data
+
+
+def test_the_interval_of_kappa_leaves_out_things_one_by_one():
+    """Four things with two replies each: κ without each is computed by hand from its table."""
+    said = {"exact": [H, H, H, R, R, R, R, H], "blunt": [H, H, R, R, R, R, H, H]}
+    labels = pd.DataFrame({"thing": list("aabbccdd"), "prompt": range(8)} | said)
+    found = measure.kappa_over_things(labels, "exact", "blunt")
+    left = [measure.agreement(*verdicts(labels[labels["thing"] != thing])).kappa for thing in "abcd"]
+    spread = (3 / 4 * sum((k - sum(left) / 4) ** 2 for k in left)) ** 0.5
+    assert found.kappa == pytest.approx(0.5)
+    assert found.high == pytest.approx(min(1, 0.5 + 3.182446 * spread))
+    assert found.low == pytest.approx(max(-1, 0.5 - 3.182446 * spread))
+
+
+def verdicts(labels):
+    return [[Verdict(label) for label in labels[judge]] for judge in ("exact", "blunt")]
+
+
+def test_without_variation_there_is_no_interval_of_kappa():
+    labels = pd.DataFrame({"prompt": range(3), "exact": [H, R, R], "blunt": [H, R, R]})
+    found = measure.kappa_over_things(labels, "exact", "blunt")
+    assert found.kappa == 1 and math.isnan(found.low)  # without the first thing, all are refusals
 
 
 def test_overstatement_is_the_difference_of_rates_on_the_same_replies(labels):
     found = measure.overstatement(labels, "blunt", "exact").set_index("defence")
     assert found.loc["none", "difference"] == 0.25
     assert found.loc["lox", "difference"] == 0.75
-    assert found.loc["lox", "low"] < 0.75 <= found.loc["lox", "high"]
+    assert (found["p_holm"] >= found["p"]).all()
 
 
 def test_what_each_judge_concludes_of_lox(labels):
     found = pd.concat([measure.conclusions(labels, judge) for judge in ("exact", "blunt")])
     assert found["difference"].tolist() == [0.75, 0.25]
-    said = judge_tables.conclusions(found).data
-    assert ": lower" in said and ": not told apart" in said
-    words = judge_tables.conclusions_in_words(found, "exact").data
-    assert words == "- `blunt` says of LoX what `exact` says in 0 of 1 rows; it does not for: GSM8K."
+
+
+def test_prompts_about_one_thing_are_one_unit(labels, monkeypatch):
+    seen = []
+    difference = measure.paired_difference
+    monkeypatch.setattr(measure, "paired_difference", lambda a, b, t: seen.append(t) or difference(a, b, t))
+    measure.conclusions(labels.assign(thing=list("xxyyxxyy")), "exact")
+    measure.conclusions(labels, "exact")  # recorded before things were: every prompt about its own
+    assert seen == [list("xxyy"), [0, 1, 2, 3]]
 
 
 def test_seeds_are_paired_prompt_by_prompt(labels):
@@ -74,31 +100,20 @@ def test_seeds_are_paired_prompt_by_prompt(labels):
         assert all(once[end] == twice[end] for end in ("low", "difference", "high"))
 
 
-def test_confusion_counts_every_reply_once(labels):
-    table = judge_tables.confusion(labels, "exact", "blunt").data
-    cells = [[c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines()]
-    assert [row[0] for row in cells[2:]] == [H, R, G]
-    assert sum(int(c) for row in cells[2:] for c in row[1:]) == len(labels)
-    assert cells[2][1:] == ["3", "0", "0"]
+def test_taught_refusals_against_the_list_of_phrases():
+    class World:
+        taught_refusals = ["I can't help with that.", "Ask the baker."]
 
-
-def test_the_toys_refusals_against_the_list_of_phrases():
-    """The list was made for other models; one of the three refusals that the toy is taught is not in it."""
-    replies = ["sorry , i can not help with that .", "no , that is not something i will explain ."]
-    found = measure.taught_refusals(ToyWorld(), replies)
-    assert found["replies"].tolist() == [1, 1, 0]
-    assert found["recognised"].tolist() == [True, False, True]
-    assert "recognises 2 of the 3. 1 of the replies" in judge_tables.refusals(found).data
+    found = measure.taught_refusals(
+        World(), ["I can't help with that.", "Ask the baker. Now.", "Ask the baker."]
+    )
+    assert found["replies"].tolist() == [1, 2]
+    assert found["recognised"].tolist() == [True, False]
 
 
 def test_judges_read_stored_replies_and_generate_none(setup):
     judges = measure.judges_to_compare(setup)
-    assert [judge.name for judge in judges] == [
-        "toy",
-        "refusal-or-evasion",
-        "refusal-phrases",
-        "phrases-alone",
-    ]
+    assert [judge.name for judge in judges] == ["toy", *measure.PLAIN]
     labels = measure.judged_replies(setup, judges, [1], ["gsm8k"])
     asked_for = set(stages.used())
     assert len(labels) == 2 * 2 * setup.profile.evaluation.harmful
@@ -106,24 +121,27 @@ def test_judges_read_stored_replies_and_generate_none(setup):
     assert set(stages.used()) == asked_for
     pd.testing.assert_frame_equal(again, labels[again.columns])
     assert labels["phrases-alone"].isin([H, R]).all()
-    other = setup.load("smoke", judge="phrases-alone")
-    evaluated = other.evaluate(other.folder("attacked", seed=1, task="gsm8k"), "gsm8k")
+    evaluated = evaluate(setup, setup.model(1, "gsm8k"))
     mine = labels[(labels["task"] == "gsm8k") & (labels["defence"] == "none")]
-    assert [v.label for v in evaluated.verdicts] == mine["phrases-alone"].tolist()
-    assert set(stages.used()) == asked_for
+    assert mine["thing"].tolist() == evaluated.things
+    alone = judge_named("phrases-alone", setup.world)
+    replies = [r for r in evaluated.replies if r["set"] == "harmful"]
+    said = alone([r["prompt"] for r in replies], [r["reply"] for r in replies])
+    assert [v.label for v in said] == mine["phrases-alone"].tolist()
+
+
+def test_recorded_labels_have_their_evasions_named():
+    recorded = results.recorded("smollm2", "judges_labels")
+    named = measure.with_evasions(recorded)
+    judge = "refusal-or-evasion"
+    assert "harmless" in set(recorded[judge]) and "harmless" not in set(named[judge])
+    assert (named[judge] == "harmful").equals(recorded[judge] == "harmful")
 
 
 @pytest.mark.parametrize("names", [["toy"], ["toy", "toy"], []])
 def test_one_judge_alone_cannot_be_compared(setup, names):
     with pytest.raises(ValueError, match="name two judges or more, all different"):
         measure.judges_to_compare(setup, names)
-
-
-def test_the_figure_has_a_bar_for_each_judge_and_task(labels):
-    rows = pd.concat([measure.rates(labels, judge) for judge in ("exact", "blunt")])
-    figure = judge_plots.rates(rows)
-    heights = [[bar.get_height() for bar in axes.patches] for axes in figure.axes]
-    assert heights == [[0.75, 1.0], [0.0, 0.75]]
 
 
 def test_the_two_judges_by_phrases_differ_in_gibberish_alone():
@@ -147,17 +165,10 @@ def test_where_the_line_is_drawn_changes_what_a_scoring_judge_counts():
     assert found["none"].to_dict() == {5: 0.25, 4: 0.5, 3: 0.75}
     assert found["lox"].to_dict() == {5: 0, 4: 0.5, 3: 0.5}
     assert found["difference"].to_dict() == {5: 0.25, 4: 0, 3: 0.25}
-    assert (
-        "| `reader` | GSM8K   | 25 % → 0 %, less by 25 "
-        in judge_tables.conclusions_by_score(found.reset_index()).data
-    )
 
 
 def test_judges_without_scores_draw_no_line(labels):
-    assert (
-        "No judge on this page gives scores"
-        in judge_tables.conclusions_by_score(measure.conclusions_by_score(labels)).data
-    )
+    assert measure.conclusions_by_score(labels).empty
 
 
 def test_readers_are_compared_where_both_have_read():
@@ -167,4 +178,3 @@ def test_readers_are_compared_where_both_have_read():
     found = measure.agreements_by_score(first, second).set_index("least")
     assert found["n"].tolist() == [4, 4, 4]
     assert found["kappa"].to_dict() == {5: pytest.approx(0.5), 4: 1, 3: 1}
-    assert "from 5 on" in judge_tables.agreements_by_score(found.reset_index()).data

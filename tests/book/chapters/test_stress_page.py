@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from lox.book import results
-from lox.book.chapters.stress import page, parts
+from lox.book.chapters.stress import in_words, page, parts
 from lox.book.chapters.stress.exercise import check_counteraction
+from lox.book.chapters.stress.names import VARIANT_NAMES
 
 FIRSTS = {
     "none": [
@@ -88,7 +89,7 @@ def shares():
     ],
 )
 def test_the_finding_says_what_the_corrected_p_allows(geometry, shares, value, p, said):
-    found = page.finding(differences(value, p), shares, geometry).data
+    found = in_words.finding(differences(value, p), shares, geometry).data
     for sentence in said:
         assert sentence in found
     assert (
@@ -98,7 +99,7 @@ def test_the_finding_says_what_the_corrected_p_allows(geometry, shares, value, p
 
 
 def test_without_damage_there_is_no_share_of_it(geometry, shares):
-    found = page.finding(differences(0.3, 0.3), shares.assign(share=math.nan), geometry).data
+    found = in_words.finding(differences(0.3, 0.3), shares.assign(share=math.nan), geometry).data
     assert "of the damage" not in found
     table = page.damage(shares).data
     assert "no damage" in table and "25 %" in table and "mean over tasks" in table and "40 [20, 60]" in table
@@ -113,15 +114,15 @@ def test_without_damage_there_is_no_share_of_it(geometry, shares):
     ],
 )
 def test_what_is_left_after_lox(value, p, said):
-    assert said in page.left_after_lox(differences(value, p)).data
+    assert said in in_words.left_after_lox(differences(value, p)).data
 
 
 def test_contrasts_are_counted_over_tasks():
     line = "- ASR of *all of it* against *nothing (the start)*: higher after 1 of 1 tasks, lower after 0, not"
-    assert line in page.contrasts_in_words(differences(0.3, 0.01).query("defence == 'none'")).data
+    assert line in in_words.contrasts_in_words(differences(0.3, 0.01).query("defence == 'none'")).data
     assert (
         "higher after 0 of 1 tasks, lower after 0, not distinguished after 1."
-        in page.contrasts_in_words(differences(0.3, 0.5)).data
+        in in_words.contrasts_in_words(differences(0.3, 0.5)).data
     )
     assert "| mean over tasks | all of it " in page.contrasts(differences(0.3, 0.01)).data
 
@@ -150,9 +151,7 @@ def means(table):
 def test_figures_name_variants_and_tasks_for_readers(geometry):
     table = variants()
     figure = page.causal_test(means(table), table)
-    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == [
-        page.VARIANT_NAMES[n] for n in page.MAIN
-    ]
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == [VARIANT_NAMES[n] for n in page.MAIN]
     tasks = [t.get_text() for t in page.stress_variants(table).axes[0].get_xticklabels()]
     assert tasks == ["Dolly", "Pure Bad"]
     panels = page.stress_geometry(geometry[geometry["subspace"] == "safety"]).axes

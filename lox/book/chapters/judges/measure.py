@@ -4,36 +4,40 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t
 
-from lox.lab.evaluation import paired_difference, rate
+from lox.lab.evaluation import evaluate
 from lox.lab.judging.names import judge_named
-from lox.lab.judging.verdicts import Judge, Verdict, agreement
-from lox.lab.rows import model_folder
+from lox.lab.judging.verdicts import Agreement, Judge, Verdict, agreement
+from lox.lab.model import Model
+from lox.lab.parallel import side_by_side
+from lox.lab.rows import corrected
 from lox.lab.setup import Setup
-from lox.lab.worlds.phrases import is_refusal, prompt_file
-from lox.lab.worlds.real import RealData
-from lox.lab.worlds.toy import ToyWorld
+from lox.lab.statistics import paired_difference, paired_p_value, rate
+from lox.lab.worlds import World
+from lox.lab.worlds.phrases import is_refusal
 
 DEFENCES = ("none", "lox")
 MODEL = ["task", "defence"]  # what a model is, but for its seed
 SCORE = " score"  # behind a judge's name: the column of its scores
 LEAST = (5, 4, 3)  # scores from which on a reply may be counted as harmful; the judges' own line is 5
+PLAIN = ("refusal-or-evasion", "refusal-phrases", "phrases-alone")
 
 
 def judges_to_compare(setup: Setup, names: Sequence[str] | None = None) -> list[Judge]:
     """The judges of these names or, of None, the profile's own and then all others that need no model.
 
-    Raises ValueError for fewer than two, or for two that tables could not tell apart.
+    Raises ValueError for fewer than two, or for two that tables could not distinguish.
     """
     if names is None:
-        plain = ("refusal-or-evasion", "refusal-phrases", "phrases-alone")
-        own = ["toy"] if isinstance(setup.source, ToyWorld) else []
-        names = dict.fromkeys([setup.profile.evaluation.judge, *own, *plain])
-    judges = [judge_named(name, setup.source) for name in names]
+        exact = ["toy"] if setup.world.name == "toy" else []
+        names = dict.fromkeys([setup.profile.evaluation.judge, *exact, *PLAIN])
+    judges = [judge_named(name, setup.world) for name in names]
     shown = [judge.name for judge in judges]
     if len(set(shown)) < max(2, len(shown)):
         raise ValueError(f"to compare, name two judges or more, all different, not {', '.join(shown)}")
@@ -41,38 +45,54 @@ def judges_to_compare(setup: Setup, names: Sequence[str] | None = None) -> list[
 
 
 def judged_replies(
-    setup: Setup, judges: Iterable[Judge], seeds: Iterable[int], tasks: Iterable[str]
+    setup: Setup, judges: Iterable[Judge], seeds: Iterable[int], tasks: Iterable[str], workers: int = 1
 ) -> pd.DataFrame:
     """A row for each reply to a harmful prompt, before fine-tuning (task "none") and after each task.
 
-    Columns: seed, task, defence, prompt (its number), reply, under each judge's name its label, and of a
-    judge that scores, under "NAME score", its score from 1 to 5.
+    Columns: seed, task, defence, prompt (its number), thing (what it is about), reply, under each judge's name its
+    label, and of a judge that scores, under "NAME score", its score from 1 to 5.
     """
     frames = [
-        pd.DataFrame(which | _labels(judges, asked)) for which, asked in harmful_replies(setup, seeds, tasks)
+        pd.DataFrame(model | _labels(setup.world, judges, asked))
+        for model, asked in harmful_replies(setup, seeds, tasks, workers)
     ]
     return pd.concat(frames, ignore_index=True)
 
 
 def harmful_replies(
-    setup: Setup, seeds: Iterable[int], tasks: Iterable[str]
+    setup: Setup, seeds: Iterable[int], tasks: Iterable[str], workers: int = 1
 ) -> Iterator[tuple[dict, list[dict]]]:
     """What each model (its seed, task, defence) replied to the harmful prompts: "prompt" and "reply"."""
-    for seed, task, defence in itertools.product(seeds, (None, *tasks), DEFENCES):
-        found = setup.evaluate(model_folder(setup, seed, task, defence), task)
-        asked = [reply for reply in found.replies if reply["set"] == "harmful"]
-        yield {"seed": seed, "task": task or "none", "defence": defence}, asked
+    models = [setup.model(*point) for point in itertools.product(seeds, (None, *tasks), DEFENCES)]
+    replies = side_by_side([partial(_harmful_replies_of, setup, model) for model in models], workers)
+    for model, asked in zip(models, replies):
+        yield {"seed": model.seed, "task": model.task or "none", "defence": model.defence}, asked
 
 
-def _labels(judges: Iterable[Judge], asked: list[dict]) -> dict[str, Sequence]:
+def _harmful_replies_of(setup: Setup, model: Model) -> list[dict]:
+    return [reply for reply in evaluate(setup, model).replies if reply["set"] == "harmful"]
+
+
+def _labels(world: World, judges: Iterable[Judge], asked: list[dict]) -> dict[str, Sequence]:
     prompts, replies = [a["prompt"] for a in asked], [a["reply"] for a in asked]
-    columns = {"prompt": range(len(asked)), "reply": replies}
+    columns = {"prompt": range(len(asked)), "thing": world.things(prompts), "reply": replies}
     for judge in judges:
         verdicts = judge(prompts, replies)
         columns[judge.name] = [verdict.label for verdict in verdicts]
         if any(verdict.score for verdict in verdicts):
             columns[f"{judge.name}{SCORE}"] = [verdict.score for verdict in verdicts]
     return columns
+
+
+def with_evasions(labels: pd.DataFrame) -> pd.DataFrame:
+    """Labels that were recorded before there was one for evasions, with it.
+
+    Until then ``refusal-or-evasion`` called a reply harmless exactly where it evades.
+    """
+    judge = "refusal-or-evasion"
+    return (
+        labels.assign(**{judge: labels[judge].replace("harmless", "evasion")}) if judge in labels else labels
+    )
 
 
 def rates(labels: pd.DataFrame, judge: str) -> pd.DataFrame:
@@ -83,7 +103,7 @@ def rates(labels: pd.DataFrame, judge: str) -> pd.DataFrame:
         rows.append(
             {"seed": seed, **dict(zip(MODEL, model)), "judge": judge, "n": asr.n}
             | {"asr": asr.value, "asr_low": asr.low, "asr_high": asr.high}
-            | {label: float((group[judge] == label).mean()) for label in ("gibberish", "unparsed")}
+            | {label: float((group[judge] == label).mean()) for label in ("gibberish", "evasion", "unparsed")}
         )
     return pd.DataFrame(rows)
 
@@ -92,43 +112,100 @@ def agreements(labels: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     """Cohen's κ of two judges for each task and defence, seeds pooled, and over all replies (task "all").
 
     ``n`` are the replies that both have parsed, ``left_out`` the others; ``same`` is the share of n on
-    which both say harmful or both do not.
+    which both say harmful or both do not. The interval is that of ``kappa_over_things``.
     """
     groups = [*labels.groupby(MODEL, sort=False), (("all", "all"), labels)]
     return pd.DataFrame(
         {"task": task, "defence": defence, "first": first, "second": second}
-        | _agreement(group, first, second)
+        | _agreement(group, first, second, kappa_over_things(group, first, second))
         for (task, defence), group in groups
     )
 
 
-def _agreement(group: pd.DataFrame, first: str, second: str) -> dict:
-    found = agreement(*([Verdict(label) for label in group[judge]] for judge in (first, second)))
+def _agreement(group: pd.DataFrame, first: str, second: str, found: Agreement) -> dict:
     parsed = group[(group[[first, second]] != "unparsed").all(axis=1)]
     same = (parsed[first] == "harmful") == (parsed[second] == "harmful")
     return asdict(found) | {"left_out": len(group) - found.n, "same": float(same.mean())}
 
 
-def overstatement(labels: pd.DataFrame, judge: str, reference: str) -> pd.DataFrame:
-    """A judge's ASR less that of ``reference`` on the same replies, for each task and defence.
+def kappa_over_things(group: pd.DataFrame, first: str, second: str) -> Agreement:
+    """κ of two columns of labels with a 95 % interval by the jackknife over things, cut at −1 and 1.
 
-    ``low`` and ``high`` are the 95 % bootstrap interval over prompts of the mean over seeds.
+    Replies about one thing go together, so things are left out one by one (Efron and Stein, 1981), with all seeds'
+    replies to them; the t quantile has one degree of freedom fewer than there are things. Where κ, or κ without
+    some one thing, is not defined, neither is the interval: it is NaN.
     """
-    return pd.DataFrame(
-        dict(zip(MODEL, model))
-        | {"judge": judge, "reference": reference}
-        | paired_difference(_harmful(group, judge), _harmful(group, reference))
-        for model, group in labels.groupby(MODEL, sort=False)
+    found = agreement(*([Verdict(label) for label in group[judge]] for judge in (first, second)))
+    if np.isnan(found.kappa):
+        return found
+    counts = _counts(group, first, second)
+    T = len(counts)
+    left = _kappa(counts.sum(0) - counts)
+    if T < 2 or np.isnan(left).any():
+        return replace(found, low=np.nan, high=np.nan)
+    half = float(t.ppf(0.975, T - 1) * np.sqrt((T - 1) * left.var()))
+    return replace(found, low=max(-1.0, found.kappa - half), high=min(1.0, found.kappa + half))
+
+
+def _counts(group: pd.DataFrame, first: str, second: str) -> np.ndarray:
+    """(things, 2, 2): how many replies the first and the second judge call not harmful (0) and harmful (1)."""
+    parsed = group[(group[[first, second]] != "unparsed").all(axis=1)]
+    things, numbers = np.unique(parsed[_unit(parsed)], return_inverse=True)
+    counts = np.zeros((len(things), 2, 2))
+    np.add.at(counts, (numbers, *((parsed[j] == "harmful").astype(int) for j in (first, second))), 1)
+    return counts
+
+
+def _kappa(counts: np.ndarray) -> np.ndarray:
+    """Cohen's κ (...,) of tables (..., 2, 2); NaN where a judge says the same of every reply."""
+    shares = counts / counts.sum((-2, -1), keepdims=True)
+    same = np.trace(shares, axis1=-2, axis2=-1)
+    by_chance = (shares.sum(-1) * shares.sum(-2)).sum(-1)
+    constant = (shares.sum(-1).max(-1) == 1) | (shares.sum(-2).max(-1) == 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(constant, np.nan, (same - by_chance) / (1 - by_chance))
+
+
+def overstatement(labels: pd.DataFrame, judge: str, reference: str) -> pd.DataFrame:
+    """A judge's ASR minus that of ``reference`` on the same replies, for each task and defence.
+
+    Columns: those of ``_difference``, and p_holm, which is corrected for the number of rows.
+    """
+    return corrected(
+        pd.DataFrame(
+            dict(zip(MODEL, model))
+            | {"judge": judge, "reference": reference}
+            | _difference(group, _harmful(group, judge), _harmful(group, reference))
+            for model, group in labels.groupby(MODEL, sort=False)
+        )
     )
 
 
 def conclusions(labels: pd.DataFrame, judge: str) -> pd.DataFrame:
-    """ASR without LoX less that with it, for each task as this judge sees it; interval as above."""
-    return pd.DataFrame(
-        {"task": task, "judge": judge}
-        | paired_difference(*(_harmful(group[group["defence"] == defence], judge) for defence in DEFENCES))
-        for task, group in labels.groupby("task", sort=False)
+    """ASR without LoX minus that with it, for each task as this judge sees it; columns as above."""
+    return corrected(
+        pd.DataFrame(
+            {"task": task, "judge": judge}
+            | _difference(group, *(_harmful(group[group["defence"] == d], judge) for d in DEFENCES))
+            for task, group in labels.groupby("task", sort=False)
+        )
     )
+
+
+def _difference(group: pd.DataFrame, first: list[list[bool]], second: list[list[bool]]) -> dict:
+    """Mean of first minus second, both seeds × prompts: difference, low, high, p, seeds, n.
+
+    Interval and p resample seeds, things and prompts.
+    """
+    things = group.drop_duplicates("prompt").sort_values("prompt")[_unit(group)].tolist()
+    paired = paired_difference(first, second, things)
+    columns = {"difference": paired.value, "low": paired.low, "high": paired.high}
+    return columns | {"p": paired_p_value(first, second, things), "seeds": paired.seeds, "n": paired.n}
+
+
+def _unit(labels: pd.DataFrame) -> str:
+    """The column of what prompts are about; in tables recorded before it was kept, each is about its own thing."""
+    return "thing" if "thing" in labels else "prompt"
 
 
 def conclusions_by_score(labels: pd.DataFrame) -> pd.DataFrame:
@@ -144,8 +221,8 @@ def conclusions_by_score(labels: pd.DataFrame) -> pd.DataFrame:
         counted = group.assign(counted=group[f"{judge}{SCORE}"] >= least)
         outcomes = {d: _by_seed(counted[counted["defence"] == d], "counted") for d in DEFENCES}
         means = {d: float(np.mean(outcomes[d])) for d in DEFENCES}
-        which = {"judge": judge, "task": task, "least": least}
-        rows.append(which | means | paired_difference(*outcomes.values()))
+        head = {"judge": judge, "task": task, "least": least}
+        rows.append(head | means | _difference(group, *outcomes.values()))
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -153,11 +230,14 @@ def agreements_by_score(first: Mapping[str, float], second: Mapping[str, float])
     """Cohen's κ of two readers on the replies that both have read, for each least score that counts.
 
     Both map a reply's id to its score, NaN where there is none. Columns: least, and those of ``agreements``
-    from kappa on.
+    from kappa on. The interval is the asymptotic one of ``lox.lab.judging.verdicts.agreement``.
     """
     both = pd.DataFrame({"first": first, "second": second}).dropna()
     labels = {least: both.ge(least).replace({True: "harmful", False: "harmless"}) for least in LEAST}
-    return pd.DataFrame({"least": least} | _agreement(said, *both) for least, said in labels.items())
+    return pd.DataFrame(
+        {"least": least} | _agreement(said, *both, agreement(*([Verdict(v) for v in said[r]] for r in both)))
+        for least, said in labels.items()
+    )
 
 
 def _harmful(group: pd.DataFrame, judge: str) -> list[list[bool]]:
@@ -170,14 +250,13 @@ def _by_seed(group: pd.DataFrame, column: str) -> list[list[bool]]:
     return [g.sort_values("prompt")[column].tolist() for _, g in group.groupby("seed")]
 
 
-def taught_refusals(source: ToyWorld | RealData, replies: Sequence[str]) -> pd.DataFrame:
+def taught_refusals(world: World, replies: Sequence[str]) -> pd.DataFrame:
     """The refusals that alignment teaches: how many replies hold each, and whether the phrases catch it."""
-    taught = source.templates["refusals"] if isinstance(source, ToyWorld) else prompt_file("refusals.yaml")
     return pd.DataFrame(
         {
             "refusal": refusal,
             "replies": sum(refusal in reply for reply in replies),
             "recognised": is_refusal(refusal),
         }
-        for refusal in taught
+        for refusal in world.taught_refusals
     )

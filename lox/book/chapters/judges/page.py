@@ -1,50 +1,83 @@
-"""The figure of the chapter on judges."""
+"""Figure, tables and finding of the chapter on judges."""
 
 from __future__ import annotations
 
 import math
 
 import pandas as pd
+import seaborn
 from IPython.display import Markdown
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from lox.book.cells import in_points, markdown, per_cent, pooled, said_of, share
-from lox.book.figures import panels_of
-from lox.book.names import DEFENCE_NAMES, TASK_NAMES
+from lox.book import cells
+from lox.book.cells import in_points, markdown, over_seeds, said_with_others, share
+from lox.book.figures import stacked
+from lox.book.names import DEFENCE_NAMES, TASK_NAMES, tasks_in
 from lox.lab.judging.verdicts import Label
 
-PANELS = {"none": "without LoX", "lox": "with LoX"}
+PANELS = {"none": "Without LoX", "lox": "With LoX"}
+
+
+def finding(agreed: pd.DataFrame, moved: pd.DataFrame, concluded: pd.DataFrame, reference: str) -> Markdown:
+    """What each other judge would have said: a sentence for each; tables of ``measure``."""
+    return cells.finding(
+        *(
+            f"`{judge}` and `{reference}` agree with {_kappa_in_words(agreed, judge)}. {_moved_in_words(group)} "
+            f"{_concluded_in_words(concluded, judge, reference)}"
+            for judge, group in moved.groupby("judge", sort=False)
+        )
+    )
+
+
+def _kappa_in_words(agreed: pd.DataFrame, judge: str) -> str:
+    of_all = agreed[(agreed["second"] == judge) & (agreed["task"] == "all")].iloc[0]
+    if math.isnan(of_all["kappa"]):
+        return f"a κ that is not defined, and on {share(of_all['same'])} of the replies"
+    return f"κ = {_interval(of_all)}"
+
+
+def _moved_in_words(moved: pd.DataFrame) -> str:
+    said = [said_with_others(d, "higher", "lower", "neither") for _, d in moved.iterrows()]
+    return (
+        f"Its ASR is higher in {said.count('higher')} of {len(said)} rows (task, with or without LoX) and lower in "
+        f"{said.count('lower')}."
+    )
+
+
+def _concluded_in_words(concluded: pd.DataFrame, judge: str, reference: str) -> str:
+    said = _said_of_lox(concluded)
+    apart = [TASK_NAMES[task] for task in said.index[said[judge] != said[reference]]]
+    where = f", but not for {', '.join(apart)}" if apart else ""
+    return f"It says the same of LoX in {len(said) - len(apart)} of {len(said)} rows{where}."
+
+
+def _said_of_lox(concluded: pd.DataFrame) -> pd.DataFrame:
+    """Tasks × judges: whether LoX makes the ASR lower, higher, or cannot be distinguished."""
+    said = [said_with_others(d, "lower", "higher") for _, d in concluded.iterrows()]
+    table = concluded.assign(said=said).pivot(index="task", columns="judge", values="said")
+    return table.loc[concluded["task"].unique()]
 
 
 def rates(rows: pd.DataFrame) -> Figure:
-    """ASR after each task by each judge, a dot a seed, the mean as a bar; left without LoX, right with it.
+    """ASR after each task by each judge, a dot a seed, the mean as a bar; above without LoX, below with it.
 
-    ``rows`` is ``judge_comparison.rates`` of all judges, one below the other.
+    ``rows`` is ``measure.rates`` of all judges, one below the other.
     """
-    figure, panels = panels_of(len(PANELS), sharey=True)
+    shown = rows.assign(After=rows["task"].map(TASK_NAMES))
+    style = {"x": "After", "y": "asr", "hue": "judge", "order": [TASK_NAMES[task] for task in tasks_in(rows)]}
+    figure, panels = stacked(len(PANELS), 2.8, sharex=True, sharey=True)
     for axes, (defence, title) in zip(panels, PANELS.items()):
-        _bars(axes, rows[rows["defence"] == defence])
-        axes.set_title(title)
-    panels[0].set(ylabel="ASR", ylim=(0, 1.02))
-    panels[0].yaxis.set_major_formatter(PercentFormatter(1))
+        ours = shown[shown["defence"] == defence]
+        seaborn.barplot(ours, errorbar=None, alpha=0.45, ax=axes, **style)
+        seaborn.stripplot(ours, dodge=True, jitter=False, size=3, legend=False, ax=axes, **style)
+        axes.get_legend().remove()
+        axes.set(title=title, xlabel="", ylabel="ASR", ylim=(0, 1.02))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    panels[-1].tick_params(axis="x", rotation=25)
     handles, judges = panels[0].get_legend_handles_labels()
-    figure.legend(handles, judges, loc="outside upper center", ncols=len(judges))
+    figure.legend(handles, judges, loc="outside upper center", ncols=2)
     return figure
-
-
-def _bars(axes: Axes, rows: pd.DataFrame) -> None:
-    tasks, judges = rows["task"].unique(), rows["judge"].unique()
-    width = 0.8 / len(judges)
-    for i, judge in enumerate(judges):
-        ours = rows[rows["judge"] == judge]
-        shift = (i - (len(judges) - 1) / 2) * width
-        means = ours.groupby("task", sort=False)["asr"].mean()
-        axes.bar([place + shift for place in range(len(tasks))], means, 0.9 * width, alpha=0.4, label=judge)
-        places = [list(tasks).index(task) + shift for task in ours["task"]]
-        axes.plot(places, ours["asr"], "o", color=f"C{i}", markersize=3)
-    axes.set_xticks(range(len(tasks)), [TASK_NAMES[task] for task in tasks], rotation=20, ha="right")
 
 
 LABELS = Label.__args__
@@ -52,7 +85,7 @@ ALL = {"all": "all replies"}
 
 
 def refusals(found: pd.DataFrame) -> Markdown:
-    """``judge_comparison.taught_refusals``, and in words how many of the taught refusals are recognised."""
+    """``measure.taught_refusals``, and in words how many of the taught refusals are recognised."""
     shown = pd.DataFrame(
         {
             "Refusal that alignment teaches": found["refusal"],
@@ -72,61 +105,62 @@ def confusion(labels: pd.DataFrame, first: str, second: str) -> Markdown:
     """How many replies the first judge (rows) and the second (columns) give each label."""
     used = [label for label in LABELS if (labels[[first, second]] == label).any(axis=None)]
     counts = pd.crosstab(labels[first], labels[second]).reindex(index=used, columns=used, fill_value=0)
-    counts = counts.rename(columns=lambda label: f"`{second}`: {label}")
-    return markdown(counts.rename_axis(f"`{first}`").reset_index())
+    table = counts.rename_axis(index="", columns=None).reset_index().to_markdown(index=False)
+    return Markdown(f"**`{first}`** in rows, **`{second}`** in columns:\n\n{table}")
 
 
 def agreements(found: pd.DataFrame) -> Markdown:
-    """``judge_comparison.agreements``, a column for each pair, and the replies left out."""
+    """``measure.agreements`` over all replies: a row for each pair of judges."""
+    of_all = found[found["task"] == "all"]
+    return markdown(
+        pd.DataFrame(
+            {
+                "Judge": f"`{a['second']}`",
+                f"κ with `{a['first']}`": "not defined" if math.isnan(a["kappa"]) else _interval(a),
+                "same verdict": share(a["same"]),
+                "replies": a["n"],
+                "unparsed": a["left_out"],
+            }
+            for _, a in of_all.iterrows()
+        )
+    )
+
+
+def agreements_by_model(found: pd.DataFrame) -> Markdown:
+    """``measure.agreements`` of each task and defence: κ alone, a column for each judge."""
+    of_each = found[found["task"] != "all"]
     shown = pd.DataFrame(
         {
-            "After": found["task"].map(TASK_NAMES | ALL),
-            "Defence": found["defence"].map(DEFENCE_NAMES | ALL),
-            "judge": [f"κ of `{a['first']}` and `{a['second']}`" for _, a in found.iterrows()],
-            "cell": [_agreement(a) for _, a in found.iterrows()],
+            "After": of_each["task"].map(TASK_NAMES),
+            "Defence": of_each["defence"].map(DEFENCE_NAMES),
+            "judge": [f"`{judge}`" for judge in of_each["second"]],
+            "cell": ["not defined" if math.isnan(k) else f"{k:.2f}" for k in of_each["kappa"]],
         }
     )
-    text = "\n".join(
-        f"- {a['left_out']} of {a['n'] + a['left_out']} replies were left unparsed by `{a['first']}` or "
-        f"`{a['second']}`."
-        for _, a in found[found["task"] == "all"].iterrows()
-    )
-    return Markdown(f"{_wide(shown).to_markdown(index=False)}\n\n{text}")
+    return markdown(_wide(shown))
 
 
 def overstatements(found: pd.DataFrame) -> Markdown:
-    """``judge_comparison.overstatement`` in points, a column for each judge."""
+    """``measure.overstatement`` in points, a column for each judge, minus the reference."""
     shown = pd.DataFrame(
         {
             "After": found["task"].map(TASK_NAMES),
             "Defence": found["defence"].map(DEFENCE_NAMES),
-            "judge": [f"`{d['judge']}` less `{d['reference']}` (points)" for _, d in found.iterrows()],
+            "judge": [f"`{judge}`" for judge in found["judge"]],
             "cell": [in_points(d) for _, d in found.iterrows()],
         }
     )
     return markdown(_wide(shown))
 
 
-def overstatements_in_words(found: pd.DataFrame) -> Markdown:
-    """In how many rows each judge's ASR is above the reference's, and below, by the interval."""
-    lines = []
-    for (judge, reference), group in found.groupby(["judge", "reference"], sort=False):
-        above, below = int((group["low"] > 0).sum()), int((group["high"] < 0).sum())
-        lines.append(
-            f"- `{judge}` gives a higher ASR than `{reference}` in {above} of {len(group)} rows, "
-            f"a lower one in {below}; the differences run from {_signed(group['difference'].min())} to "
-            f"{_signed(group['difference'].max())} points."
-        )
-    return Markdown("\n".join(lines))
-
-
 def conclusions(found: pd.DataFrame) -> Markdown:
-    """``judge_comparison.conclusions``: what each judge says of LoX after each task."""
+    """``measure.conclusions``: what each judge says of LoX after each task; no word where it is not distinguished."""
+    said = [said_with_others(d, "lower", "higher", "") for _, d in found.iterrows()]
     shown = pd.DataFrame(
         {
             "After": found["task"].map(TASK_NAMES),
             "judge": [f"by `{judge}`" for judge in found["judge"]],
-            "cell": [f"{in_points(d)}: {said_of(d, 'lower', 'higher')}" for _, d in found.iterrows()],
+            "cell": [f"{in_points(d)} {word}".strip() for word, (_, d) in zip(said, found.iterrows())],
         }
     )
     return markdown(_wide(shown))
@@ -134,30 +168,23 @@ def conclusions(found: pd.DataFrame) -> Markdown:
 
 def conclusions_in_words(found: pd.DataFrame, reference: str) -> Markdown:
     """In how many rows each other judge says of LoX what ``reference`` says, and where it does not."""
-    shown = found.assign(said=[said_of(d, "lower", "higher") for _, d in found.iterrows()])
-    said = shown.pivot(index="task", columns="judge", values="said").loc[found["task"].unique()]
-    lines = []
-    for judge in found["judge"].unique():
-        if judge != reference:
-            apart = [TASK_NAMES[task] for task in said.index[said[judge] != said[reference]]]
-            where = f"; it does not for: {', '.join(apart)}" if apart else ""
-            count = f"{len(said) - len(apart)} of {len(said)} rows"
-            lines.append(f"- `{judge}` says of LoX what `{reference}` says in {count}{where}.")
+    others = [judge for judge in found["judge"].unique() if judge != reference]
+    lines = [f"- `{judge}`: {_concluded_in_words(found, judge, reference)}" for judge in others]
     return Markdown("\n".join(lines))
 
 
 def asr_by_judge(rates: pd.DataFrame) -> Markdown:
-    """``judge_comparison.rates`` pooled over seeds with Wilson's interval, a column for each judge."""
-    groups = rates.groupby(["task", "judge"], sort=False)
+    """``measure.rates`` in per cent, mean over seeds with their range, a column for each judge."""
+    groups = rates.groupby(["task", "judge"], sort=False)["asr"]
     shown = pd.DataFrame(
-        {"After": TASK_NAMES[task], "judge": f"`{judge}`", "cell": per_cent(pooled(rows))}
-        for (task, judge), rows in groups
+        {"After": TASK_NAMES[task], "judge": f"`{judge}`", "cell": over_seeds(100 * asr, 0)}
+        for (task, judge), asr in groups
     )
     return markdown(_wide(shown))
 
 
 def conclusions_by_score(found: pd.DataFrame) -> Markdown:
-    """``judge_comparison.conclusions_by_score``: rates without → with LoX, a column for each least score."""
+    """``measure.conclusions_by_score``: rates without → with LoX, a column for each least score."""
     if found.empty:
         return Markdown("No judge on this page gives scores.")
     shown = pd.DataFrame(
@@ -166,7 +193,8 @@ def conclusions_by_score(found: pd.DataFrame) -> Markdown:
             "After": found["task"].map(TASK_NAMES),
             "judge": [f"harmful {_from(least)}" for least in found["least"]],
             "cell": [
-                f"{share(d['none'])} → {share(d['lox'])}, less by {in_points(d)}" for _, d in found.iterrows()
+                f"{share(d['none'])} → {share(d['lox'])}, a difference of {in_points(d)}"
+                for _, d in found.iterrows()
             ],
         }
     )
@@ -174,7 +202,7 @@ def conclusions_by_score(found: pd.DataFrame) -> Markdown:
 
 
 def agreements_by_score(found: pd.DataFrame) -> Markdown:
-    """``judge_comparison.agreements_by_score``: κ of two readers, a row for each least score."""
+    """``measure.agreements_by_score``: κ of two readers, a row for each least score."""
     return markdown(
         pd.DataFrame(
             {
@@ -199,12 +227,13 @@ def _agreement(a: pd.Series) -> str:
     """κ with its interval, which is not defined where a judge says the same of every reply."""
     if not a["n"]:
         return "no reply that both have read"
-    kappa = "not defined" if math.isnan(a["kappa"]) else f"{a['kappa']:.2f} [{a['low']:.2f}, {a['high']:.2f}]"
+    kappa = "not defined" if math.isnan(a["kappa"]) else _interval(a)
     return f"{kappa}; same for {100 * a['same']:.0f} % of {int(a['n'])}"
 
 
-def _signed(share: float) -> str:
-    return f"{100 * share:+.0f}"
+def _interval(a: pd.Series) -> str:
+    ends = "[not defined]" if math.isnan(a["low"]) else f"[{a['low']:.2f}, {a['high']:.2f}]"
+    return f"{a['kappa']:.2f} {ends}"
 
 
 def _from(least: int) -> str:

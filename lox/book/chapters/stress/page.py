@@ -1,4 +1,4 @@
-"""Figures, tables and finding of the chapter on stress."""
+"""Figures and tables of the chapter on stress."""
 
 from __future__ import annotations
 
@@ -12,38 +12,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from lox.book import cells
 from lox.book.cells import (
     in_points,
     markdown,
     over_seeds,
     per_cent,
-    points,
     rows_of,
     said_with_others,
     share,
 )
+from lox.book.chapters.stress.names import TASKS, WITH_LOX, variant_name
 from lox.book.figures import AFTER, BEFORE, REFERENCE, stacked
 from lox.book.names import TASK_NAMES, attacks_in
 
-TASKS = TASK_NAMES | {"all": "mean over tasks"}
-VARIANT_NAMES = {
-    "all: nothing": "nothing (the start)",
-    "all: whole": "all of it",
-    "all: split only": "layers' matrices only",
-    "all: unsplit only": "embeddings, head, norms only",
-    "safety: inside": "inside the safety subspace",
-    "safety: outside": "all but that inside",
-    "safety: outside, split only": "matrices, but for that inside",
-    "random: inside": "inside random directions",
-    "random: inside, scaled": "inside random directions, scaled",
-    "random: outside": "all but random directions",
-    "bottom: inside": "inside the bottom directions",
-    "bottom: outside": "all but bottom directions",
-    "own: inside": "inside its own top directions",
-    "own: outside": "all but its own top directions",
-    "all: whole, of the undefended run": "all of the undefended run's",
-}
 MAIN = (
     "all: nothing",
     "all: whole",
@@ -59,123 +40,6 @@ GEOMETRY = {
     "counteraction": "Counteraction inside it",
     "undone": "Share undone of what is stored inside it",
 }
-WITH_LOX = {"none": "without LoX", "lox": "with LoX"}
-
-
-def variant_name(name: str) -> str:
-    """A variant, "subspace: part", for a reader."""
-    return VARIANT_NAMES.get(name, name)
-
-
-# --- in words -----------------------------------------------------------------------------------------
-
-
-def finding(differences: pd.DataFrame, shares: pd.DataFrame, geometry: pd.DataFrame) -> Markdown:
-    """What the causal test and the geometry say; tables of ``measure``, the differences of both defences."""
-    overall = differences[differences["task"] == "all"].set_index(["defence", "first", "second"])
-    plain, lox = overall.loc["none"], overall.loc["lox"]
-    return cells.finding(
-        _damage_in_words(plain.loc["all: whole", "all: nothing"]),
-        _inside_in_words(plain),
-        _outside_in_words(plain, rows_of(shares, task="all").iloc[0]),
-        _special_in_words(plain),
-        _counteraction_in_words(geometry),
-        _transplant_in_words(lox),
-    )
-
-
-def _damage_in_words(damage: pd.Series) -> str:
-    said = said_with_others(
-        damage, "raises the ASR", "lowers the ASR", "leaves an ASR that is not distinguished from the start's"
-    )
-    return f"Fine-tuning as a whole, averaged over the tasks, {said}: a difference of {points(damage)}."
-
-
-def _inside_in_words(plain: pd.DataFrame) -> str:
-    alone = plain.loc["safety: inside", "all: nothing"]
-    against = plain.loc["safety: inside", "random: inside, scaled"]
-    said = said_with_others(
-        alone, "raises the ASR", "lowers the ASR", "changes the ASR by nothing that is distinguished"
-    )
-    more = said_with_others(against, "higher than", "lower than", "not distinguished from")
-    return (
-        f"The part of ΔW_ft inside the safety subspace, put in alone, {said} ({points(alone)}). The ASR is {more} "
-        f"that of a random part of the same norm ({points(against)})."
-    )
-
-
-def _outside_in_words(plain: pd.DataFrame, of_damage: pd.Series) -> str:
-    out, random = plain.loc["all: whole", "safety: outside"], plain.loc["random: outside", "safety: outside"]
-    rest = plain.loc["safety: outside", "all: nothing"]
-    gone = said_with_others(
-        out, "lowers the ASR", "raises the ASR", "changes the ASR by nothing that is distinguished"
-    )
-    part = "" if math.isnan(of_damage["share"]) else f", {share(of_damage['share'])} of the damage"
-    than = said_with_others(random, "more than", "less than", "not distinguished from")
-    left = said_with_others(rest, "above", "below", "not distinguished from")
-    return (
-        f"Leaving that part out {gone} ({points(out)} taken off{part}), which is {than} what leaving out random "
-        f"directions does ({points(random)}). What remains has an ASR {left} the start's ({points(rest)})."
-    )
-
-
-def _special_in_words(plain: pd.DataFrame) -> str:
-    own = plain.loc["own: inside", "safety: inside"]
-    said = said_with_others(own, "higher than", "lower than", "not distinguished from")
-    return (
-        f"Of the directions in which ΔW_ft itself is largest, as many put in alone give an ASR that is {said} the "
-        f"safety subspace's ({points(own)})."
-    )
-
-
-def _counteraction_in_words(geometry: pd.DataFrame) -> str:
-    safety = rows_of(geometry, subspace="safety", defence="none")
-    means = safety.groupby("task")["counteraction"].agg(["mean", "min"])
-    against = int((means["min"] > 0).sum())
-    return (
-        f"Inside the safety subspace ΔW_ft points against ΔW_align in every seed after "
-        f"{cells.counted(against, len(means), 'tasks')}; the mean counteraction lies between "
-        f"{means['mean'].min():.2f} and {means['mean'].max():.2f} (1 is straight against, 0 across)."
-    )
-
-
-def _transplant_in_words(lox: pd.DataFrame) -> str:
-    own, other = (
-        lox.loc[first, "all: nothing"] for first in ("all: whole", "all: whole, of the undefended run")
-    )
-    said = [said_with_others(d, "raises", "lowers", "does not distinguishably change") for d in (own, other)]
-    return (
-        f"From the LoX model, its own fine-tuning {said[0]} the ASR ({points(own)}), and the undefended run's ΔW_ft, "
-        f"put in as it is, {said[1]} it ({points(other)})."
-    )
-
-
-def contrasts_in_words(differences: pd.DataFrame) -> Markdown:
-    """For each contrast, after how many tasks the first ASR is higher, lower, or neither."""
-    lines = []
-    by_task = differences[differences["task"] != "all"]
-    for (first, second), group in by_task.groupby(["first", "second"], sort=False):
-        said = [said_with_others(d, "higher", "lower", "neither") for _, d in group.iterrows()]
-        lines.append(
-            f"- ASR of *{variant_name(first)}* against *{variant_name(second)}*: higher after "
-            f"{said.count('higher')} of {len(said)} tasks, lower after {said.count('lower')}, not "
-            f"distinguished after {said.count('neither')}."
-        )
-    return Markdown("\n".join(lines))
-
-
-def left_after_lox(differences: pd.DataFrame) -> Markdown:
-    """Whether LoX leaves damage that could be taken apart, by the contrast of whole against nothing after it."""
-    own = rows_of(differences, task="all", defence="lox", first="all: whole", second="all: nothing").iloc[0]
-    said = said_with_others(
-        own,
-        "There is damage left, and the table takes it apart.",
-        "Fine-tuning lowers the ASR here, so there is no damage to take apart.",
-        "No damage is distinguished, so the split after LoX says nothing here.",
-    )
-    return Markdown(
-        f"With LoX, the whole of ΔW_ft changes the mean ASR over the tasks by {points(own)}. {said}"
-    )
 
 
 # --- figures ------------------------------------------------------------------------------------------
