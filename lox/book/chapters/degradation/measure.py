@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from lox.book.figures import LLAMA_WIDTH
 from lox.lab import spectra
@@ -85,13 +86,13 @@ def at_smallest_k(points: pd.DataFrame) -> pd.DataFrame:
 # --- correlations ---------------------------------------------------------------------------------
 
 
-def correlation(x: Iterable[float], y: Iterable[float]) -> float:
+def correlation(x: ArrayLike, y: ArrayLike) -> float:
     """Pearson's r; NaN where one of the two does not vary."""
-    x, y = np.asarray(list(x), float), np.asarray(list(y), float)
+    x, y = np.asarray(x, float), np.asarray(y, float)
     return float(np.corrcoef(x, y)[0, 1]) if min(np.ptp(x), np.ptp(y)) > 1e-12 else math.nan
 
 
-def share_of_orders(x: Sequence[float], y: Sequence[float]) -> float:
+def share_of_orders(x: Sequence, y: Sequence) -> float:
     """The share of all orders of y whose correlation with x is at least as far from 0 as that of y itself."""
     own = abs(correlation(x, y))
     by_chance = [abs(correlation(x, order)) for order in itertools.permutations(y)]
