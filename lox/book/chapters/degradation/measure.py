@@ -9,7 +9,6 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from lox.book.figures import LLAMA_WIDTH
 from lox.lab import spectra
@@ -86,9 +85,9 @@ def at_smallest_k(points: pd.DataFrame) -> pd.DataFrame:
 # --- correlations ---------------------------------------------------------------------------------
 
 
-def correlation(x: ArrayLike, y: ArrayLike) -> float:
+def correlation(x: Iterable, y: Iterable) -> float:
     """Pearson's r; NaN where one of the two does not vary."""
-    x, y = np.asarray(x, float), np.asarray(y, float)
+    x, y = np.asarray(list(x), float), np.asarray(list(y), float)
     return float(np.corrcoef(x, y)[0, 1]) if min(np.ptp(x), np.ptp(y)) > 1e-12 else math.nan
 
 
