@@ -127,12 +127,13 @@ def test_an_interval_over_seeds_is_students():
     assert measure.over_seeds([0.0, 0.0])[3] == 1 and measure.over_seeds([0.2, 0.2])[3] == 0
 
 
-def rows(k=6, alpha=1.25, judge="toy", defences=("none", "lox")):
-    settings = {"profile": "made-up", "seed": 1, "judge": judge}
+def rows(k=6, alpha=1.25, judge="toy", defences=("none", "lox"), **more):
+    settings = {"profile": "made-up", "seed": 1, "judge": judge, "task": "none", "form": "plain", "n": 4}
     return pd.DataFrame(
         [
             settings
             | {"defence": d, "k": None if d == "none" else k, "alpha": None if d == "none" else alpha}
+            | more
             for d in defences
         ]
     )
@@ -143,10 +144,17 @@ def test_a_record_is_used_only_where_it_is_of_the_same_settings(monkeypatch):
     kept = {"robustness": rows(k="6", defences=("none", "lox", "random")), "robustness_labels": both}
     monkeypatch.setattr(results, "recorded", lambda profile, name: kept[name])
     found = measure.recorded(Record(rows(), labels()))
-    assert set(found.labels["defence"]) == {"none", "lox"}
+    assert set(found.rows["defence"]) == set(found.labels["defence"]) == {"none", "lox"}
     found = measure.recorded(Record(rows(defences=("none", "bottom")), labels()))
     assert set(found.labels["defence"]) == {"none"}  # what both have
-    for other in (rows(k=5), rows(alpha=0.5), rows(judge="phrases")):
+    for other in (
+        rows(k=5),
+        rows(alpha=0.5),
+        rows(judge="phrases"),
+        rows(n=8),
+        rows(pairs=10),
+        rows(form="identity"),
+    ):
         assert measure.recorded(Record(other, labels())) is None
 
 

@@ -85,13 +85,13 @@ def at_smallest_k(points: pd.DataFrame) -> pd.DataFrame:
 # --- correlations ---------------------------------------------------------------------------------
 
 
-def correlation(x: Iterable[float], y: Iterable[float]) -> float:
+def correlation(x: Iterable, y: Iterable) -> float:
     """Pearson's r; NaN where one of the two does not vary."""
     x, y = np.asarray(list(x), float), np.asarray(list(y), float)
     return float(np.corrcoef(x, y)[0, 1]) if min(np.ptp(x), np.ptp(y)) > 1e-12 else math.nan
 
 
-def share_of_orders(x: Sequence[float], y: Sequence[float]) -> float:
+def share_of_orders(x: Sequence, y: Sequence) -> float:
     """The share of all orders of y whose correlation with x is at least as far from 0 as that of y itself."""
     own = abs(correlation(x, y))
     by_chance = [abs(correlation(x, order)) for order in itertools.permutations(y)]

@@ -23,6 +23,7 @@ from lox.lab.setup import Setup
 from lox.lab.statistics import holm, mean_over_seeds, paired_difference, paired_p_value
 
 CELL = ["task", "form", "defence"]  # what is the same for all seeds of a repeated experiment
+SETTINGS = ["pairs", "k", "alpha", "lr", "epochs", "judge", "n"]
 LABELS = ["seed", *CELL, "set", "thing", "prompt", "label"]
 READINGS = {  # what is counted: in the replies to which prompts, which labels
     "harmful": ("harmful", {"harmful"}),
@@ -97,37 +98,36 @@ def labels_of(evaluated: Evaluated, cell: dict) -> pd.DataFrame:
 
 
 def recorded(like: Record) -> Record | None:
-    """The recorded run of the same profile; None where there is none, or one of another k, alpha or judge."""
+    """What the recorded run of the same profile says of the same tasks, forms and defences.
+
+    None where nothing was recorded, or where it was with other settings, another judge or other prompts.
+    """
     profile = like.rows["profile"].iloc[0]
     try:
-        found = Record(
-            results.recorded(profile, "robustness"), results.recorded(profile, "robustness_labels")
-        )
+        rows, labels = (results.recorded(profile, name) for name in ("robustness", "robustness_labels"))
     except ValueError:  # nothing was recorded, or before labels were
         return None
-    found = _of_defences(found, set(like.rows["defence"]))
-    return (
-        found
-        if _settings(found.rows) == _settings(_of_defences(like, set(found.rows["defence"])).rows)
-        else None
-    )
+    ours, theirs = _settings(like.rows), _settings(rows)
+    shared = pd.DataFrame([cell for cell in theirs if cell in ours], columns=CELL)
+    if shared.empty or any(ours[cell] != theirs[cell] for cell in shared.itertuples(index=False, name=None)):
+        return None
+    return Record(rows.merge(shared, on=CELL), labels.merge(shared, on=CELL))
 
 
-def _of_defences(record: Record, defences: set[str]) -> Record:
-    return Record(*(table[table["defence"].isin(defences)] for table in (record.rows, record.labels)))
-
-
-def _settings(table: pd.DataFrame) -> set[tuple]:
-    """Everything that a defence was run with; k as text, for a file does not keep its type."""
-    settings = table[["defence", "k", "alpha", "judge"]].drop_duplicates().astype(object)
-    return {(d, _text(k), _text(alpha), judge) for d, k, alpha, judge in settings.itertuples(index=False)}
+def _settings(rows: pd.DataFrame) -> dict[tuple, set[tuple]]:
+    """Cell -> with what its models were made and asked; as text, for a file does not keep types."""
+    rows = rows.reindex(columns=[*CELL, *SETTINGS]).astype(object)
+    return {
+        cell: {tuple(map(_text, line)) for line in group[SETTINGS].itertuples(index=False)}
+        for cell, group in rows.groupby(CELL)
+    }
 
 
 def _text(value) -> str:
     try:
         return f"{float(value):g}"
     except (TypeError, ValueError):
-        return str(value) if value else "nan"
+        return str(value) if value is not None else "nan"
 
 
 # --- reading labels -------------------------------------------------------------------------------
