@@ -2,6 +2,7 @@
 # make check  what was built                                  make clean   remove what was built
 # make gpu    one chapter (NOTEBOOK) on SmolLM2-135M           make pins    resolve the pins anew
 # make sweep  a chapter for each row of a table (TABLE)        make test-real  a recorded row, computed anew
+# make handout  the book without solutions, for a class        make slides     a deck for each core chapter
 #
 # PROFILE         the profile of the book, toy unless given    make book PROFILE=smollm2
 # PYTHON          the interpreter to use, 3.11 or newer        make book PYTHON=python3.12
@@ -23,7 +24,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 TORCH := $(shell grep '^torch==' requirements.txt)
 
-.PHONY: book test check gpu test-real sweep pins clean
+.PHONY: book test check gpu test-real sweep pins clean handout slides
 
 book: $(VENV)/installed
 	$(BIN)/lox book --profile $(PROFILE)
@@ -48,6 +49,13 @@ $(VENV)/smollm2: $(VENV)/installed
 
 sweep: $(VENV)/installed
 	$(BIN)/snakemake --cores all --config table=$(TABLE)
+
+# Both show what `make book` executed.
+handout: book
+	$(BIN)/python -m lox.book.handout handout --profile $(PROFILE)
+
+slides: book
+	$(BIN)/python -m lox.book.handout slides --profile $(PROFILE)
 
 # torch goes first and by itself, so that PIP_TORCH_ARGS reaches nothing else.
 $(VENV)/installed: requirements.txt pyproject.toml

@@ -116,7 +116,8 @@ def size(of: dict[str, int]) -> Markdown:
     """How large the model is, and how much of the world is held out."""
     return Markdown(
         f"The model has {of['weights']:,} weights and {of['words']} words. {of['dangerous']} dangerous and "
-        f"{of['safe']} safe things occur in pretraining and are held out of everything after it: evaluation asks only about them."
+        f"{of['safe']} safe things occur in pretraining and are held out of everything after it: evaluation asks only "
+        "about them."
     )
 
 
@@ -171,8 +172,8 @@ def opening(words: str, refusals: list[str]) -> Markdown:
     """With which words helpful replies and refusals begin, and what follows for alignment."""
     first = ", ".join(f"`{word}`" for word in sorted({refusal.split()[0] for refusal in refusals}))
     large = (
-        "In large models alignment changes mostly the first few tokens of a reply {cite:p}`qi2025shallow`; what follows "
-        "a compliant opening is much what the base model would have said."
+        "In large models alignment changes mostly the first few tokens of a reply {cite:p}`qi2025shallow`; what "
+        "follows a compliant opening is much what the base model would have said."
     )
     if words:
         return Markdown(
