@@ -4,6 +4,7 @@
 # make sweep  a chapter for each row of a table (TABLE)        make test-real  a recorded row, computed anew
 # make lint   style, imports, types                           make lab    the chapters in JupyterLab
 # make readme the README's tables, from the recorded ones
+# make handout  the book without solutions, for a class        make slides     a deck for each core chapter
 #
 # PROFILE         the profile of the book, toy unless given    make book PROFILE=smollm2
 # PYTHON          the interpreter to use, 3.11 or newer        make book PYTHON=python3.12
@@ -25,7 +26,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 TORCH := $(shell grep '^torch==' requirements.txt)
 
-.PHONY: book test check lint lab readme gpu test-real sweep pins clean
+.PHONY: book test check lint lab readme handout slides gpu test-real sweep pins clean
 
 book: $(VENV)/installed
 	$(BIN)/lox book --profile $(PROFILE)
@@ -62,6 +63,13 @@ $(VENV)/smollm2: $(VENV)/installed
 
 sweep: $(VENV)/installed
 	$(BIN)/snakemake --cores all --config table=$(TABLE)
+
+# Both show what `make book` executed.
+handout: book
+	$(BIN)/python -m lox.book.handout handout --profile $(PROFILE)
+
+slides: book
+	$(BIN)/python -m lox.book.handout slides --profile $(PROFILE)
 
 # torch goes first and by itself, so that PIP_TORCH_ARGS reaches nothing else.
 $(VENV)/installed: requirements.txt pyproject.toml

@@ -116,8 +116,8 @@ def size(of: dict[str, int]) -> Markdown:
     """How large the model is, and how much of the world is held out."""
     return Markdown(
         f"The model has {of['weights']:,} weights and {of['words']} words. {of['dangerous']} dangerous and "
-        f"{of['safe']} safe things occur in pretraining and are held out of everything after "
-        "it: evaluation asks only about them."
+        f"{of['safe']} safe things occur in pretraining and are held out of everything after it: evaluation asks only "
+        "about them."
     )
 
 
