@@ -363,12 +363,13 @@ def test_a_disk_too_small_is_noticed_first(pair, tmp_path, monkeypatch):
 MEMORY = """
 import re, sys
 from pathlib import Path
-from lox.checkpoints import extrapolate
+from lox.checkpoints.extrapolate import extrapolate_checkpoint
+from lox.checkpoints.pair import Matrix
 
-kept, read = [], extrapolate.Matrix.read
+kept, read = [], Matrix.read
 if sys.argv[4] == "leaks":
-    extrapolate.Matrix.read = lambda *which: kept.append(read(*which).clone()) or read(*which)
-extrapolate.extrapolate_checkpoint(*sys.argv[1:4])
+    Matrix.read = lambda matrix, side: kept.append(read(matrix, side).clone()) or read(matrix, side)
+extrapolate_checkpoint(*sys.argv[1:4])
 # getrusage would count what the parent held when it started this process
 print(1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text()).group(1)))
 """
