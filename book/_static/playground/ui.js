@@ -27,8 +27,8 @@
   }
 
   function slider(text, { min, max, step, value }) {
-    const shown = make("output", { className: "pg-value" }, number(value));
     const input = make("input", { type: "range", min, max, step, value });
+    const shown = make("output", { className: "pg-value" }, number(input.value)); // what the step lets it be
     input.addEventListener("input", () => { shown.textContent = number(input.value); });
     return { input, field: labelled(text, input, shown) };
   }
