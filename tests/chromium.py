@@ -92,7 +92,7 @@ class Page:
         if self._session:
             message["sessionId"] = self._session
         os.write(self._out, json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while self._count not in self._answers:
             self._listen(deadline - time.monotonic())
         answer = self._answers.pop(self._count)

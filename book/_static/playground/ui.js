@@ -27,8 +27,8 @@
   }
 
   function slider(text, { min, max, step, value }) {
-    const shown = make("output", { className: "pg-value" }, number(value));
     const input = make("input", { type: "range", min, max, step, value });
+    const shown = make("output", { className: "pg-value" }, number(input.value)); // what the step lets it be
     input.addEventListener("input", () => { shown.textContent = number(input.value); });
     return { input, field: labelled(text, input, shown) };
   }
@@ -150,7 +150,7 @@
       make("h3", {}, "Over held-out things ", kind("computed here")),
       progress, asr.row, refused.row, garbled.row, helpful.row, over.row, summary,
       make("p", { className: "pg-note" }, `A sample: ${n} dangerous and ${m} safe things that neither alignment nor an ` +
-        "attack has used, each in one question. The book’s chapters use more, so their rates differ a little."));
+        "attack has used, each in one question. The book’s chapters use more, so their rates may differ."));
     return {
       panel,
       reply({ question, about, text, label, refusal, milliseconds }) {

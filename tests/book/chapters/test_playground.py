@@ -239,7 +239,7 @@ def test_another_world_is_exported_as_well(other_world, tmp_path):
     file = tmp_path / "weights.js"
     data = exporting.export(other_world, tmp_path, tmp_path, held_out=2)
     file.write_text(exporting.script(data))
-    assert data["world"]["beforeAnswer"] == ["yes , {name} obeys : ", ""]
+    assert any(opening.endswith("yes , {name} obeys : ") for opening in data["world"]["beforeAnswer"])
     prompts, said = judged(other_world)
     questions = [p[-1]["content"] for p in prompts]
     labels = node(file, "labels", questions=questions, replies=said)
