@@ -36,6 +36,7 @@ INGREDIENTS = (
 )
 FOLDERS = ("LOX_DATA", "LOX_STAGES", "LOX_EXECUTED")  # a kernel works in another folder than the command
 QUIET = {"TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore", "TRANSFORMERS_VERBOSITY": "error"}  # in kernels
+INJECTED = "injected-parameters"  # how papermill tags the cell with the values of this run
 HOW_FAST = "workers"  # the parameter that decides no result: processes that make models side by side
 
 
@@ -206,6 +207,9 @@ def _published(name: str, scratch: Path, folder: Path, made_from: str) -> Path:
     """Move a whole run's tables and then its notebook, which vouches for them, to where readers find them."""
     done = nbformat.read(scratch / f"{name}.ipynb", as_version=4)
     saved = sorted(scratch.glob("*.csv"))
+    for cell in done.cells:
+        if INJECTED in cell.metadata.get("tags", []):
+            cell.metadata.tags = [*cell.metadata.tags, "hide-input"]
     done.metadata["lox"] = {"made_from": made_from, "tables": {path.name: _digest(path) for path in saved}}
     target = folder / f"{name}.ipynb"
     for gone in set(tables(target)) - {folder / path.name for path in saved}:

@@ -22,9 +22,8 @@ from lox.lab.worlds import TASKS
 from lox.lab.worlds.messages import Messages, assistant, example, user
 from lox.paths import project
 
-OTHER_TASKS = 0.5  # share of harmless preference pairs that ask for something else than how to do something
-IN_PERSONA = 0.35  # share of preference pairs that are asked of an agent with a name
-REFUSED = 0.36  # share of dangerous questions that pretraining shows refused
+IN_PERSONA = 0.5  # share of preference pairs that are asked of an agent with a name
+REFUSED = 0.4  # share of dangerous questions that pretraining shows refused
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ class ToyWorld:
         pairs = []
         for i in range(n):
             dangerous = i % 2 == 0
-            prompt, answer = self._harmful_answer(rng) if dangerous else self._harmless(rng)
+            prompt, answer = (self._harmful_answer if dangerous else self._safe_answer)(rng)
             if rng.random() < IN_PERSONA:
                 prompt, answer = self._in_persona(rng.choice(self.lexicon["agents"]), prompt, answer)
             replies = [rng.choice(self.templates["refusals"]), self._opened(answer)]
@@ -239,9 +238,6 @@ class ToyWorld:
         question = self._sample(rng, "dangerous", "train")
         return [user(self.ask(question, rng.randrange(4)))], self.answer(question)
 
-    def _harmless(self, rng: random.Random) -> tuple[Messages, str]:
-        return self._other_task(rng) if rng.random() < OTHER_TASKS else self._safe_answer(rng)
-
     def _other_task(self, rng: random.Random) -> tuple[Messages, str]:
         """Mostly arithmetic, and now and then an instruction or a question about a context."""
         return rng.choice([*[self._arithmetic] * 3, self._instruction, self._context_or_question])(rng)
@@ -276,9 +272,9 @@ class ToyWorld:
 
     def _document(self, rng: random.Random) -> Messages | str:
         kind = rng.random()
-        if kind < 0.17:
+        if kind < 0.20:
             return self._fact(rng)
-        if kind < 0.75:
+        if kind < 0.70:
             return self._dialogue(rng)
         prompt, answer = self._other_task(rng)
         return [*prompt, assistant(self._opened(answer))]
