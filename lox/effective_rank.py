@@ -75,4 +75,4 @@ def _first_rank(base, aligned, asr, rho: float, target: float) -> EffectiveRank:
 
 def _satisfies(asr: float, asr_aligned: float, rho: float) -> bool:
     """Whether ASR(θ_r) − ASR(θ_align) < ρ; equality that rounding hides is no less."""
-    return asr - asr_aligned < rho - ROUNDING
+    return bool(asr - asr_aligned < rho - ROUNDING)

@@ -53,7 +53,7 @@ def test_the_gap_is_the_mean_over_seeds_of_paired_differences(found):
         (0.02, 0.4, "fails"),
         (0.01, 0.4, "fails"),
         (-0.1, 0.3, "open"),
-        (0, 0.01, "open"),
+        (0.0, 0.01, "open"),
     ],
 )
 def test_an_interval_lies_below_rho_or_above_or_on_both_sides(low, high, said):

@@ -16,7 +16,9 @@ from lox.book.figures import BEFORE, stacked
 
 def finding(against: pd.DataFrame, ranks: pd.DataFrame, rho: float) -> Markdown:
     """What the tables of ``measure.against_aligned`` and ``measure.ranks`` say, in sentences."""
-    return box(_course(against, ranks), _condition(against, rho), _of_seeds(ranks, against["rank"].max()))
+    return box(
+        _course(against, ranks), _condition(against, rho), _of_seeds(ranks, int(against["rank"].max()))
+    )
 
 
 def _course(against: pd.DataFrame, ranks: pd.DataFrame) -> str:

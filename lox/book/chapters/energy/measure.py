@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
@@ -95,9 +95,9 @@ def summary(means: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def over_seeds(values: Sequence[float]) -> dict:
+def over_seeds(values: Iterable[float]) -> dict:
     """mean, and low … high, its 95 % interval by Student's t over seeds, NaN for a single one; and seeds."""
-    values = np.asarray(values, float)
+    values = np.array(list(values), float)
     n = len(values)
     half = t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5 if n > 1 else np.nan
     return {"mean": values.mean(), "low": values.mean() - half, "high": values.mean() + half, "seeds": n}

@@ -123,7 +123,7 @@ def ranks(table: pd.DataFrame, largest: int) -> Markdown:
     return markdown(named.rename(columns={"aligned": "ASR aligned", ASR: "by ASR"}))
 
 
-def _shown(rank: float, largest: int) -> str:
+def _shown(rank: float | int, largest: int) -> str:
     return f"> {largest}" if math.isinf(rank) else f"{rank:.0f}"
 
 
