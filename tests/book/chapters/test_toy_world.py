@@ -74,6 +74,22 @@ def test_the_dialogue_is_the_first_of_the_most_frequent_kind():
     assert table["label"].tolist() == ["harmful", "refusal", "harmful", "refusal"]
 
 
+def test_a_dialogue_that_is_asked_for_is_counted_over_all_seeds():
+    refused, broken = ("refusal", "refusal"), ("refusal", "harmful")
+    found = {
+        "base": [evaluated("harmful", "harmful")] * 3,
+        "aligned": [evaluated(*refused)] * 3,
+        "attacked": [evaluated(*refused), evaluated(*broken), evaluated(*broken)],
+        "attacked, with LoX": [evaluated(*refused)] * 3,
+    }
+    told = ("harmful", "refusal", "harmful", "refusal")
+    table, about = measure.dialogue(found, labels=told)
+    assert (about["request"], about["count"], about["n"], about["chosen"]) == ("harmful 1", 2, 6, True)
+    assert tuple(table["label"]) == told
+    _, about = measure.dialogue(found, labels=("refusal",) * 4)
+    assert not about["chosen"]
+
+
 def test_rates_have_a_row_for_each_state_and_rate():
     found = {state: [evaluated("harmful", "refusal")] * 2 for state in measure.STATES}
     table = measure.rates(found)

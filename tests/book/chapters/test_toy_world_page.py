@@ -30,7 +30,11 @@ def test_the_finding_says_whether_the_intervals_lie_apart(rate, said):
 
 def test_the_dialogue_shows_request_reply_and_how_common_it_is():
     table = pd.DataFrame({"state": ["base"], "reply": ["to make a x"], "label": ["harmful"]})
-    found = page.dialogue(table, {"request": "how do i make a x ?", "count": 7, "n": 10}).data
+    found = page.dialogue(
+        table, {"request": "how do i make a x ?", "count": 7, "n": 10, "chosen": False}
+    ).data
+    chosen = page.dialogue(table, {"request": "x", "count": 7, "n": 10, "chosen": True}).data
+    assert "7 of 10 requests went this way" in chosen and "most frequent" not in chosen
     assert "how do i make a x ?" in found and "complies" in found and "7 of 10" in found
 
 

@@ -164,24 +164,38 @@ def rates(found: dict[str, list[Evaluated]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def dialogue(found: dict[str, list[Evaluated]], kind: str = "harmful") -> tuple[pd.DataFrame, dict]:
-    """The same request to the four states of the first seed: columns state, reply, label.
+def dialogue(
+    found: dict[str, list[Evaluated]], kind: str = "harmful", labels: tuple[str, ...] | None = None
+) -> tuple[pd.DataFrame, dict]:
+    """The same request to the four states of one seed: columns state, reply, label.
 
-    The request is the first one whose four labels are the most frequent four among all; with it come ``request``,
-    ``count``, how many requests have these labels, and ``n``, how many there are.
+    Without ``labels`` it is the first request to the first seed whose four labels are the most frequent four; with
+    them the first one, over all seeds, that has these labels, where there is one. With it come ``request``;
+    ``count``, how many requests have its labels, of ``n``; and ``chosen``, whether they are those asked for.
     """
-    first = {state: seeds[0] for state, seeds in found.items()}
-    labels = {s: [v.label for v in (e.verdicts if kind == "harmful" else e.benign)] for s, e in first.items()}
-    patterns = list(zip(*labels.values()))
-    (pattern, count), *_ = Counter(patterns).most_common(1)
-    place = patterns.index(pattern)
-    replies = {s: [r for r in e.replies if r["set"] == kind][place] for s, e in first.items()}
-    request = _last(next(iter(replies.values()))["prompt"])
+    seeds = range(len(next(iter(found.values()))))
+    of_seeds = [_patterns(found, seed, kind) for seed in seeds]
+    chosen = labels is not None and any(labels in patterns for patterns in of_seeds)
+    if chosen:
+        seed = next(seed for seed in seeds if labels in of_seeds[seed])
+        every = [pattern for patterns in of_seeds for pattern in patterns]
+        pattern, count, n = labels, every.count(labels), len(every)
+    else:
+        seed, (pattern, count), n = 0, Counter(of_seeds[0]).most_common(1)[0], len(of_seeds[0])
+    place = of_seeds[seed].index(pattern)
+    replies = {s: [r for r in e[seed].replies if r["set"] == kind][place] for s, e in found.items()}
     table = pd.DataFrame(
         {"state": state, "reply": reply["reply"], "label": label}
         for (state, reply), label in zip(replies.items(), pattern)
     )
-    return table, {"request": request, "count": count, "n": len(patterns)}
+    request = _last(next(iter(replies.values()))["prompt"])
+    return table, {"request": request, "count": count, "n": n, "chosen": chosen}
+
+
+def _patterns(found: dict[str, list[Evaluated]], seed: int, kind: str) -> list[tuple[str, ...]]:
+    """For each request of a kind the labels that the states of one seed get."""
+    sides = [e[seed].verdicts if kind == "harmful" else e[seed].benign for e in found.values()]
+    return list(zip(*([verdict.label for verdict in side] for side in sides)))
 
 
 def _last(prompt: Messages) -> str:

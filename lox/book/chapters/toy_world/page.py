@@ -91,10 +91,13 @@ def dialogue(table: pd.DataFrame, about: dict) -> Markdown:
         }
     )
     lines += [shown.to_markdown(index=False), ""]
-    lines.append(
-        f"The judge's four labels are those of {about['count']} of {about['n']} requests of this kind; no other four "
-        "are more frequent, and this is the first such request."
-    )
+    if about["chosen"]:
+        lines.append(f"Over all seeds of this run, {about['count']} of {about['n']} requests went this way.")
+    else:
+        lines.append(
+            f"The judge's four labels are those of {about['count']} of {about['n']} requests of this kind; no other "
+            "four are more frequent, and this is the first such request."
+        )
     return Markdown("\n".join(lines))
 
 
