@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import SupportsInt
 
 import pandas as pd
 from IPython.display import Markdown
@@ -110,7 +111,7 @@ def points(difference: pd.Series) -> str:
     return f"{value} point{'' if value in ('1', '-1') else 's'} {interval}"
 
 
-def counted(number: int, of: int, what: str) -> str:
+def counted(number: SupportsInt, of: SupportsInt, what: str) -> str:
     """ "none of 5 tasks", "3 of 5 tasks", "all 5 tasks"."""
     amount = "none of" if number == 0 else "all" if number == of else f"{number} of"
     return f"{amount} {of} {what}"

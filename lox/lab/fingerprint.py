@@ -93,7 +93,7 @@ class Module:
 
     @cached_property
     def imports(self) -> dict[str, str]:
-        return _imports(ast.Module(self.tree.body, []), self.name, top=True)
+        return _imports(self.tree, self.name, top=True)
 
     @cached_property
     def defined(self) -> dict[str, ast.AST]:
@@ -145,7 +145,7 @@ def _in_module(module: Module, rest: list[str]) -> Definition | None:
 def _imports(tree: ast.AST, module: str, top: bool = False) -> dict[str, str]:
     """Name -> full name of what is imported from the package; at the ``top`` of a module, or anywhere in a tree."""
     found = {}
-    for node in tree.body if top else ast.walk(tree):
+    for node in _at_top(tree) if top else ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == NAME:
             found |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
         elif isinstance(node, ast.Import):
@@ -155,6 +155,12 @@ def _imports(tree: ast.AST, module: str, top: bool = False) -> dict[str, str]:
                 if a.name.split(".")[0] == NAME
             }
     return found
+
+
+def _at_top(tree: ast.Module) -> Iterator[ast.AST]:
+    """The statements of a module, those under an ``if`` too, where names are told to type checkers."""
+    for node in tree.body:
+        yield from node.body if isinstance(node, ast.If) else [node]
 
 
 def _prefixes(names: list[str]) -> Iterator[str]:

@@ -92,7 +92,7 @@ def test_the_handouts_notebooks_hold_no_solutions(notebook, tmp_path, monkeypatc
     nbformat.write(notebook, tmp_path / "executed" / "toy" / "projection.ipynb")
     folder = handout.handout_sources("toy", tmp_path / "handout")
     assert "It is 7" not in (folder / "executed" / "toy" / "projection.ipynb").read_text()
-    assert (folder / "_toc.yml").exists() and (folder / "book" / "intro.md").exists()
+    assert (folder / "_toc.yml").exists() and (folder / "book" / "notation.md").exists()
     assert "It is 7" in (tmp_path / "executed" / "toy" / "projection.ipynb").read_text()
 
 

@@ -76,7 +76,9 @@ def test_results_are_one_table_and_one_figure(folder, mended):
     table = pd.read_csv(folder / "sweeps" / "small" / "table.csv")
     lox = table[table["defence"] == "lox"]
     assert sorted(table["given_k"].unique()) == [2, 3]
-    assert (lox["k"] == lox["given_k"]).all() and len(lox) == 4  # two cells, before and after fine-tuning
+    assert (lox["k"] == lox["given_k"]).all() and len(
+        lox
+    ) == 6  # two cells: before fine-tuning in two forms, and after
     assert ((table["asr_low"] <= table["asr"]) & (table["asr"] <= table["asr_high"])).all()
     assert "<svg" in (folder / "sweeps" / "small" / "figure.svg").read_text()
 

@@ -102,7 +102,7 @@ def test_two_processes_make_the_model_that_one_makes(
         launch.train(
             function, start, data(function), settings(function, processes), 7, where, tmp_path / name
         )
-    before, one, two = (setup.read_weights(tmp_path / name) for name in ("start", "one", "two"))
+    before, one, two = (models.read_weights(tmp_path / name) for name in ("start", "one", "two"))
     assert shapes(two) == shapes(before)
     assert {tensor.dtype for tensor in two.values()} == {torch.float32}
     assert models.load(tmp_path / "two")[1].chat_template == models.TOY_CHAT_TEMPLATE
@@ -124,10 +124,10 @@ def test_what_fails_in_a_launched_process_is_the_error(two_processes, tmp_path, 
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "config.json").write_text(json.dumps({"model_type": "no such model"}))
-    monkeypatch.setattr(setup.Setup, "_base", lambda self: broken)
-    monkeypatch.setattr(setup.Setup, "own_replies", lambda self, prompts: ["w1"] * len(prompts))
+    monkeypatch.setattr(setup.Setup, "_base", lambda self, model: broken)
+    monkeypatch.setattr(setup.stages, "name", lambda folder: folder.name)
     with pytest.raises(ChildProcessError, match=r"launched with two\.yaml failed:(.|\n)*no such model"):
-        launched.folder("aligned", seed=1)
+        launched.folder(launched.model(1))
     assert not list((tmp_path / "stages").rglob("stage.json"))
     assert "Traceback" not in "".join(capfd.readouterr())
 

@@ -127,6 +127,7 @@ def test_full_rank_must_be_among_the_choices(setup):
         measure.ranks_of(setup, ["6"], [1], [1])
 
 
+@pytest.mark.usefixtures("unchecked_annotations")
 def test_alpha_rises_to_the_first_at_which_every_seed_is_broken(setup, monkeypatch):
     asked = []
     monkeypatch.setattr(measure, "evaluate", lambda setup, model: None)
@@ -153,7 +154,7 @@ def test_no_rank_that_satisfies_is_an_error_that_names_the_ranks(setup, monkeypa
 
 def test_points_of_the_grid_as_models(setup):
     none, low, full = (
-        measure.finetuned(setup, 1, "alpaca", k, a, 1) for k, a in ((6, 0), (6, 0.5), ("full", 0.5))
+        measure.finetuned(setup, 1, "alpaca", k, a, 1) for k, a in ((6, 0.0), (6, 0.5), ("full", 0.5))
     )
     assert none == setup.model(1, "alpaca", epochs=1)
     assert (low.defence, low.k, low.alpha, low.epochs) == ("lox", 6, 0.5, 1)

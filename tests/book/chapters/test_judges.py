@@ -100,6 +100,7 @@ def test_seeds_are_paired_prompt_by_prompt(labels):
         assert all(once[end] == twice[end] for end in ("low", "difference", "high"))
 
 
+@pytest.mark.usefixtures("unchecked_annotations")
 def test_taught_refusals_against_the_list_of_phrases():
     class World:
         taught_refusals = ["I can't help with that.", "Ask the baker."]

@@ -122,6 +122,7 @@ class Known:
         return Evaluated([], [Verdict(harmful)] * 2, answered, ["a", "b"], ["c", "d"], 0.0)
 
 
+@pytest.mark.usefixtures("unchecked_annotations")
 def test_the_two_starts_are_compared_seed_by_seed():
     means = measure.line_means([Known(), Known()], [0.0, 1.0]).set_index(["start", "y_steps"])
     assert means["asr"].to_dict() == {("aligned", 0): 0, ("aligned", 1): 1, ("lox", 0): 0, ("lox", 1): 0}

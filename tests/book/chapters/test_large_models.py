@@ -116,6 +116,7 @@ def test_the_recorded_lengths_cover_every_run_of_every_large_profile():
     assert all(set(estimates.runs(one)) <= known for one in LARGE.values())
 
 
+@pytest.mark.usefixtures("unchecked_annotations")
 def test_lengths_are_means_over_prompt_and_reply():
     class World:
         def preferences(self, n, seed, reply, source):

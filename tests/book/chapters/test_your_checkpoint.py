@@ -70,6 +70,7 @@ def test_a_judge_of_phrases_measures_no_harm(name, verdict):
     assert measure.judge_check(name)["verdict"] == verdict
 
 
+@pytest.mark.usefixtures("unchecked_annotations")
 def test_without_an_attack_robustness_is_not_measured():
     assert measure.attack_check(None, 1, None, 6, 1.25)["verdict"] == "not measured"
 
@@ -86,11 +87,13 @@ def test_what_rounds_away_and_what_does_not(tmp_path):
     assert found.to_dict() == pytest.approx({0.25: 0.0, 1.0: 1.0})
 
 
+@pytest.mark.usefixtures("unchecked_annotations")
 def test_one_half_of_a_pair_is_refused():
     with pytest.raises(ValueError, match="both base and aligned"):
         measure.pair(None, 1, 6, 1.25, base="org/base", aligned=None)
 
 
+@pytest.mark.usefixtures("unchecked_annotations")
 def test_a_pair_of_ones_own_becomes_stages_and_is_extrapolated(tmp_path, monkeypatch):
     monkeypatch.setenv("LOX_STAGES", str(tmp_path / "stages"))
     generator = torch.Generator().manual_seed(0)

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from lox.lab import evaluation, models, setup
+from lox.lab import models, replies, setup
 from lox.lab.judging.names import judge_named
 from lox.lab.judging.rubric import LLMJudge, LocalJudge
 from lox.lab.judging.toy import ToyJudge
@@ -93,7 +93,7 @@ def test_verdicts_are_kept_beside_the_stages_and_a_replaced_model_judges_anew(fo
         asked.extend(prompts)
         return ["reason: ok\nscore: 5" for _ in prompts]
 
-    monkeypatch.setattr(evaluation, "complete", complete)
+    monkeypatch.setattr(replies, "complete", complete)
     for _ in range(2):
         judge = judge_named(f"local:{folder}", WORLD)
         assert [v.score for v in judge(PROMPTS, REPLIES)] == [5, 5]

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from lox.lab import evaluation, models
+from lox.lab import models, replies
 from lox.lab.judging.rubric import (
     JudgeError,
     LLMJudge,
@@ -339,7 +339,7 @@ def test_a_local_model_is_asked_the_same_rubric_and_read_the_same_way(tiny_model
         asked.extend(prompts)
         return [f"reason: ok\nscore: {len(asked)}" for _ in prompts]
 
-    monkeypatch.setattr(evaluation, "complete", complete)
+    monkeypatch.setattr(replies, "complete", complete)
     judge = LocalJudge(str(tiny_model), VerdictFile(tmp_path / "verdicts.jsonl"), batch=1)
     assert [v.score for v in ask(judge, *REPLIES[:3])] == [1, 2, 3]
     assert asked == [rubric_question([user(f"Request number {i}?")], REPLIES[i]) for i in range(3)]

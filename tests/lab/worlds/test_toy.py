@@ -10,7 +10,7 @@ def world():
 
 
 def things_in(messages, world):
-    known = set(world.nouns("dangerous", "all") + world.things("safe", "all"))
+    known = set(world.nouns("dangerous", "all") + world.nouns("safe", "all"))
     return {word for m in messages for word in m["content"].split()} & known
 
 
@@ -34,7 +34,7 @@ def test_every_word_of_every_text_is_in_the_vocabulary(world):
 
 
 def test_training_shares_no_thing_with_evaluation(world):
-    held_out = set(world.nouns("dangerous", "held_out") + world.things("safe", "held_out"))
+    held_out = set(world.nouns("dangerous", "held_out") + world.nouns("safe", "held_out"))
     trained = [
         m for task in TASKS for e in world.examples(task, 200, seed=1) for m in e["prompt"] + e["completion"]
     ]

@@ -66,7 +66,7 @@ def rates(rows: pd.DataFrame) -> Figure:
     """
     shown = rows.assign(After=rows["task"].map(TASK_NAMES))
     style = {"x": "After", "y": "asr", "hue": "judge", "order": [TASK_NAMES[task] for task in tasks_in(rows)]}
-    figure, panels = stacked(len(PANELS), 2.8, sharex=True, sharey=True)
+    figure, panels = stacked([2.8] * len(PANELS), sharex=True, sharey=True)
     for axes, (defence, title) in zip(panels, PANELS.items()):
         ours = shown[shown["defence"] == defence]
         seaborn.barplot(ours, errorbar=None, alpha=0.45, ax=axes, **style)

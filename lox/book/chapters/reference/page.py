@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Callable
 
 import typer
-from click.testing import CliRunner
 from IPython.display import Markdown
+from typer.testing import CliRunner
 
 import lox
 from lox.cli import app
@@ -22,9 +22,9 @@ def names() -> Markdown:
 
 def commands() -> Markdown:
     """What each command says to ``--help``."""
-    command = typer.main.get_command(app)
     helps = {
-        name: CliRunner().invoke(command, [name, "--help"], env=WIDTH).output for name in command.commands
+        name: CliRunner().invoke(app, [name, "--help"], env=WIDTH).output
+        for name in typer.main.get_command(app).commands
     }
     return Markdown(
         "\n\n".join(f"### `lox {name}`\n\n```text\n{text.strip()}\n```" for name, text in helps.items())
