@@ -148,7 +148,9 @@ def run(name: str, profile: str = "toy", given: Iterable[tuple[str, str]] = (), 
                 read(name),
                 Path(scratch, f"{name}.ipynb"),
                 values,
-                cwd=scratch,
+                resources={
+                    "metadata": {"path": scratch}
+                },  # the kernel's folder; this process stays where it is
                 progress_bar=False,
                 kernel_name="python3",
                 extra_arguments=["--log-level=ERROR"],  # of the kernel, whose warnings land on the terminal
