@@ -30,7 +30,7 @@ def finding(tested: pd.DataFrame) -> Markdown:
 
 
 def table(tested: pd.DataFrame) -> Markdown:
-    """A line for each claim: its number in each world with the interval over seeds, the verdict, the page."""
+    """A line for each claim, with a link to its page: the verdict, its number in each world with the interval."""
     lines = []
     for claim, group in tested.groupby("claim", sort=False):
         numbers = {row.world: _number(row) for row in group.itertuples()}
