@@ -11,12 +11,6 @@ from IPython.display import Markdown
 from lox.lab.statistics import Rate
 
 PAPER_PROMPTS = 100  # the paper's n
-COSTS = {
-    "Gibberish": "gibberish",
-    "Helpful": "helpful",
-    "Over-refusal": "over_refusal",
-    "Utility": "utility",
-}
 
 
 def markdown(frame: pd.DataFrame) -> Markdown:
@@ -52,11 +46,6 @@ def share(value: float) -> str:
     return f"{100 * value:.0f} %"
 
 
-def mean_shares(rows: pd.DataFrame, columns: dict[str, str]) -> dict[str, str]:
-    """The means of columns over rows, under the names that ``columns`` gives them."""
-    return {name: share(rows[column].mean()) for name, column in columns.items()}
-
-
 def over_seeds(values: pd.Series, digits: int = 2) -> str:
     """A mean over seeds with their range, "0.83 [0.81, 0.86]"."""
     return f"{values.mean():.{digits}f} [{values.min():.{digits}f}, {values.max():.{digits}f}]"
@@ -65,11 +54,6 @@ def over_seeds(values: pd.Series, digits: int = 2) -> str:
 def in_points(d: pd.Series) -> str:
     """A paired difference of two rates in points, with its interval."""
     return f"{100 * d['difference']:z.0f} [{100 * d['low']:z.0f}, {100 * d['high']:z.0f}]"
-
-
-def p_values(difference: pd.Series) -> str:
-    """The p of every seed of a paired difference."""
-    return ", ".join(f"{p:.2g}" for p in difference["p"])
 
 
 def said_of(difference: pd.Series, above: str, below: str, neither: str = "not distinguished") -> str:

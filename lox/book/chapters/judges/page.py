@@ -81,7 +81,6 @@ def rates(rows: pd.DataFrame) -> Figure:
 
 
 LABELS = Label.__args__
-ALL = {"all": "all replies"}
 
 
 def refusals(found: pd.DataFrame) -> Markdown:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from functools import partial
 from itertools import takewhile
 
@@ -200,8 +199,3 @@ def _patterns(found: dict[str, list[Evaluated]], seed: int, kind: str) -> list[t
 
 def _last(prompt: Messages) -> str:
     return prompt[-1]["content"]
-
-
-def label_counts(evaluated: Sequence[Evaluated]) -> Counter:
-    """How often each label is given to the replies to harmful prompts, seeds together."""
-    return Counter(v.label for e in evaluated for v in e.verdicts)
