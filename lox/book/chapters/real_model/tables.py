@@ -82,7 +82,8 @@ def alignments(models: Mapping[str, pd.DataFrame]) -> Markdown:
     columns = {"Not refused": "helpful", "Refused": "over_refusal", "Gibberish": "gibberish"}
     return markdown(
         pd.DataFrame(
-            {"Model": name, "ASR": with_range(rows["asr"])} | cells.mean_shares(rows, columns)
+            {"Model": name, "ASR": with_range(rows["asr"])}
+            | {title: cells.share(rows[column].mean()) for title, column in columns.items()}
             for name, rows in models.items()
         )
     )
