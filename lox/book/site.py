@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import count
 from pathlib import Path
 
 from lox import paths
@@ -30,17 +31,23 @@ def build(profile: str = "toy", report: Callable[[str], None] = print) -> Path:
 
 
 def run_all(waiting: Sequence[str], profile: str, report: Callable[[str], None] = print) -> None:
-    """Run several notebooks, ``JOBS`` at once; ChildProcessError, with every failure, if some failed."""
+    """Run several notebooks, ``JOBS`` at once; ChildProcessError, with every failure, if some failed.
+
+    The first is run by itself, with as many workers: it makes models that most of the others begin from, and would
+    wait for.
+    """
     threads = max(1, (os.cpu_count() or 1) // JOBS)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # two jobs that each take all cores slow each other down
-    failures = []
+    failures: list[str] = []
+    done = count(1)
     # Threads, for each only waits for a kernel, and kernels end when this process does.
     with ThreadPoolExecutor(JOBS) as pool:
-        jobs = {pool.submit(run.run, name, profile, workers=threads): name for name in waiting}
-        for done, job in enumerate(as_completed(jobs), 1):
-            error = job.exception()
-            failures += [str(error)] if error else []
-            report(f"[{done}/{len(waiting)}] {jobs[job]}{' failed' if error else ''}")
+        for names, workers in ((waiting[:1], JOBS * threads), (waiting[1:], threads)):
+            jobs = {pool.submit(run.run, name, profile, workers=workers): name for name in names}
+            for job in as_completed(jobs):
+                error = job.exception()
+                failures += [str(error)] if error else []
+                report(f"[{next(done)}/{len(waiting)}] {jobs[job]}{' failed' if error else ''}")
     if failures:
         raise ChildProcessError("\n".join(failures))
 
