@@ -16,9 +16,10 @@ class Settings(BaseModel):
 
 
 class ToyModel(Settings):
-    """A Llama made and trained in the run."""
+    """A model made and trained in the run, a Llama unless ``architecture`` says otherwise."""
 
     source: Literal["toy"]
+    architecture: Literal["llama", "qwen2", "gpt2"] = "llama"
     hidden: PositiveInt
     layers: PositiveInt
     heads: PositiveInt

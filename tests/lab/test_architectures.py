@@ -1,0 +1,76 @@
+"""The toy in other families' shapes: what sets them apart, and that the Llama keeps its name."""
+
+from dataclasses import replace
+
+import pytest
+
+from lox.lab import architectures, models, profile
+from lox.lab.evaluation import rank_curve
+from lox.lab.profile import ToyModel
+from lox.lab.setup import Setup
+from lox.lab.worlds.toy import ToyWorld
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return models.toy_tokenizer(ToyWorld().vocabulary)
+
+
+def settings_of(name: str) -> ToyModel:
+    return profile.load(name).model
+
+
+def sizes(model) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+
+
+def test_qwen2_has_fewer_keys_than_queries_and_biases_on_them(tokenizer):
+    settings = settings_of("toy-qwen2")
+    found = sizes(architectures.qwen2(settings, tokenizer, 1))
+    attention = "model.layers.0.self_attn"
+    assert found[f"{attention}.q_proj.weight"] == (settings.hidden, settings.hidden)
+    assert found[f"{attention}.k_proj.weight"] == (settings.hidden // 2, settings.hidden)
+    assert {name for name in found if name.endswith("bias") and "layers.0" in name} == {
+        f"{attention}.{kind}_proj.bias" for kind in "qkv"
+    }
+
+
+def test_gpt2_has_learned_positions_and_transposed_matrices(tokenizer):
+    settings = settings_of("toy-gpt2")
+    found = sizes(architectures.gpt2(settings, tokenizer, 1))
+    assert found["transformer.wpe.weight"] == (architectures.LENGTH, settings.hidden)
+    assert found["transformer.h.0.mlp.c_fc.weight"] == (settings.hidden, settings.ffn)
+    assert found["lm_head.weight"] == (len(tokenizer), settings.hidden)
+
+
+def test_the_models_are_of_one_size(tokenizer):
+    llama = models.toy_model(settings_of("toy"), tokenizer, 1).num_parameters()
+    for name in architectures.ARCHITECTURES:
+        made = architectures.ARCHITECTURES[name](settings_of(f"toy-{name}"), tokenizer, 1)
+        assert abs(made.num_parameters() / llama - 1) < 0.1
+
+
+@pytest.mark.parametrize("name", architectures.ARCHITECTURES)
+def test_a_seed_decides_the_first_weights(tokenizer, name):
+    make, settings = architectures.ARCHITECTURES[name], settings_of(f"toy-{name}")
+    first, same, other = (make(settings, tokenizer, seed).lm_head.weight for seed in (1, 1, 2))
+    assert first.equal(same) and not first.equal(other)
+
+
+def test_a_llama_is_described_as_before_there_were_others():
+    """So its stages keep their names, and nothing that was trained is trained again."""
+    assert "architecture" not in settings_of("toy").model_dump(exclude_defaults=True)
+    assert settings_of("toy-qwen2").model_dump(exclude_defaults=True)["architecture"] == "qwen2"
+
+
+@pytest.mark.parametrize("name", architectures.ARCHITECTURES)
+def test_pretrained_aligned_and_put_back_rank_by_rank(setup, name):
+    """Through the stages of the smoke profile; the Llama that stands there otherwise is back afterwards."""
+    llama = models.toy_model
+    described = setup.profile.model.model_copy(update={"architecture": name})
+    other = Setup(setup.profile.model_copy(update={"model": described}))
+    model = other.model(1)
+    assert other.folder(model.base) != setup.folder(replace(model, pairs=0))
+    assert models.load(other.folder(model))[0].config.model_type == name
+    assert set(rank_curve(other, 1, [0, 2])) == {0, 2}
+    assert models.toy_model is llama
