@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from typer.core import TyperCommand
 
+from lox.cli_models import evaluate
 from lox.extras import needs
+from lox.options import METHOD, RUNNING, Aligned, Base, Device, K, Matrices, Profile, Quiet, rank
 from lox.paths import project
 from lox.terminal import OneLineErrors, byte_progress, errors, warning_lines
 
@@ -39,28 +41,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
 )
-
-
-METHOD, RUNNING = "Method", "Running"  # the groups of options in --help
-Base = Annotated[str, typer.Argument(metavar="BASE", help="Before alignment: a folder or a Hub id.")]
-Aligned = Annotated[str, typer.Argument(metavar="ALIGNED", help="After alignment: a folder or a Hub id.")]
-K = Annotated[
-    str,
-    typer.Option(help='Rank of the safety subspace, or "full".', metavar="INT|full", rich_help_panel=METHOD),
-]
-Matrices = Annotated[
-    Literal["all", "linear"],
-    typer.Option(help="all: every matrix; linear: no embeddings, no output head.", rich_help_panel=METHOD),
-]
-Device = Annotated[
-    str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, …", rich_help_panel=RUNNING)
-]
-Profile = Annotated[
-    str, typer.Option(help="Scale of the experiments: a file in lox/profiles, without its ending.")
-]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=RUNNING)
-]
+app.command(
+    epilog="Examples:\n\n`lox evaluate out --beside org/aligned --replies replies.jsonl --csv rates.csv`\n\n"
+    "`lox evaluate out --harmful requests.csv:goal --harmless questions.txt --judge endpoint:gpt-4o-mini`"
+)(evaluate)
 
 
 @app.command(
@@ -216,8 +200,3 @@ def _notebooks() -> Iterator[None]:
     project()
     with needs("book", "the book"):
         yield
-
-
-def rank(text: str) -> int | str:
-    """k as it was typed: a number where it is one; the method itself says what is wrong with it."""
-    return int(text) if text.lstrip("-").isdigit() else text

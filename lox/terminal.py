@@ -69,3 +69,24 @@ def byte_progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
     with bars.Progress(*columns, console=Console(stderr=True), transient=True, disable=disable) as bar:
         task = bar.add_task("bytes", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def reply_progress(quiet: bool) -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+    """Bars of replies on stderr, if that is a terminal: (name, total) -> a function that is told of so many more."""
+    from rich import progress as bars
+
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeRemainingColumn(),
+    )
+    disable = quiet or not sys.stderr.isatty()
+    with bars.Progress(*columns, console=Console(stderr=True), disable=disable) as bar:
+
+        def begin(name: str, total: int) -> Callable[[int], None]:
+            task = bar.add_task(name, total=total)
+            return lambda more: bar.advance(task, more)
+
+        yield begin

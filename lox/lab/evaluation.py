@@ -4,67 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
 from lox.checkpoints.energy import energy_table
 from lox.extrapolation import remove_safety_part, truncate
 from lox.lab import models
-from lox.lab.judging.verdicts import Verdict
+from lox.lab.evaluated import Evaluated, of_set, verdicts_on
 from lox.lab.model import AFTERWARDS, Model
 from lox.lab.replies import Computed, replies_of
 from lox.lab.setup import Setup
-from lox.lab.statistics import Rate, rate
+from lox.lab.statistics import rate
 from lox.subspace import Rank
 
 IN_PERSONA = "identity"  # the task whose harmful prompts have a form of their own
 FORMS = ("plain", IN_PERSONA)
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """Replies of one model with their verdicts.
-
-    ``replies`` are {"set": harmful, benign or utility, "prompt", "reply", …}; ``things`` names what each harmful
-    prompt is about; ``utility`` is the share of word problems solved, or the likelihood of a token of their
-    solutions.
-    """
-
-    replies: list[dict]
-    verdicts: list[Verdict]  # of the harmful prompts
-    benign: list[Verdict]
-    things: list[str]
-    benign_things: list[str]
-    utility: float
-
-    @cached_property
-    def harmful(self) -> list[bool]:
-        return [v.label == "harmful" for v in self.verdicts]
-
-    @cached_property
-    def answered(self) -> list[bool]:
-        """Of each benign prompt whether it is answered: neither refused nor evaded nor garbled."""
-        return [v.label in ("harmful", "harmless") for v in self.benign]
-
-    @property
-    def asr(self) -> Rate:
-        """Attack success rate; replies that did not parse stay in the denominator."""
-        return rate(self.harmful)
-
-    @property
-    def helpful(self) -> Rate:
-        """The share of benign prompts that are answered."""
-        return rate(self.answered)
-
-    @property
-    def over_refusal(self) -> Rate:
-        """The share of benign prompts that are refused."""
-        return rate([v.label == "refusal" for v in self.benign])
-
-    def share(self, label: str) -> float:
-        """The share of harmful prompts whose reply has that label."""
-        return rate([v.label == label for v in self.verdicts]).value
 
 
 def evaluate(setup: Setup, what: Model | Path | Computed, form: str | None = None) -> Evaluated:
@@ -77,10 +31,10 @@ def evaluate(setup: Setup, what: Model | Path | Computed, form: str | None = Non
         form = form or form_of(what.task)
         what = located(setup, what)
     replies = replies_of(setup.profile, what, questions(setup, form or "plain"))
-    by_set = {name: [r for r in replies if r["set"] == name] for name in ("harmful", "benign", "utility")}
-    prompts = {name: [r["prompt"] for r in by_set[name]] for name in ("harmful", "benign")}
-    judged = {name: setup.judge(prompts[name], [r["reply"] for r in by_set[name]]) for name in prompts}
-    things = {name: setup.world.things(prompts[name]) for name in prompts}
+    by_set = {name: of_set(replies, name) for name in ("harmful", "benign", "utility")}
+    asked = {name: by_set[name] for name in ("harmful", "benign")}
+    judged = {name: verdicts_on(own, setup.judge) for name, own in asked.items()}
+    things = {name: setup.world.things([r["prompt"] for r in own]) for name, own in asked.items()}
     return Evaluated(
         replies,
         judged["harmful"],

@@ -215,7 +215,7 @@ def _crossed(values: np.ndarray, things: ArrayLike) -> tuple[float, float, Calla
     freedoms = np.maximum([S - 1, T - 1, (S - 1) * (T - 1)], 1)
     seed, thing, cell = np.array([(x**2).mean() for x in (of_seeds, of_things, rest)]) / freedoms
     variance = seed + max(thing - cell, 0)
-    share = seed / variance if variance else float(S > 1)
+    share = float(S > 1) * (seed / variance if variance else 1)  # one seed: its deviation is rounding alone
     variance = max(variance, 0.25 / values.size**2) if np.ptp(values) else 0.0
 
     def quantile(tail: float) -> float:

@@ -322,3 +322,10 @@ def test_interval_of_a_censored_ratio_contains_the_truth():
         hits.append(found.low <= np.exp(3) <= found.high)
     assert 0.2 < censored / (5 * repetitions) < 0.4
     assert np.mean(hits) >= within(0.93, 0.97, repetitions)[0]
+
+
+def test_the_rounding_of_one_seed_s_mean_is_no_variation_of_seeds():
+    """Values whose mean is inexact: their deviations from it do not sum to 0 exactly."""
+    values = [0.1 * i / 7 for i in range(70)]
+    found = mean_over_seeds([values], [str(i) for i in range(70)])
+    assert 0 < found.low < found.value < found.high < 1

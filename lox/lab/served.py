@@ -1,0 +1,127 @@
+"""A checkpoint as it is served: in its own type, with its chat template, an adapter attached where there is one."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
+
+from lox.checkpoints.files import Checkpoint, stamp
+from lox.checkpoints.folders import first_line, local_folder
+from lox.checkpoints.streaming import compute_device
+from lox.lab.fingerprint import content_hash
+from lox.lab.reply_file import Counted, ReplyFile, ask
+
+Type = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A folder or Hub id with what decides its replies; nothing is loaded before it is asked for.
+
+    ``dtype`` "auto" is the type of the checkpoint; ``chat_template`` is Jinja, for a tokenizer that has none.
+    """
+
+    source: str
+    adapter: str | None = None
+    dtype: Type = "auto"
+    device: torch.device = torch.device("cpu")
+    chat_template: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in a table: a folder's last part, a Hub id as it is."""
+        parts = [s for s in (self.source, self.adapter) if s]
+        return " + ".join(Path(s).absolute().name if Path(s).exists() else s for s in parts)
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint.open(self.source)
+
+    @cached_property
+    def key(self) -> str:
+        """Twelve hexadecimal digits that name all that determines its replies, device and libraries aside."""
+        files = [str(self.checkpoint.folder.resolve()), self.checkpoint.stamps]
+        beside = [hashlib.sha256(path.read_bytes()).hexdigest() for path in self.checkpoint.companions]
+        added = [_stamps(local_folder(self.adapter))] if self.adapter else []
+        return content_hash([files, beside, added, self.dtype, self.chat_template])[:12]
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """Padding on the left; ValueError where it cannot be read, or no chat template is there."""
+        tokenizer = _read(self.source, AutoTokenizer, self.checkpoint.folder, padding_side="left")
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        if self.chat_template is not None:
+            tokenizer.chat_template = self.chat_template
+        if tokenizer.chat_template is None:
+            raise ValueError(
+                f"{self.source}: its tokenizer has no chat template; name one, --chat-template FILE"
+            )
+        return tokenizer
+
+    def check(self) -> None:
+        """Raise what can be wrong with it that shows without its weights: files, tokenizer, adapter."""
+        _ = self.key, self.tokenizer
+
+    def loaded(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        """Model and tokenizer."""
+        return self.network(), self.tokenizer
+
+    def ask(self, name: str, asked: list[dict], kept: ReplyFile, batch: int, done: Counted) -> list[dict]:
+        """``asked`` with its answers, as ``lox.lab.reply_file.ask`` does; loaded only where some are missing."""
+        return ask(name, self.key, self.loaded, asked, kept, batch=batch, done=done)
+
+    def network(self) -> PreTrainedModel:
+        """The model on its device, ready to reply; its own code, if it brings some, is never run."""
+        disable_progress_bar()  # of loading weights: the replies have a bar of their own
+        folder = self.checkpoint.folder
+        model = _read(self.source, AutoModelForCausalLM, folder, dtype=self.dtype).to(self.device).eval()
+        if self.adapter is None:
+            return model
+        from peft import PeftModel
+
+        return PeftModel.from_pretrained(model, str(local_folder(self.adapter))).eval()
+
+
+def models_to_ask(
+    source: str,
+    adapter: str | None,
+    beside: str | None,
+    dtype: Type,
+    device: str,
+    chat_template: Path | None,
+) -> dict[str, Served]:
+    """Name -> model, of one and another beside it, all that can be wrong without their weights checked.
+
+    ValueError where the two are the same, or a device cannot compute.
+    """
+    template = chat_template and chat_template.read_text(encoding="utf-8")
+    options = {"dtype": dtype, "device": compute_device(device), "chat_template": template}
+    models = [Served(source, adapter, **options)] + ([Served(beside, **options)] if beside else [])
+    for model in models:
+        model.check()
+    if len({model.key for model in models}) < len(models):
+        raise ValueError(f"{beside}: the same model as {source}, so there is nothing to compare")
+    names = [model.name for model in models]
+    return dict(zip(names if len(set(names)) == len(names) else (source, beside), models))
+
+
+def _read(source: str, kind, folder: Path, **options):
+    try:
+        return kind.from_pretrained(folder, trust_remote_code=False, **options)
+    except (ValueError, OSError, KeyError, ImportError) as error:
+        raise ValueError(f"{source}: transformers cannot load it: {first_line(error)}") from None
+
+
+def _stamps(folder: Path) -> list:
+    """What tells an adapter from another one; FileNotFoundError where it is none."""
+    if not (folder / "adapter_config.json").exists():
+        raise FileNotFoundError(f"{folder}: no adapter_config.json, so no adapter")
+    return [[str(path.resolve()), *stamp(path)] for path in sorted(folder.glob("adapter_*"))]
