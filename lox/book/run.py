@@ -23,7 +23,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from lox import paths
 from lox.lab import profile as profiles
-from lox.lab.fingerprint import content_hash, used_by_source
+from lox.lab.fingerprint import content_hash, parse, used_by_source
 
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "None": None}
 # What pages show and notebooks' code does not name.
@@ -51,7 +51,7 @@ class Parameter:
 
     def parse(self, text: str) -> Any:
         """The value that ``text`` writes, of this parameter's type; ValueError if it is of another."""
-        kind = type_of(ast.parse(self.type, mode="eval").body)
+        kind = type_of(parse(self.type, mode="eval").body)
         try:
             value = text if kind is str else yaml.safe_load(text)
             return TypeAdapter(kind, config=ConfigDict(strict=True)).validate_python(value)
@@ -108,7 +108,7 @@ def parameters(name: str) -> list[Parameter]:
 
 def saved_tables(name: str) -> list[str]:
     """The names of the tables that a notebook saves, by its calls of ``results.save(frame, "name")``."""
-    calls = [node for node in ast.walk(ast.parse(code_of(name))) if isinstance(node, ast.Call)]
+    calls = [node for node in ast.walk(parse(code_of(name))) if isinstance(node, ast.Call)]
     saves = [call for call in calls if ast.unparse(call.func) == "results.save" and len(call.args) == 2]
     return [call.args[1].value for call in saves if isinstance(call.args[1], ast.Constant)]
 

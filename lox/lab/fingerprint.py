@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -25,6 +26,15 @@ Definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 def content_hash(data) -> str:
     """Sixteen hexadecimal digits that name plain data."""
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+
+
+_ONE_PARSES = threading.Lock()
+
+
+def parse(source: str, mode: str = "exec") -> ast.AST:
+    """``ast.parse`` for threads: two at once can fail with a SystemError, up to Python 3.12 (CPython issue 106905)."""
+    with _ONE_PARSES:
+        return ast.parse(source, mode=mode)
 
 
 @cache
@@ -55,7 +65,7 @@ def definitions(names: list[str], package: Path = paths.PACKAGE) -> dict[str, st
 
 def used_by_source(source: str, package: Path = paths.PACKAGE) -> dict[str, str]:
     """``definitions`` of all that a piece of source, such as a notebook's code, imports from the package and names."""
-    module = Module("source", ast.parse(source))
+    module = Module("source", parse(source))
     whole = Definition("source", module.tree, module, None)
     return definitions([name for name in whole.uses() if _resolve(name, package)], package)
 
@@ -111,7 +121,7 @@ class Module:
 def _module(name: str, package: Path) -> Module | None:
     path = package.parent.joinpath(*name.split("."))
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return Module(name, _Normalised().visit(ast.parse(file.read_text()))) if file.is_file() else None
+    return Module(name, _Normalised().visit(parse(file.read_text()))) if file.is_file() else None
 
 
 @cache

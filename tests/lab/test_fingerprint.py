@@ -1,6 +1,9 @@
 """A result's code: what can change it changes its name, and nothing else does."""
 
+import gc
 import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -75,7 +78,7 @@ def test_what_computes_a_result_is_part_of_its_code(changed, file, old, new, nam
         ("book/figures.py", "C0", "C5"),
         ("book/cells.py", "PAPER_PROMPTS = 100", "PAPER_PROMPTS = 101"),
         ("lab/judging/verdicts.py", 'return "gibberish"', 'return "unparsed"'),
-        ("lab/evaluation.py", "The share of benign prompts that are answered.", "Another docstring."),
+        ("lab/evaluated.py", "The share of benign prompts that are answered.", "Another docstring."),
         ("subspace.py", 'delta: Float[Tensor, "*b m n"], k: Rank, *, seed', "delta, k, *, seed"),
         ("lab/worlds/toy.py", "def solves(", "def solves_it("),
     ],
@@ -99,3 +102,28 @@ def test_of_a_method_its_own_class_counts_only_as_far_as_it_uses_it():
 def test_a_name_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="lox.energy.r_aligned is not defined"):
         fingerprint.definitions(["lox.energy.r_aligned"])
+
+
+@pytest.fixture
+def busy_collector():
+    """Garbage is collected all the time, and lets other threads go on meanwhile."""
+    interval, threshold = sys.getswitchinterval(), gc.get_threshold()
+
+    def pause(*_):
+        sum(range(50))
+
+    gc.callbacks.append(pause)
+    gc.set_threshold(20, 1, 1)
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+    gc.set_threshold(*threshold)
+    gc.callbacks.remove(pause)
+
+
+@pytest.mark.usefixtures("busy_collector")
+def test_threads_parse_at_once():
+    source = paths.PACKAGE.joinpath("lab", "fingerprint.py").read_text()
+    with ThreadPoolExecutor(4) as pool:
+        parsed = list(pool.map(fingerprint.parse, [source] * 120))
+    assert len(parsed) == 120
