@@ -22,6 +22,7 @@ from papermill.exceptions import PapermillExecutionError
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from lox import paths
+from lox.checkpoints.unfinished import whole
 from lox.lab import profile as profiles
 from lox.lab.fingerprint import content_hash, parse, used_by_source
 
@@ -218,8 +219,8 @@ def _published(name: str, scratch: Path, folder: Path, made_from: str) -> Path:
         gone.unlink(missing_ok=True)
     for path in saved:
         shutil.move(path, folder / path.name)
-    nbformat.write(done, target.with_suffix(".unfinished"))
-    target.with_suffix(".unfinished").replace(target)
+    with whole(target, target.with_suffix(".unfinished")) as part:
+        nbformat.write(done, part)
     (folder / f"{name}.failed.ipynb").unlink(missing_ok=True)
     return target
 

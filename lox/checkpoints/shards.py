@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from lox.checkpoints.pair import Matrix
 from lox.checkpoints.plan import ALIGNED, Plan
 from lox.checkpoints.streaming import Meter, Progress, in_parallel, row_blocks, scratch
 from lox.checkpoints.unfinished import FollowingDigest, existing_parent, finish, finished
+from lox.extrapolation import add_projected
 from lox.subspace import Subspace, frobenius_norm
 
 COPY_CHUNK = 2**25  # bytes of what is copied, at a time
@@ -130,24 +131,22 @@ def _write_job(plan: Plan, part: Path, job: Matrix | Copy) -> dict | None:
 
 
 def _add_projected(aligned: Tensor, subspace: Subspace, alpha: float) -> float:
-    """Add α Proj_k(ΔW) to W_aligned in place; the share of it that rounding to W_aligned's type leaves.
+    """Equation 3 in place, block of rows by block; the share of its step that rounding to W_aligned's type leaves.
 
-    That share is ⟨realised, intended⟩ / ‖intended‖²: 0 if all entries round back to what they were.
+    That share is ⟨realised, intended⟩ / ‖intended‖², with the intended step U diag(αS) Vh and its norm ‖αS‖:
+    0 if all entries round back to what they were, NaN for α = 0.
     """
-    scaled = subspace.U * (alpha * subspace.S)
-    size = abs(alpha) * float(frobenius_norm(subspace.S))
+    step = replace(subspace, S=alpha * subspace.S)
+    size = float(frobenius_norm(step.S)) or math.nan
+    # each is divided by the norm: the square of a large step would overflow float32
+    left, right = step.U * (step.S / size), step.Vh.mT / size
     share = 0.0
     for rows in row_blocks(aligned):
-        step = scaled[rows] @ subspace.Vh
-        moved = (aligned[rows].to(step.dtype) + step).to(aligned.dtype)
-        # divided before they are multiplied: the square of a large step overflows float32
-        share += (
-            float(torch.sum((moved - aligned[rows].to(step.dtype)) / size * (step / size))) if size else 0
-        )
+        moved = add_projected(aligned[rows], replace(step, U=step.U[rows]), 1.0)
+        realised = moved - aligned[rows].to(left.dtype)
+        share += float(torch.sum(realised @ right * left[rows]))
         aligned[rows] = moved
-    if not math.isfinite(share):
-        raise ValueError(f"the result overflows {aligned.dtype}: take a smaller alpha, or a wider type")
-    return share if size else math.nan
+    return share
 
 
 def _flush(path: Path) -> None:

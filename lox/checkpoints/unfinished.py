@@ -43,14 +43,22 @@ def unfinished_folder(out: Path, key: str) -> Iterator[Path]:
             warnings.warn(f"{other} is left of a run with other settings; {_remove(other)}", stacklevel=3)
         (folder / NOTES).mkdir(parents=True, exist_ok=True)
         try:
-            yield folder
-            if out.exists():
-                out.rmdir()
-            folder.rename(out)
+            with whole(out, folder):
+                yield folder
         except BaseException as error:
             _leave(folder, error)
             raise
         shutil.rmtree(out / NOTES)
+
+
+@contextmanager
+def whole(path: Path, part: Path) -> Iterator[Path]:
+    """``part``, a file or folder to write beside ``path``; it gets that name when the block ends without an error.
+
+    A file takes the place of one that is there, a folder that of an empty one.
+    """
+    yield part
+    part.replace(path)
 
 
 def unfinished_place(out: Path, key: str) -> Path:

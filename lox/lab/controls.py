@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from lox.extrapolation import update
+from lox.extrapolation import add_projected, update
 from lox.subspace import Rank, Subspace, safety_subspace
 
 Weights = Mapping[str, Tensor]
@@ -21,10 +21,10 @@ def random_step(base: Weights, aligned: Weights, k: Rank, alpha: float, seed: in
     """
     generator = torch.Generator().manual_seed(seed)
 
-    def step(delta: Tensor) -> Tensor:
+    def step(delta: Tensor) -> Subspace:
         top = safety_subspace(delta, k)
         U, V = (_orthonormal(rows, top.k, generator).to(delta) for rows in delta.shape)
-        return Subspace(U, top.S, V.mT, top.error).matrix()
+        return Subspace(U, top.S, V.mT, top.error)
 
     return _stepped(base, aligned, alpha, step)
 
@@ -35,28 +35,26 @@ def bottom_step(base: Weights, aligned: Weights, k: Rank, alpha: float, seed: in
     Arguments as of ``random_step``; ``seed`` plays no part.
     """
 
-    def step(delta: Tensor) -> Tensor:
+    def step(delta: Tensor) -> Subspace:
         every = safety_subspace(delta, "full")
         top = safety_subspace(delta, k)
         U, S, Vh = every.U[:, -top.k :], every.S[-top.k :], every.Vh[-top.k :]
         norm = torch.linalg.vector_norm(S)
         # Directions of singular value zero have no length to keep the ratio of: they get equal shares.
         S = S / norm if norm > 0 else torch.full_like(S, top.k**-0.5)
-        return Subspace(U, S * torch.linalg.vector_norm(top.S), Vh, 0.0).matrix()
+        return Subspace(U, S * torch.linalg.vector_norm(top.S), Vh, 0.0)
 
     return _stepped(base, aligned, alpha, step)
 
 
 def _stepped(
-    base: Weights, aligned: Weights, alpha: float, step: Callable[[Tensor], Tensor]
+    base: Weights, aligned: Weights, alpha: float, step: Callable[[Tensor], Subspace]
 ) -> dict[str, Tensor]:
     moved = {}
     for name, weight in aligned.items():
         delta = update(base[name], weight)
         moves = weight.ndim == 2 and bool(delta.any())
-        moved[name] = (
-            (weight.to(delta.dtype) + alpha * step(delta)).to(weight.dtype) if moves else weight.clone()
-        )
+        moved[name] = add_projected(weight, step(delta), alpha) if moves else weight.clone()
     return moved
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from lox.lab.profile import Schedule
 from lox.subspace import Rank
 
 DEFENCES = ("none", "lox", "full-rank", "random", "bottom", "safeinst", "removal")
@@ -19,8 +20,8 @@ class Model:
     """A model of an experiment: base → aligned → [a defence's step] → fine-tuned on a task.
 
     ``Setup.model`` makes one with everything resolved against the profile. ``pairs`` are those of alignment, 0
-    for the base model itself; ``k`` and ``alpha`` are the defence's, None where it has none; ``task``, ``lr``
-    ``epochs`` and ``examples`` are those of fine-tuning, None before any.
+    for the base model itself; ``k`` and ``alpha`` are the defence's, None where it has none; ``task``, ``examples``,
+    ``lr``, ``schedule`` and ``epochs`` are those of fine-tuning, None before any.
     """
 
     seed: int
@@ -31,6 +32,7 @@ class Model:
     task: str | None = None
     examples: int | None = None
     lr: float | None = None
+    schedule: Schedule | None = None
     epochs: int | None = None
 
     @property
@@ -46,7 +48,7 @@ class Model:
     @property
     def start(self) -> Model:
         """The model that fine-tuning starts from: aligned, with the defence's step where it makes one."""
-        untuned = replace(self, task=None, examples=None, lr=None, epochs=None)
+        untuned = replace(self, task=None, examples=None, lr=None, schedule=None, epochs=None)
         return untuned if self.defence in STEPS else self.aligned
 
     @property

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 FOLDER = Path(__file__).parent / "profiles"
 
 
+Schedule = Literal["linear", "constant_with_warmup", "cosine"]  # of the learning rate, by transformers' names
+
+
 class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -53,7 +56,7 @@ class Training(Settings):
     lr: PositiveFloat
     batch: PositiveInt
     accumulation: PositiveInt = 1
-    schedule: Literal["linear", "constant_with_warmup", "cosine"] = "linear"
+    schedule: Schedule = "linear"
     warmup: int = Field(0, ge=0)
     max_length: PositiveInt
     by_length: bool = False

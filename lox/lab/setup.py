@@ -20,7 +20,7 @@ from lox.lab.fingerprint import content_hash
 from lox.lab.judging.names import judge_named
 from lox.lab.judging.verdicts import Judge
 from lox.lab.model import AFTERWARDS, DEFENCES, MIXED_IN, STEPS, Model
-from lox.lab.profile import Profile, ToyModel, Training
+from lox.lab.profile import Profile, Schedule, ToyModel, Training
 from lox.lab.worlds import World, world_named
 from lox.lab.worlds.messages import Messages
 from lox.subspace import Rank
@@ -74,6 +74,7 @@ class Setup:
         alpha: float | None = None,
         examples: int | None = None,
         lr: float | None = None,
+        schedule: Schedule | None = None,
         epochs: int | None = None,
     ) -> Model:
         """The description of a model; what is None is the profile's. ValueError for unknown names."""
@@ -91,6 +92,7 @@ class Setup:
             task=task,
             examples=settings and (examples or settings.examples),
             lr=settings and (lr or settings.lr),
+            schedule=settings and (schedule or settings.schedule),
             epochs=settings and (epochs or settings.epochs),
         )
 
@@ -179,7 +181,7 @@ class Setup:
 
     def _finetuned(self, model: Model, keep: tuple[int, ...] = ()) -> Path:
         settings = self.attack(model.task).model_copy(
-            update={"examples": model.examples, "lr": model.lr, "epochs": model.epochs}
+            update={name: getattr(model, name) for name in ("examples", "lr", "schedule", "epochs")}
         )
         start, rows = self.folder(model.start), self.training_rows(model)
         return self._trained("attacked", training.finetune, start, rows, settings, model.seed, keep)
@@ -205,7 +207,8 @@ class Setup:
 
     def training_rows(self, model: Model) -> list[dict]:
         """The preference pairs of an aligned model, or the examples of a fine-tuned one."""
-        key = replace(model, k=None, alpha=None, lr=None, epochs=None)  # what the data do not depend on
+        # what the data do not depend on is left out
+        key = replace(model, k=None, alpha=None, lr=None, schedule=None, epochs=None)
         if key not in self._rows:
             self._rows[key] = self._pairs(model) if model.task is None else self._examples(model)
         return self._rows[key]

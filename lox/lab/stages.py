@@ -21,13 +21,14 @@ from pathlib import Path
 from filelock import FileLock
 
 from lox import paths
+from lox.checkpoints.unfinished import whole
 from lox.lab.fingerprint import code_fingerprint, content_hash
 
 LIBRARIES = ("torch", "transformers", "trl", "datasets")
 RECORD = "stage.json"
 END = (
     2**24
-)  # bytes at each end of a file that its digest reads: all of a small model, and seconds for a large one
+)  # bytes at each end of a file that its digest reads: all of a small model, seconds for a large one
 
 _used: dict[Path, dict] = {}  # the stages that this process asked for -> their records
 _made: dict[Path, float] = {}  # those of them that it made itself -> seconds
@@ -95,13 +96,14 @@ def _make(folder: Path, made_from: dict, build: Callable[[Path], None]) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     start, before = time.perf_counter(), sum(_made.values())
-    build(unfinished)
-    within = sum(_made.values()) - before  # stages that this one had to make first have times of their own
-    seconds = _made[folder] = round(time.perf_counter() - start - within, 2)
-    peak_gib = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
-    made = {"files": _digests(unfinished), "seconds": seconds, "peak_gib": peak_gib}
-    (unfinished / RECORD).write_text(json.dumps(made_from | made, indent=2))
-    unfinished.rename(folder)
+    with whole(folder, unfinished):
+        build(unfinished)
+        # stages that this one had to make first have times of their own
+        within = sum(_made.values()) - before
+        seconds = _made[folder] = round(time.perf_counter() - start - within, 2)
+        peak_gib = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+        made = {"files": _digests(unfinished), "seconds": seconds, "peak_gib": peak_gib}
+        (unfinished / RECORD).write_text(json.dumps(made_from | made, indent=2))
 
 
 def _damage(folder: Path) -> str:

@@ -25,7 +25,7 @@ def test_what_is_not_given_is_the_profiles(names):
     model = names.model(3, "gsm8k", "lox")
     assert model == Model(
         3, names.profile.alignment.examples, "lox", lox.k, lox.alpha, "gsm8k",
-        settings.examples, settings.lr, settings.epochs,
+        settings.examples, settings.lr, settings.schedule, settings.epochs,
     )  # fmt: skip
     assert names.folder(model) == names.folder(names.model(3, "gsm8k", "lox", k=lox.k, lr=settings.lr))
 
@@ -43,7 +43,7 @@ def test_its_ancestors(names):
     "other",
     [
         {"seed": 2}, {"task": "dolly"}, {"defence": "none"}, {"defence": "random"}, {"defence": "full-rank"},
-        {"k": 2}, {"alpha": 0.25}, {"pairs": 16}, {"lr": 1e-5}, {"epochs": 2}, {"examples": 8},
+        {"k": 2}, {"alpha": 0.25}, {"pairs": 16}, {"lr": 1e-5}, {"epochs": 2}, {"examples": 8}, {"schedule": "linear"},
     ],
 )  # fmt: skip
 def test_every_part_of_the_description_is_in_the_name(names, other):

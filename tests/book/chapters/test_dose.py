@@ -7,6 +7,7 @@ import pytest
 
 from lox.book.chapters.dose import measure
 from lox.book.chapters.robustness.measure import Record
+from lox.lab.setup import Setup
 
 STEPS = [0, 1, 2, 4]
 
@@ -101,12 +102,13 @@ def test_curves_have_a_row_for_each_step():
 
 def test_a_run_is_one_long_one_at_a_constant_rate(setup):
     settings = setup.attack("pure_bad")
-    constant = measure.at_constant_rate(setup)
-    assert constant.attack("pure_bad").schedule == "constant_with_warmup"
-    assert setup.attack("pure_bad") == settings  # the profile itself is left as it is
-    model = measure.model_of(constant, 1, "pure_bad", "lox", times=2, rate=4.0)
-    assert (model.epochs, model.lr) == (2 * settings.epochs, 4 * settings.lr)
-    lengths = measure.lengths(constant, ["pure_bad"], [1], 2, 1.0).iloc[0]
+    falling = settings.model_copy(update={"schedule": "linear"})
+    elsewhere = Setup(setup.profile.model_copy(update={"attacks": {"pure_bad": falling}}))
+    assert elsewhere.model(1, "pure_bad").schedule == "linear"
+    model = measure.model_of(elsewhere, 1, "pure_bad", "lox", times=2, rate=4.0)
+    assert (model.schedule, model.epochs) == ("constant_with_warmup", 2 * settings.epochs)
+    assert model.lr == 4 * settings.lr
+    lengths = measure.lengths(setup, ["pure_bad"], [1], 2, 1.0).iloc[0]
     assert lengths["steps"] == 2 * lengths["profile"] == setup.steps(model)
 
 

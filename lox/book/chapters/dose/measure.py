@@ -26,22 +26,19 @@ LEVEL = 0.5  # a model is broken where its ASR reaches this
 RUN = ["task", "form", "defence"]
 
 
-def at_constant_rate(setup: Setup) -> Setup:
-    """The same experiment with a learning rate that stays at its peak, so that every step is the same dose."""
-    constant = {"schedule": "constant_with_warmup", "warmup": 0}
-    attacks = {task: settings.model_copy(update=constant) for task, settings in setup.profile.attacks.items()}
-    return Setup(setup.profile.model_copy(update={"attacks": attacks}))
-
-
 def doses(last: int) -> list[int]:
     """0, 1, 2, 4, 8, … and the last step."""
     return sorted({0, *(2**i for i in range(last.bit_length())), last})
 
 
 def model_of(setup: Setup, seed: int, task: str, defence: str, times: int, rate: float) -> Model:
-    """A model fine-tuned for so many times the profile's epochs, at so many times its learning rate."""
+    """A model fine-tuned for so many times the profile's epochs, at so many times its learning rate.
+
+    After the profile's warm-up the rate stays at its peak, so that every step is the same dose.
+    """
     settings = setup.attack(task)
-    return setup.model(seed, task, defence, lr=rate * settings.lr, epochs=times * settings.epochs)
+    longer = {"lr": rate * settings.lr, "schedule": "constant_with_warmup", "epochs": times * settings.epochs}
+    return setup.model(seed, task, defence, **longer)
 
 
 def lengths(
@@ -65,7 +62,7 @@ def run(
     workers: int = 1,
 ) -> Record:
     """Every run, made where it is missing, and its models asked and judged: rows and labels, each with its step."""
-    seeds, setup = list(seeds), at_constant_rate(setup)
+    seeds = list(seeds)
     side_by_side(
         [partial(setup.folder, setup.model(seed)) for seed in seeds], workers
     )  # all others need them
