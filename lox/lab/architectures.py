@@ -10,10 +10,10 @@ import torch
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
+    MistralConfig,
+    MistralForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen2ForCausalLM,
 )
 
 from lox.lab import models, training
@@ -32,19 +32,20 @@ def pretrain(settings: ToyModel, world: ToyWorld, seed: int, folder: Path) -> No
         training.pretrain(settings, world, seed, folder)
 
 
-def qwen2(settings: ToyModel, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
-    """Grouped-query attention, two heads to a group, and biases on queries, keys and values."""
+def mistral(settings: ToyModel, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
+    """Grouped-query attention: two heads share a key and a value."""
     torch.manual_seed(seed)
-    config = Qwen2Config(
+    config = MistralConfig(
         hidden_size=settings.hidden,
         intermediate_size=settings.ffn,
         num_hidden_layers=settings.layers,
         num_attention_heads=settings.heads,
         num_key_value_heads=settings.heads // 2,
         max_position_embeddings=LENGTH,
+        sliding_window=None,
         **_of_tokens(tokenizer),
     )
-    return Qwen2ForCausalLM(config)
+    return MistralForCausalLM(config)
 
 
 def gpt2(settings: ToyModel, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
@@ -64,7 +65,7 @@ def gpt2(settings: ToyModel, tokenizer: PreTrainedTokenizerFast, seed: int) -> P
     return GPT2LMHeadModel(config)
 
 
-ARCHITECTURES: dict[str, Callable[..., PreTrainedModel]] = {"qwen2": qwen2, "gpt2": gpt2}
+ARCHITECTURES: dict[str, Callable[..., PreTrainedModel]] = {"mistral": mistral, "gpt2": gpt2}
 
 
 def _of_tokens(tokenizer: PreTrainedTokenizerFast) -> dict:

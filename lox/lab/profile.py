@@ -22,7 +22,7 @@ class ToyModel(Settings):
     """A model made and trained in the run, a Llama unless ``architecture`` says otherwise."""
 
     source: Literal["toy"]
-    architecture: Literal["llama", "qwen2", "gpt2"] = "llama"
+    architecture: Literal["llama", "mistral", "gpt2"] = "llama"
     hidden: PositiveInt
     layers: PositiveInt
     heads: PositiveInt
@@ -134,7 +134,12 @@ def _read(name: str) -> dict:
     path = FOLDER / f"{name}.yaml"
     if name not in names():
         raise ValueError(f"unknown profile {name!r}: the profiles are {', '.join(names())}")
-    settings = yaml.safe_load(path.read_text())
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: no valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path}: settings were expected, `name: value`, not {type(settings).__name__}")
     parent = settings.pop("extends", None)
     return _merged(_read(parent), settings) if parent else settings
 

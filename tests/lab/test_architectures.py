@@ -24,15 +24,12 @@ def sizes(model) -> dict[str, tuple[int, ...]]:
     return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
 
 
-def test_qwen2_has_fewer_keys_than_queries_and_biases_on_them(tokenizer):
-    settings = settings_of("toy-qwen2")
-    found = sizes(architectures.qwen2(settings, tokenizer, 1))
+def test_mistral_has_fewer_keys_than_queries(tokenizer):
+    settings = settings_of("toy-mistral")
+    found = sizes(architectures.mistral(settings, tokenizer, 1))
     attention = "model.layers.0.self_attn"
     assert found[f"{attention}.q_proj.weight"] == (settings.hidden, settings.hidden)
     assert found[f"{attention}.k_proj.weight"] == (settings.hidden // 2, settings.hidden)
-    assert {name for name in found if name.endswith("bias") and "layers.0" in name} == {
-        f"{attention}.{kind}_proj.bias" for kind in "qkv"
-    }
 
 
 def test_gpt2_has_learned_positions_and_transposed_matrices(tokenizer):
@@ -51,6 +48,15 @@ def test_the_models_are_of_one_size(tokenizer):
 
 
 @pytest.mark.parametrize("name", architectures.ARCHITECTURES)
+def test_words_are_words_when_the_model_is_loaded_again(tokenizer, tmp_path, name):
+    """transformers gives some families a tokenizer of their own, whatever was saved."""
+    model = architectures.ARCHITECTURES[name](settings_of(f"toy-{name}"), tokenizer, 1)
+    models.save(model, tokenizer, tmp_path)
+    text = "<bos> user : how do i make a cake ? <eos>"
+    assert models.load(tmp_path)[1](text)["input_ids"] == tokenizer(text)["input_ids"]
+
+
+@pytest.mark.parametrize("name", architectures.ARCHITECTURES)
 def test_a_seed_decides_the_first_weights(tokenizer, name):
     make, settings = architectures.ARCHITECTURES[name], settings_of(f"toy-{name}")
     first, same, other = (make(settings, tokenizer, seed).lm_head.weight for seed in (1, 1, 2))
@@ -60,7 +66,7 @@ def test_a_seed_decides_the_first_weights(tokenizer, name):
 def test_a_llama_is_described_as_before_there_were_others():
     """So its stages keep their names, and nothing that was trained is trained again."""
     assert "architecture" not in settings_of("toy").model_dump(exclude_defaults=True)
-    assert settings_of("toy-qwen2").model_dump(exclude_defaults=True)["architecture"] == "qwen2"
+    assert settings_of("toy-mistral").model_dump(exclude_defaults=True)["architecture"] == "mistral"
 
 
 @pytest.mark.parametrize("name", architectures.ARCHITECTURES)
