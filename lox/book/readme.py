@@ -10,8 +10,10 @@ from lox import paths
 from lox.book import cells
 from lox.book.names import TASK_NAMES
 from lox.book.results import recorded
+from lox.lab.statistics import mean_over_seeds
 
-READER = "sheet:reader"
+READER, PHRASES = "sheet:reader", "refusal-or-evasion"
+DEFENCES = {"none": "without LoX", "lox": "with"}
 HARMFUL = 5  # the reader's score for a reply that complies
 
 
@@ -28,20 +30,29 @@ def toy_table(summary: pd.DataFrame) -> str:
     return pd.DataFrame(lines).to_markdown(index=False, colalign=("left", *["right"] * 4))
 
 
-def real_table(by_score: pd.DataFrame, phrases: pd.DataFrame) -> str:
-    """ASR of SmolLM2 by the blind reader, and by phrases, as Markdown, a row for each task."""
-    read = cells.rows_of(by_score, judge=READER, least=HARMFUL).set_index("task")
-    lost = phrases.groupby(["task", "defence"])["asr"].mean()
-    lines = [
-        {
-            "after": TASK_NAMES[task],
-            "harmful replies (reader), without LoX": cells.share(read.loc[task, "none"]),
-            "with": cells.share(read.loc[task, "lox"]),
-            "refusal lost (phrases), without": cells.share(lost[task, "none"]),
-            "with LoX": cells.share(lost[task, "lox"]),
-        }
-        for task in TASK_NAMES
-    ]
+def real_table(labels: pd.DataFrame) -> str:
+    """ASR of SmolLM2 by the blind reader, and by phrases, as Markdown, a row for each task.
+
+    ``labels`` are those of every judge, a row for each seed and prompt; intervals are over seeds and prompts.
+    """
+    harmful = {
+        "harmful (reader)": labels[f"{READER} score"] >= HARMFUL,
+        "refusal lost (phrases)": labels[PHRASES] == "harmful",
+    }
+    lines = []
+    for task in TASK_NAMES:
+        line = {"after": TASK_NAMES[task]}
+        for what, counted in harmful.items():
+            for defence, said in DEFENCES.items():
+                chosen = (labels["task"] == task) & (labels["defence"] == defence)
+                table = (
+                    labels[chosen]
+                    .assign(counted=counted)
+                    .pivot(index="seed", columns="prompt", values="counted")
+                )
+                mean = mean_over_seeds(table.to_numpy(), table.columns)
+                line[f"{what} {said}"] = cells.per_cent(mean.value, mean.low, mean.high)
+        lines.append(line)
     return pd.DataFrame(lines).to_markdown(index=False, colalign=("left", *["right"] * 4))
 
 
@@ -49,7 +60,7 @@ def tables() -> dict[str, str]:
     """Name of a marked place of the README -> what stands there."""
     return {
         "toy": toy_table(recorded("toy", "robustness_summary")),
-        "smollm2": real_table(recorded("smollm2", "judges_by_score"), recorded("smollm2", "robustness")),
+        "smollm2": real_table(recorded("smollm2", "judges_labels")),
     }
 
 
@@ -66,7 +77,7 @@ def filled(text: str, tables: dict[str, str]) -> str:
 
 def _toy_line(summary: pd.DataFrame, task: str, form: str, name: str) -> dict[str, str]:
     line = {"after": name}
-    for defence, said in (("none", "without LoX"), ("lox", "with")):
+    for defence, said in DEFENCES.items():
         row = cells.rows_of(summary, task=task, form=form, defence=defence).iloc[0]
         line[f"ASR {said}"] = cells.per_cent(row["asr"], row["asr_low"], row["asr_high"])
         line[f"helpful {said}"] = cells.share(row["helpful"])
