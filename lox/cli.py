@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
-from lox.cli_models import evaluate
+from lox.cli_models import choose, evaluate
 from lox.extras import needs
 from lox.options import METHOD, RUNNING, Aligned, Base, Device, K, Matrices, Profile, Quiet, rank
 from lox.paths import project
@@ -45,6 +45,10 @@ app.command(
     epilog="Examples:\n\n`lox evaluate out --beside org/aligned --replies replies.jsonl --csv rates.csv`\n\n"
     "`lox evaluate out --harmful requests.csv:goal --harmless questions.txt --judge endpoint:gpt-4o-mini`"
 )(evaluate)
+app.command(
+    epilog="Examples:\n\n`lox choose org/base org/aligned --budget 0.02 --csv curves.csv --figure curves.png`\n\n"
+    "`lox choose base/ aligned/ --harmful requests.txt --harmless questions.txt --k 6 --alphas 0.5,1,1.5`"
+)(choose)
 
 
 @app.command(

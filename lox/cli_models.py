@@ -1,4 +1,4 @@
-"""The commands that ask models: ``lox evaluate``."""
+"""The commands that ask models: ``lox evaluate`` and ``lox choose``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 import typer
 
 from lox.extras import needs
-from lox.options import ASKING, RUNNING, Device, Quiet
+from lox.options import ASKING, METHOD, RUNNING, Aligned, Base, Device, Matrices, Quiet
 from lox.paths import project
-from lox.terminal import reply_progress, warning_lines
+from lox.terminal import byte_progress, errors, reply_progress, warning_lines
 
 FILES = "a file (a prompt a line; .csv or .jsonl with a column prompt, or FILE:COLUMN)"
 Harmful = Annotated[
@@ -112,6 +112,114 @@ def evaluate(
         save(behaviour.long_table(rates, paired))
     if not quiet:
         typer.echo(behaviour.side_by_side(rates, paired).to_string(index=False))
+
+
+def choose(
+    base: Base,
+    aligned: Aligned,
+    harmful: Harmful = "advbench",
+    harmless: Harmless = "xstest",
+    limit: Limit = None,
+    judge: Judge = "refusal-or-evasion",
+    max_new_tokens: NewTokens = 60,
+    chat_template: ChatTemplate = None,
+    budget: Annotated[
+        float,
+        typer.Option(help="The share of harmless answers that may be lost.", rich_help_panel=METHOD),
+    ] = 0.02,
+    k: Annotated[
+        int | None, typer.Option(help="Take this k, without a search.", rich_help_panel=METHOD)
+    ] = None,
+    ranks: Annotated[
+        str, typer.Option(help="The r of equation 4 to try.", rich_help_panel=METHOD)
+    ] = "1,2,3,4,6,8,12,16",
+    rho: Annotated[float, typer.Option(help="ρ of equation 4.", rich_help_panel=METHOD)] = 0.01,
+    alphas: Annotated[
+        str, typer.Option(help="The α to try.", rich_help_panel=METHOD)
+    ] = "0.25,0.5,0.75,1,1.25",
+    matrices: Matrices = "all",
+    replies: Annotated[
+        Path,
+        typer.Option(
+            help="Keeps every reply, so that the same call goes on after an interruption, and another judge, "
+            "budget or ρ generates nothing.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = Path("lox-choose.jsonl"),
+    csv: CSV = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="A new PNG file with both curves.", rich_help_panel=RUNNING)
+    ] = None,
+    batch: Batch = 16,
+    dtype: DType = "auto",
+    device: Device = "auto",
+    quiet: Quiet = False,
+) -> None:
+    """Choose k and α for a pair of checkpoints, by a rule, and print the `lox extrapolate` command to run.
+
+    The rule, with 95 % intervals paired by prompt: **(1)** ASR(base) − ASR(aligned) is above 0. **(2)** k is the
+    effective rank: the smallest r of `--ranks` with ASR(θ_r) − ASR(aligned) < ρ, by rates as in the paper. **(3)** α
+    is the largest of `--alphas` such that for it and every smaller one the interval of the answers lost, of
+    harmless prompts that ALIGNED answers, ends within `--budget`. **(4)** At that α the ASR is not shown to be
+    above ALIGNED's. Where a step fails nothing is chosen: the reason, with the number of prompts that would
+    decide, is printed, and the exit code is 3.
+
+    Each matrix is decomposed once, and one model in memory takes the weights of every point. Use prompts that you
+    do not report, and measure the result on others with `lox evaluate`.
+    """
+    with _lab():
+        from lox.checkpoints.tables import new_file, new_table
+        from lox.lab import choosing
+        from lox.lab.judging.names import judge_named
+        from lox.lab.prompts import questions_of, world_of
+        from lox.lab.reply_file import ReplyFile
+        from lox.lab.served import models_to_ask
+    if figure:
+        with needs("book", "a figure"):
+            from lox.book.choice_figure import save_figure
+
+    tried = {"k": k, "ranks": numbers(ranks, int), "alphas": numbers(alphas, float), "rho": rho}
+    with (
+        warning_lines(quiet),
+        new_table(csv) as save,
+        new_file(figure) as save_as,
+        byte_progress(quiet) as decomposed,
+        reply_progress(quiet) as bar,
+    ):
+        judged_by = judge_named(judge, world_of(harmful, harmless))
+        asked = questions_of(harmful, harmless, new_tokens=max_new_tokens, limit=limit)
+        choosing.check_settings(**tried)
+        [served] = models_to_ask(aligned, None, None, dtype, device, chat_template).values()
+        largest = max(tried["ranks"]) if k is None else k
+        points = choosing.grid(served, base, k=largest, matrices=matrices, progress=decomposed)
+        ask = choosing.Asking(asked, judged_by, ReplyFile(replies), batch, bar)
+        measured = choosing.measure(points, ask, **tried, budget=budget)
+        table = choosing.table(measured)
+        save(table)
+        save_as(lambda path: save_figure(table, measured, path))
+    choice = measured.choice
+    if not quiet:
+        typer.echo(choosing.for_reader(table).to_string(index=False))
+        for remark in choice.remarks:
+            typer.echo(f"note: {remark}")
+    if choice.refusal:
+        errors.print(f"lox: nothing is chosen: {choice.refusal}")
+        raise typer.Exit(3)
+    typer.echo(choosing.command(base, aligned, choice, matrices))
+
+
+def numbers(text: str, kind: type) -> list:
+    """Numbers with commas between them; ValueError, naming the first word that is none."""
+    found = []
+    for word in text.split(","):
+        try:
+            found.append(kind(word))
+        except ValueError:
+            what = "whole numbers" if kind is int else "numbers"
+            raise ValueError(
+                f"{text!r}: {what} with commas between them are expected, not {word!r}"
+            ) from None
+    return found
 
 
 @contextmanager

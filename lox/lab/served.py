@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
 from lox.checkpoints.files import Checkpoint, stamp
@@ -70,7 +71,7 @@ class Served:
         """Raise what can be wrong with it that shows without its weights: files, tokenizer, adapter."""
         _ = self.key, self.tokenizer
 
-    def loaded(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    def loaded(self) -> tuple[nn.Module, PreTrainedTokenizerBase]:
         """Model and tokenizer."""
         return self.network(), self.tokenizer
 
@@ -78,7 +79,7 @@ class Served:
         """``asked`` with its answers, as ``lox.lab.reply_file.ask`` does; loaded only where some are missing."""
         return ask(name, self.key, self.loaded, asked, kept, batch=batch, done=done)
 
-    def network(self) -> PreTrainedModel:
+    def network(self) -> nn.Module:
         """The model on its device, ready to reply; its own code, if it brings some, is never run."""
         disable_progress_bar()  # of loading weights: the replies have a bar of their own
         folder = self.checkpoint.folder
@@ -102,15 +103,19 @@ def models_to_ask(
 
     ValueError where the two are the same, or a device cannot compute.
     """
-    template = chat_template and chat_template.read_text(encoding="utf-8")
-    options = {"dtype": dtype, "device": compute_device(device), "chat_template": template}
-    models = [Served(source, adapter, **options)] + ([Served(beside, **options)] if beside else [])
+    template = chat_template.read_text(encoding="utf-8") if chat_template else None
+    place = compute_device(device)
+    models = [Served(source, adapter, dtype, place, template)]
+    if beside:
+        models.append(Served(beside, None, dtype, place, template))
     for model in models:
         model.check()
     if len({model.key for model in models}) < len(models):
         raise ValueError(f"{beside}: the same model as {source}, so there is nothing to compare")
     names = [model.name for model in models]
-    return dict(zip(names if len(set(names)) == len(names) else (source, beside), models))
+    if len(set(names)) < len(names):
+        names = [model.source for model in models]
+    return dict(zip(names, models))
 
 
 def _read(source: str, kind, folder: Path, **options):
