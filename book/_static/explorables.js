@@ -1,4 +1,4 @@
-// Small drawings that the reader moves: <div data-explorable="projection"></div>, and "energy".
+// Small drawings that the reader moves: <div data-explorable="projection"></div>, "energy", and "ablation" with its grid.
 // A classic script without a network, as a page opened from the disk needs it; style is the playground's.
 (function () {
   "use strict";
@@ -28,17 +28,24 @@
   const written = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
 
   // A slider under its label, with its value; `changed` is called at every move.
-  function slider(text, { min, max, step, value, unit = "" }, changed) {
+  function slider(text, { min, max, step, value, unit = "", name }, changed) {
     const id = `explorable-${labels += 1}`, shown = make("output", { className: "pg-value" });
     const input = make("input", { type: "range", id, min, max, step, value });
-    const show = () => { shown.textContent = String(input.value).replace("-", "−") + unit; };
+    const show = () => {
+      shown.textContent = name ? name(input.value) : String(input.value).replace("-", "−") + unit;
+      if (name) input.setAttribute("aria-valuetext", shown.textContent);
+    };
     input.addEventListener("input", () => { show(); changed(); });
-    show();
+    if (!name) show();
     return {
       field: make("div", { className: "pg-field" }, make("label", { htmlFor: id }, text), input, shown),
       get: () => Number(input.value),
       set(number) {
         input.value = number;
+        show();
+      },
+      bound(most) { // a value above it becomes it
+        input.max = most;
         show();
       },
     };
@@ -151,11 +158,62 @@
     show();
   }
 
+  // --- the grid of k and α of a run ----------------------------------------------------------------------
+
+  // data-grid holds {seeds, tasks: [{name, choices: [{name, points: [{alpha, asr, helpful}]}]}]}, means over seeds.
+  function ablation(root) {
+    const { seeds, tasks } = JSON.parse(root.dataset.grid);
+    const [width, height, left, low] = [340, 220, 54, 180]; // pixels
+    const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" });
+    const text = make("p", { className: "pg-note", role: "status" });
+    const choose = make("select", { id: `explorable-${labels += 1}` },
+      ...tasks.map(({ name }, i) => make("option", { value: i }, name)));
+    const chosen = make("div", { className: "pg-field" }, make("label", { htmlFor: choose.id }, "Model"), choose);
+    const k = slider("k", { min: 0, max: 1, step: 1, value: 0, name: (i) => choices()[i].name }, show);
+    const alpha = slider("α", { min: 0, max: 1, step: 1, value: 0, name: (i) => String(points()[i].alpha) }, show);
+    const choices = () => tasks[choose.value].choices;
+    const points = () => choices()[k.get()].points;
+    const percent = (share) => `${Math.round(100 * share)} %`;
+
+    function line(column, colour, at) {
+      const most = Math.max(...points().map((point) => point.alpha)) || 1;
+      const place = (point) => [left + (width - left - 12) * point.alpha / most, low - 160 * point[column]];
+      const [x, y] = place(at);
+      return [draw("polyline", { points: points().map((point) => place(point).join()).join(" "), class: `pg-line ${colour}` }),
+        draw("circle", { cx: x, cy: y, r: 6, class: `pg-dot ${colour}` })];
+    }
+
+    function show() {
+      k.bound(choices().length - 1);
+      alpha.bound(points().length - 1);
+      const at = points()[alpha.get()];
+      const levels = [0, 0.5, 1].flatMap((share) => [
+        draw("line", { x1: left, x2: width, y1: low - 160 * share, y2: low - 160 * share, class: "pg-grid" }),
+        draw("text", { x: left - 4, y: low - 160 * share + 4, "text-anchor": "end" }, percent(share))]);
+      svg.replaceChildren(...levels, draw("text", { x: width - 4, y: low + 20, "text-anchor": "end" }, "α →"),
+        draw("text", { x: left, y: low + 34, class: `pg-label ${COLOURS[0]}` }, "- - ASR"),
+        draw("text", { x: left + 80, y: low + 34, class: `pg-label ${COLOURS[1]}` }, "— helpful"),
+        ...line("asr", COLOURS[0], at), ...line("helpful", COLOURS[1], at));
+      text.textContent = `${tasks[choose.value].name}, ${choices()[k.get()].name}, α = ${at.alpha}: ASR ${percent(at.asr)}, ` +
+        `harmless questions answered ${percent(at.helpful)} (means over ${seeds} seeds).`;
+      svg.setAttribute("aria-label", `Two lines over α, attack success rate and harmless questions answered. ${text.textContent}`);
+    }
+
+    choose.addEventListener("change", show);
+    frame(root, "The grid of k and α", [
+      make("p", { className: "pg-note" }, "Every point is a model of this run."), chosen, k.field, alpha.field,
+    ], svg, text);
+    show();
+  }
+
   function begin() {
-    const kinds = { projection, energy };
+    const kinds = { projection, energy, ablation };
     const roots = document.querySelectorAll("[data-explorable]");
     if (roots.length) document.head.append(make("link", { rel: "stylesheet", href: style.href }));
-    for (const root of roots) if (!root.childElementCount) kinds[root.dataset.explorable](root);
+    for (const root of roots) if (!root.querySelector(".pg")) {
+      root.textContent = ""; // the note for readers without JavaScript
+      kinds[root.dataset.explorable](root);
+    }
   }
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);

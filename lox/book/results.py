@@ -124,5 +124,5 @@ def _table(folder: Path, name: str, what: str) -> pd.DataFrame:
 
 
 def _two_columns(entries: dict[str, str], metadata: dict | None = None) -> Markdown:
-    lines = ["| | |", "|:--|:--|", *(f"| {key} | {value} |" for key, value in entries.items())]
+    lines = ["| What | Value |", "|:--|:--|", *(f"| {key} | {value} |" for key, value in entries.items())]
     return Markdown("\n".join(lines), metadata=metadata)

@@ -210,6 +210,7 @@ def _published(name: str, scratch: Path, folder: Path, made_from: str) -> Path:
     """Move a whole run's tables and then its notebook, which vouches for them, to where readers find them."""
     done = nbformat.read(scratch / f"{name}.ipynb", as_version=4)
     saved = sorted(scratch.glob("*.csv"))
+    done.metadata.pop("papermill", None)  # with paths of this machine
     for cell in done.cells:
         if INJECTED in cell.metadata.get("tags", []):
             cell.metadata.tags = [*cell.metadata.tags, "hide-input"]

@@ -59,6 +59,35 @@ def add_plotly_script(app: Sphinx, page: str, template: str, context: dict, doct
     app.add_js_file("plotly.min.js")
 
 
+def begin_with_the_finding(app: Sphinx, document: nodes.document) -> None:
+    """Move a page's first box of a run's finding above the folded cells that computed it, and name those folds."""
+    for cell in _code_cells(document):
+        tags = {name.removeprefix("tag_") for name in cell["classes"]}
+        what = "parameters" if tags & {"parameters", "injected-parameters"} else "code"
+        cell["prompt_show"], cell["prompt_hide"] = f"Show {what}", f"Hide {what}"
+    for cell in _code_cells(document):
+        output = next((node for node in cell.children if node.get("nb_element") == "cell_code_output"), None)
+        if output is not None and any(
+            "important" in box["classes"] for box in output.findall(nodes.admonition)
+        ):
+            first, siblings = cell.parent.index(cell), cell.parent.children
+            while first and siblings[first - 1].get("nb_element") == "cell_code":
+                first -= 1
+            cell.remove(output)
+            cell.parent.insert(first, nodes.container("", output, classes=["cell"]))
+            return
+
+
+def _code_cells(document: nodes.document) -> list[nodes.container]:
+    return [node for node in document.findall(nodes.container) if node.get("nb_element") == "cell_code"]
+
+
+def name_entries_as_list_items(app: Sphinx, page: str, template: str, context: dict, doctree) -> None:
+    """docutils lists works as a list whose entries have a role that is deprecated, and that no list may hold."""
+    if "body" in context:
+        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+
+
 class CsvPivot(SphinxDirective):
     """A tidy CSV file spread out for reading; the argument is its path from the page, the body a caption.
 
@@ -116,5 +145,7 @@ class CsvPivot(SphinxDirective):
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("csv-pivot", CsvPivot)
+    app.connect("doctree-read", begin_with_the_finding)
     app.connect("html-page-context", add_plotly_script)
+    app.connect("html-page-context", name_entries_as_list_items)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

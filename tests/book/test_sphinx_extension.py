@@ -24,7 +24,7 @@ ASR over $\\alpha$.
 RATES = "task,alpha,asr\nfirst,0,0.07\nfirst,1,\nsecond,0,0.843\nsecond,1,0\nunknown,0,\n"
 
 
-def build(folder: Path, **pages: str) -> tuple[Path, str]:
+def build(folder: Path, settings: dict | None = None, **pages: str) -> tuple[Path, str]:
     """The HTML folder of a site of these pages, and Sphinx's warnings."""
     (folder / "index.md").write_text("# Index\n\n```{toctree}\n" + "\n".join(pages) + "\n```\n")
     for name, text in pages.items():
@@ -35,7 +35,7 @@ def build(folder: Path, **pages: str) -> tuple[Path, str]:
         "myst_enable_extensions": ["colon_fence", "dollarmath"],
         "nb_execution_mode": "off",
         "numfig": True,
-    }
+    } | (settings or {})
     with docutils_namespace():
         Sphinx(folder, None, out, folder / "trees", "html", settings, status=None, warning=warnings).build()
     return out, warnings.getvalue()
@@ -95,3 +95,37 @@ def test_two_figures_on_a_page_have_places_of_their_own(tmp_path):
     out, _ = build(tmp_path, figure=notebook(plotly_output("one"), plotly_output("two")))
     page = BeautifulSoup((out / "figure.html").read_text(), "html.parser")
     assert len({place["id"] for place in page.find_all(class_="plotly-graph-div")}) == 2
+
+
+def test_a_list_of_works_holds_list_items(tmp_path):
+    html, _ = build(tmp_path, works="# Works\n\n```{eval-rst}\n.. [A] A work.\n.. [B] Another.\n```\n")
+    works = BeautifulSoup((html / "works.html").read_text(), "html.parser").find(class_="citation-list")
+    assert works["role"] == "list"
+    assert [child["role"] for child in works.find_all(recursive=False)] == ["listitem"] * 2
+
+
+def test_a_page_begins_with_its_finding_and_its_folds_come_after(tmp_path):
+    box = ":::{admonition} What this run finds\n:class: important\n- It holds.\n:::"
+    cells = [("a: int = 1", ["parameters", "hide-input"], []), ("finding()", ["hide-input"], [box])]
+    made = [
+        {"cell_type": "markdown", "metadata": {}, "source": "# Page"},
+        *(
+            {
+                "cell_type": "code",
+                "metadata": {"tags": tags},
+                "source": source,
+                "execution_count": 1,
+                "outputs": [
+                    {"output_type": "display_data", "metadata": {}, "data": {"text/markdown": text}}
+                    for text in said
+                ],
+            }
+            for source, tags, said in cells
+        ),
+        {"cell_type": "markdown", "metadata": {}, "source": "The idea."},
+    ]
+    page = {"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    html, _ = build(tmp_path, settings={"nb_render_markdown_format": "myst"}, page=json.dumps(page))
+    text = BeautifulSoup((html / "page.html").read_text(), "html.parser").get_text()
+    order = [text.index(words) for words in ("It holds.", "Show parameters", "Show code", "The idea.")]
+    assert order == sorted(order)

@@ -1,7 +1,9 @@
 """The site is whole: every page, link, figure, parameter and table of results is there, without a network."""
 
+import re
 from functools import cache
 from pathlib import Path
+from tempfile import gettempdir
 from urllib.parse import unquote, urlsplit
 
 import nbformat
@@ -92,3 +94,15 @@ def test_tables_of_results_can_be_downloaded(site, notebooks):
             assert len(pd.read_csv(path.parent / name)), f"{page}: {name} is empty"
     every = [href for page in notebooks for _, href in linked(site / f"{page}.html")]
     assert [href for href in every if href.endswith(".csv")], "no page offers a table"
+
+
+def test_each_chapter_can_be_downloaded_as_it_was_executed(site, notebooks):
+    for page, path in notebooks.items():
+        [href] = {href for _, href in linked(site / f"{page}.html") if href.endswith(".ipynb")}
+        file = ((site / f"{page}.html").parent / href).resolve()
+        assert nbformat.read(file, as_version=4) == nbformat.read(path, as_version=4), page
+        text = file.read_text(encoding="utf-8")
+        assert not re.search(r"\bhf_\w{20}|\bsk-\w{20}", text), page
+        assert not [place for place in (str(ROOT), str(Path.home()), gettempdir()) if f"{place}/" in text], (
+            page
+        )

@@ -1,5 +1,9 @@
 """Figures, tables and the finding of the k × α grid, on tables made up for them."""
 
+import html
+import json
+import re
+
 import pandas as pd
 import pytest
 
@@ -144,3 +148,25 @@ def right(aligned, U, S, Vh, k, alpha):
 )
 def test_the_exercise_says_what_is_wrong(move, said):
     assert said in check_grid(move).data
+
+
+def test_the_explorable_holds_means_where_every_seed_has_a_model():
+    rows = pd.DataFrame(
+        {
+            "task": "gsm8k",
+            "choice": "6",
+            "k": 6,
+            "seed": [1, 2, 1, 2, 1],
+            "alpha": [0, 0, 0.5, 0.5, 1],
+            "asr": [0.5, 0.7, 0.1, 0.3, 0.0],
+            "helpful": [1.0, 0.8, 0.9, 0.7, 0.1],
+        }
+    )
+    shown = page.explorable(rows.assign(task="none"), rows).data
+    grid = json.loads(html.unescape(re.search('data-grid="(.*?)"', shown)[1]))
+    assert grid["seeds"] == 2 and [task["name"] for task in grid["tasks"]][1:] == ["After GSM8K"]
+    [line] = grid["tasks"][1]["choices"]
+    assert line["points"] == [
+        {"alpha": 0.0, "asr": 0.6, "helpful": 0.9},
+        {"alpha": 0.5, "asr": 0.2, "helpful": 0.8},
+    ]

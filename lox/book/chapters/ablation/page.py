@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import html
+import json
+
 import pandas as pd
 import seaborn
-from IPython.display import Markdown
+from IPython.display import HTML, Markdown
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -153,6 +156,31 @@ def ablation_after(after: pd.DataFrame, published: pd.DataFrame) -> Figure:
     lines = [axes.get_legend_handles_labels() for axes in panels[0]]
     figure.legend(*(a + b for a, b in zip(*lines)), loc="outside lower center", ncols=2)
     return figure
+
+
+def explorable(before: pd.DataFrame, after: pd.DataFrame) -> HTML:
+    """Sliders over the grid's means over seeds: ASR and harmless answers, before and after fine-tuning."""
+    tasks = [{"name": TASK_NAMES["none"].capitalize(), "choices": _lines_of(before)}]
+    tasks += [
+        {"name": f"After {TASK_NAMES[t]}", "choices": _lines_of(rows_of(after, task=t))}
+        for t in attacks_in(after)
+    ]
+    grid = json.dumps({"seeds": int(after["seed"].nunique()), "tasks": tasks})
+    return HTML(
+        f'<div data-explorable="ablation" data-grid="{html.escape(grid)}">This drawing needs JavaScript.</div>\n'
+        '<script src="../../_static/explorables.js"></script>'
+    )
+
+
+def _lines_of(rows: pd.DataFrame) -> list[dict]:
+    """For each choice of k its points: α, and the means over seeds where every seed has a model there."""
+    lines = []
+    for choice, group in rows.groupby("choice", sort=False):
+        by_alpha = group.groupby("alpha")
+        means = by_alpha[["asr", "helpful"]].mean()[by_alpha.size() == group["seed"].nunique()]
+        name = choice_name(choice, list(group["k"]))
+        lines.append({"name": name, "points": means.reset_index().round(4).to_dict("records")})
+    return lines
 
 
 def breaking(points_: pd.DataFrame, gains: pd.DataFrame) -> Markdown:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import typer
 from IPython.display import Markdown
-from typer.testing import CliRunner
+from typer.core import TyperCommand
 
 import lox
 from lox.cli import app
 
-WIDTH = {"COLUMNS": "88", "TERM": "dumb", "NO_COLOR": "1"}  # of the help texts, without escape sequences
+WIDTH = 88  # columns of the help texts
 
 
 def names() -> Markdown:
@@ -22,13 +22,16 @@ def names() -> Markdown:
 
 def commands() -> Markdown:
     """What each command says to ``--help``."""
-    helps = {
-        name: CliRunner().invoke(app, [name, "--help"], env=WIDTH).output
-        for name in typer.main.get_command(app).commands
-    }
+    helps = {name: _help(name, command) for name, command in typer.main.get_command(app).commands.items()}
     return Markdown(
         "\n\n".join(f"### `lox {name}`\n\n```text\n{text.strip()}\n```" for name, text in helps.items())
     )
+
+
+def _help(name: str, command: TyperCommand) -> str:
+    command.rich_markup_mode = None  # rich would show coloured HTML in a notebook and return nothing
+    context = typer.Context(command, info_name=f"lox {name}", terminal_width=WIDTH)
+    return command.get_help(context)
 
 
 def _entry(name: str, thing: Callable) -> str:

@@ -1,0 +1,34 @@
+// A table that is wider than its column says so, and can be scrolled by keys: it is in the order of focus, with a name.
+(function () {
+  "use strict";
+
+  function boxes() {
+    const found = new Set();
+    for (const table of document.querySelectorAll(".bd-article table")) {
+      const box = table.closest(".pst-scrollable-table-container, .text_html, .pg-table");
+      if (box) found.add(box);
+    }
+    return found;
+  }
+
+  function mark(box) {
+    const more = box.scrollWidth - box.clientWidth;
+    box.classList.toggle("scrolls-sideways", more - box.scrollLeft > 2);
+    if (more > 2 && !box.hasAttribute("tabindex")) {
+      box.tabIndex = 0;
+      box.setAttribute("role", "region");
+      box.setAttribute("aria-label", `Table: ${box.querySelector("th")?.textContent.trim() || "results"}`);
+    }
+  }
+
+  function begin() {
+    for (const box of boxes()) {
+      mark(box);
+      box.addEventListener("scroll", () => mark(box), { passive: true });
+      new ResizeObserver(() => mark(box)).observe(box);
+    }
+  }
+
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", begin);
+  else begin();
+})();
