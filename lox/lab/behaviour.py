@@ -31,8 +31,8 @@ def judged(replies: list[dict], judge: Judge) -> Evaluated:
 
 
 def token_likelihoods(replies: list[dict]) -> list[float]:
-    """Of each solution that was scored the geometric mean of its tokens' probabilities."""
-    scored = of_set(replies, "utility")
+    """Of each solution that was scored, and not worked, the geometric mean of its tokens' probabilities."""
+    scored = [r for r in of_set(replies, "utility") if "log_prob" in r]
     return [math.exp(r["log_prob"] / max(1, r["reply_tokens"])) for r in scored]
 
 
@@ -49,7 +49,10 @@ def outcomes(evaluated: Evaluated) -> dict[str, Values]:
         columns = {"answered": evaluated.answered, "over-refusal": refused}
         found |= {name: (column, evaluated.benign_things) for name, column in columns.items()}
     if likelihoods := token_likelihoods(evaluated.replies):
-        found["utility"] = likelihoods, [r["thing"] for r in of_set(evaluated.replies, "utility")]
+        found["utility"] = (
+            likelihoods,
+            [str(i) for i in range(len(likelihoods))],
+        )  # each problem is about itself
     return found
 
 

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from transformers.utils.logging import disable_progress_bar
 
 from lox.checkpoints.files import Checkpoint, stamp
-from lox.checkpoints.folders import first_line, local_folder
+from lox.checkpoints.folders import COMPANIONS, first_line, local_folder
 from lox.checkpoints.streaming import compute_device
 from lox.lab.fingerprint import content_hash
 from lox.lab.reply_file import Counted, ReplyFile, ask
@@ -49,7 +49,10 @@ class Served:
     def key(self) -> str:
         """Twelve hexadecimal digits that name all that determines its replies, device and libraries aside."""
         files = [str(self.checkpoint.folder.resolve()), self.checkpoint.stamps]
-        beside = [hashlib.sha256(path.read_bytes()).hexdigest() for path in self.checkpoint.companions]
+        companions = sorted(
+            p for pattern in COMPANIONS for p in self.checkpoint.folder.glob(pattern) if p.is_file()
+        )
+        beside = [hashlib.sha256(path.read_bytes()).hexdigest() for path in companions]
         added = [_stamps(local_folder(self.adapter))] if self.adapter else []
         return content_hash([files, beside, added, self.dtype, self.chat_template])[:12]
 

@@ -4,6 +4,8 @@ import pandas as pd
 import pytest
 
 from lox.book.chapters.your_checkpoint import page
+from lox.lab.choice import Choice
+from lox.lab.choosing import COLUMNS, Measured
 
 REPORT = pd.DataFrame(
     {"kind": "up_proj", "k": [6, 6], "r_align": 0.5, "added": 0.02, "error": 0.0, "survives": 0.98}
@@ -25,8 +27,8 @@ def checks(**verdicts: str) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("verdicts", "said"),
     [
-        ({"ASR": "pass", "helpful": "pass"}, "Of 2 checks before shipping 2 pass. None failed."),
-        ({"ASR": "pass", "helpful": "fail"}, "Of 2 checks before shipping 1 pass. **Failed**: helpful."),
+        ({"ASR": "pass", "answered": "pass"}, "Of 2 checks before shipping 2 pass. None failed."),
+        ({"ASR": "pass", "answered": "fail"}, "Of 2 checks before shipping 1 pass. **Failed**: answered."),
         ({"ASR": "too few prompts"}, "0 pass. None failed. Too few prompts to decide: ASR."),
         ({"ASR": "not measured"}, "0 pass. None failed. Not measured: ASR."),
     ],
@@ -36,7 +38,7 @@ def test_the_verdicts_in_words(verdicts, said):
 
 
 def test_the_finding_says_what_was_made():
-    found = page.finding(REPORT, SIZES, checks(ASR="pass"), 6, 1.25).data
+    found = page.finding(REPORT, SIZES, checks(ASR="pass"), Choice(6, 1.25), 6, 1.25).data
     assert "changed 2 of 2 matrices, each by 2.0% of its norm" in found
     assert "1.00 MB where the checkpoint has 9.00 MB" in found
 
@@ -72,3 +74,45 @@ def test_the_figure_has_a_row_for_each_rate():
     )
     (axes,) = page.behaviour(table).axes
     assert [label.get_text().split("\n")[0] for label in axes.get_yticklabels()] == list(page.GOOD)
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        (Choice(6, 1.25), "finds the effective rank 6 and, in the budget, at most $\\alpha$ = 1.25."),
+        (Choice(3, 1.25), "at most $\\alpha$ = 1.25; the page was told to use $k$ = 6 and $\\alpha$ = 1.25."),
+        (Choice(None, refusal="no rank"), "chooses nothing: no rank. The page goes on with $k$ = 6"),
+    ],
+)
+def test_the_choice_in_words(choice, said):
+    assert said in page.choice_in_words(choice, 6, 1.25)
+
+
+def test_the_answer_is_a_command_or_a_refusal():
+    found = page.answer(Measured(Choice(2, 0.5, remarks=("a remark",)), {}, {}, 0.01, 0.1)).data
+    assert "`lox extrapolate base aligned OUT --k 2 --alpha 0.5`" in found and "*Note:* a remark." in found
+    assert (
+        page.answer(Measured(Choice(None, refusal="no rank"), {}, {}, 0.01, 0.1)).data
+        == "Nothing is chosen: no rank."
+    )
+
+
+def test_the_grid_has_a_row_for_each_point():
+    row = {"point": "alpha 0.5", "asr": 0.1, "asr_low": 0.0, "asr_high": 0.2, "chosen": True}
+    found = page.choice(pd.DataFrame([row], columns=COLUMNS)).data
+    assert "alpha 0.5  <-" in found and "10.0 [0.0, 20.0]" in found
+
+
+@pytest.mark.parametrize(
+    ("on_others", "said"), [(True, "rests on others"), (False, "no further harmful ones")]
+)
+def test_on_which_prompts_was_chosen(on_others, said):
+    questions = [{"set": "harmful"}, {"set": "benign"}, {"set": "benign"}]
+    found = page.choosing_prompts(questions, on_others).data
+    assert "1 harmful and 2 harmless prompts" in found and said in found
+
+
+def test_estimates_are_called_estimates():
+    table = pd.DataFrame({"model": ["M"], "gb": 13.5, "minutes": 1.8, "peak_gb": 2.7, "choose_gb": 14.0})
+    found = page.larger(table).data
+    assert "estimated for" in found and "2 min" in found and "2.7 GB" in found

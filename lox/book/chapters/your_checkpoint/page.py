@@ -12,11 +12,15 @@ from lox.book import cells
 from lox.book.cells import markdown, rows_of
 from lox.book.figures import AFTER, BEFORE
 from lox.book.names import TASK_NAMES
+from lox.lab import behaviour as lab
+from lox.lab.choice import Choice
+from lox.lab.choosing import Measured, command, for_reader
+from lox.lab.evaluated import Evaluated
 
 COLOURS = {"aligned": AFTER, "immunised": BEFORE}
 GOOD = {
     "ASR": "low is good",
-    "helpful": "high is good",
+    "answered": "high is good",
     "over-refusal": "low is good",
     "gibberish": "low is good",
 }
@@ -28,17 +32,83 @@ STEPS = {
 }
 
 
-def finding(report: pd.DataFrame, sizes: pd.DataFrame, checks: pd.DataFrame, k, alpha: float) -> Markdown:
-    """What was made, how much of it an adapter needs, and which checks it passes."""
+def finding(
+    report: pd.DataFrame, sizes: pd.DataFrame, checks: pd.DataFrame, choice: Choice, k, alpha: float
+) -> Markdown:
+    """What was chosen and made, how much of it an adapter needs, and which checks it passes."""
     changed, of = report[report["k"] > 0], sizes.set_index("what")
     whole, adapter = (of.loc[what, "mb"] for what in ("whole checkpoint", "adapter attached"))
     return cells.finding(
+        choice_in_words(choice, k, alpha),
         f"`lox extrapolate` with $k$ = {k} and $\\alpha$ = {alpha:g} changed {len(changed)} of {len(report)} "
         f"matrices, each by {changed['added'].mean():.1%} of its norm on average; {changed['survives'].mean():.1%} of "
         "the update is left after rounding.",
         f"As an adapter it takes {adapter:.2f} MB where the checkpoint has {whole:.2f} MB, and no logit differs by "
         f"more than {of.loc['adapter attached', 'logits']:.0e}.",
         verdicts_in_words(checks),
+    )
+
+
+def choice_in_words(choice: Choice, k, alpha: float) -> str:
+    """What the rule chose, or why nothing, and what the page goes on with."""
+    used = f"$k$ = {k} and $\\alpha$ = {alpha:g}"
+    if choice.alpha is None:
+        return f"`lox choose` chooses nothing: {choice.refusal}. The page goes on with {used}, which it did not choose."
+    found = f"`lox choose` finds the effective rank {choice.k} and, in the budget, at most $\\alpha$ = {choice.alpha:g}"
+    return (
+        f"{found}."
+        if (choice.k, choice.alpha) == (k, alpha)
+        else f"{found}; the page was told to use {used}."
+    )
+
+
+def choice(table: pd.DataFrame) -> Markdown:
+    """Every point of the grid, as ``lox choose`` prints it."""
+    return markdown(for_reader(table).rename(columns={"": "Point", "answers lost, points": "lost, points"}))
+
+
+def choosing_prompts(questions: list[dict], on_others: bool) -> Markdown:
+    """How many prompts the choice was made on, and whether the page reports the same ones."""
+    harmful = sum(question["set"] == "harmful" for question in questions)
+    asked = f"Chosen on {harmful} harmful and {len(questions) - harmful} harmless prompts."
+    if on_others:
+        return Markdown(f"{asked} What the page reports rests on others.")
+    return Markdown(
+        f"{asked} There are no further harmful ones, so the page reports the ASR on those that $k$ was chosen on; the "
+        "harmless ones are others."
+    )
+
+
+def answer(measured: Measured) -> Markdown:
+    """The command that was found, or the refusal, and what else the rule remarks."""
+    choice = measured.choice
+    found = (
+        f"Nothing is chosen: {choice.refusal}."
+        if choice.refusal
+        else f"`{command('base', 'aligned', choice)}`"
+    )
+    return Markdown("\n".join([found, *(f"\n*Note:* {remark}." for remark in choice.remarks)]))
+
+
+def beside(models: dict[str, Evaluated]) -> Markdown:
+    """The immunised model beside the aligned one, as ``lox evaluate`` prints it, with a line for each rate."""
+    found = {name: models[name] for name in ("immunised", "aligned")}
+    return markdown(lab.side_by_side(lab.behaviour(found), lab.differences(*found.values())))
+
+
+def larger(estimates: pd.DataFrame) -> Markdown:
+    """Time and memory for larger models; all of it estimated."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "estimated for": row.model,
+                "checkpoint": f"{row.gb:.0f} GB",
+                "`lox extrapolate`": f"{row.minutes:.0f} min",
+                "its memory": f"{row.peak_gb:.1f} GB",
+                "memory of `lox choose`": f"{row.choose_gb:.0f} GB",
+            }
+            for row in estimates.itertuples()
+        )
     )
 
 
