@@ -3,7 +3,7 @@
 # make gpu    one chapter (NOTEBOOK) on SmolLM2-135M           make pins    resolve the pins anew
 # make sweep  a chapter for each row of a table (TABLE)        make test-real  a recorded row, computed anew
 # make lint   style, imports, types                           make lab    the chapters in JupyterLab
-# make readme the README's tables, from the recorded ones
+# make readme the README's tables, from the recorded ones       make faults   the page of faults, from the tests of them
 # make handout  the book without solutions, for a class        make slides     a deck for each core chapter
 #
 # PROFILE         the profile of the book, toy unless given    make book PROFILE=smollm2
@@ -26,7 +26,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 TORCH := $(shell grep '^torch==' requirements.txt)
 
-.PHONY: book test check lint lab readme handout slides gpu test-real sweep pins clean
+.PHONY: book test check lint lab readme faults handout slides gpu test-real sweep pins clean
 
 book: $(VENV)/installed
 	$(BIN)/lox book --profile $(PROFILE)
@@ -49,6 +49,9 @@ lab: $(VENV)/installed
 
 readme: $(VENV)/installed
 	$(BIN)/python -m lox.book.readme
+
+faults: $(VENV)/installed
+	$(BIN)/python -m pytest tests --write-faults
 
 gpu: $(VENV)/smollm2
 	$(BIN)/lox run $(NOTEBOOK) --profile smollm2

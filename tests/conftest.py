@@ -53,3 +53,38 @@ def setup(shared_stages):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOX_STAGES", str(shared_stages))
         yield setup.load("smoke")
+
+
+FAULTS = pytest.StashKey[list]()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--write-faults", action="store_true", help="run the tests of faults, write their page")
+
+
+def pytest_configure(config):
+    config.stash[FAULTS] = []
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--write-faults"):
+        items[:] = [item for item in items if "fault" in item.fixturenames]
+
+
+@pytest.fixture
+def fault(request, unchecked_annotations):
+    """Runs a command that meets a fault and asserts what happens: ``faults.Fault``."""
+    from faults import Fault
+
+    fault = Fault(request.node, request.config.getoption("--write-faults"))
+    yield fault
+    if fault.line:
+        request.config.stash[FAULTS].append(fault.line)
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """With ``--write-faults``: the page, where every test passed."""
+    if session.config.getoption("--write-faults") and exitstatus == 0:
+        import faults
+
+        faults.PAGE.write_text(faults.page(session.config.stash[FAULTS]))

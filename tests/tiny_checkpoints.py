@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -54,3 +55,15 @@ def save(folder: Path, tensors: dict[str, torch.Tensor], shards: int = 1, config
 def load(folder: Path) -> dict[str, torch.Tensor]:
     """All tensors of a folder, as the safetensors library reads them."""
     return {n: t for path in sorted(folder.glob("*.safetensors")) for n, t in load_file(path).items()}
+
+
+def configure(folder: Path, **entries) -> None:
+    """Give ``aligned`` in ``folder`` further entries of its configuration."""
+    (folder / "aligned" / "config.json").write_text(json.dumps(TINY | entries))
+
+
+def replace_both(folder: Path, tensors: dict[str, torch.Tensor], config: dict = TINY) -> None:
+    """Give ``base`` and ``aligned`` in ``folder`` other tensors."""
+    for side in ("base", "aligned"):
+        shutil.rmtree(folder / side)
+        save(folder / side, tensors, config=config)

@@ -24,6 +24,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from lox import paths
 from lox.checkpoints.unfinished import whole
 from lox.lab import profile as profiles
+from lox.lab import stages
 from lox.lab.fingerprint import content_hash, parse, used_by_source
 
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "None": None}
@@ -134,7 +135,7 @@ def run(name: str, profile: str = "toy", given: Iterable[tuple[str, str]] = (), 
     """
     values = checked(name, profile, list(given))
     folder = executed_folder(profile)
-    folder.mkdir(parents=True, exist_ok=True)
+    require_writable(folder, stages.root())
     made_from = fingerprint(name, values)
     os.environ.update(
         QUIET | {variable: _absolute(variable) for variable in FOLDERS if os.environ.get(variable)}
@@ -154,14 +155,25 @@ def run(name: str, profile: str = "toy", given: Iterable[tuple[str, str]] = (), 
                 },  # the kernel's folder; this process stays where it is
                 progress_bar=False,
                 kernel_name="python3",
-                extra_arguments=["--log-level=ERROR"],  # of the kernel, whose warnings land on the terminal
+                extra_arguments=["--log-level=CRITICAL"],  # of the kernel: its log lands on the terminal
             )
+        except KeyboardInterrupt as interruption:
+            interruption.add_note(f"models and replies that were finished are kept in {stages.root()}")
+            raise
         except PapermillExecutionError as error:
             failed = folder / f"{name}.failed.ipynb"
             shutil.move(Path(scratch, f"{name}.ipynb"), failed)
             reason = f"cell {error.exec_count}: {error.ename}: {error.evalue}"
             raise ChildProcessError(f"notebook {name} failed in {reason} (see {failed})") from None
         return _published(name, Path(scratch), folder, made_from)
+
+
+def require_writable(*folders: Path) -> None:
+    """Before minutes of work, not after them: what is made can be written; PermissionError where not."""
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(f"{folder} cannot be written")
 
 
 def tables(executed: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from lox import paths
 from lox.book import run
 from lox.lab import profile as profiles
+from lox.lab import stages
 
 JOBS = 2  # notebooks run at once: most of each is work that one core does
 
@@ -20,7 +21,8 @@ JOBS = 2  # notebooks run at once: most of each is work that one core does
 def build(profile: str = "toy", report: Callable[[str], None] = print) -> Path:
     """Run every notebook that is not current and build the site; returns its first page."""
     profiles.load(profile)
-    _require_writable(run.executed_folder(profile), paths.project("_build"))
+    _require_own_folder()
+    run.require_writable(run.executed_folder(profile), stages.root(), paths.project("_build"))
     names = _in_book_order()
     waiting = [name for name in names if not run.is_current(name, profile)]
     report(f"{len(names) - len(waiting)} of {len(names)} notebooks are current, {len(waiting)} to run")
@@ -52,6 +54,15 @@ def run_all(waiting: Sequence[str], profile: str, report: Callable[[str], None] 
         raise ChildProcessError("\n".join(failures))
 
 
+def _require_own_folder() -> None:
+    """The site's pages lie in the project: ValueError where LOX_EXECUTED has notebooks executed elsewhere."""
+    if run.executed_folder("") != paths.project("executed").absolute():
+        raise ValueError(
+            f"LOX_EXECUTED is {run.executed_folder('')}: `lox book` builds the site of executed/ in the project, "
+            "so unset it; `lox run` may write elsewhere"
+        )
+
+
 def _in_book_order() -> list[str]:
     """The notebooks in the order of the table of contents: the core chapters are there first."""
     text = paths.project("_toc.yml").read_text()
@@ -69,11 +80,3 @@ def _build_site(profile: str) -> Path:
     if built.returncode:
         raise ChildProcessError(f"the site was not built:\n{built.stdout[-4000:]}")
     return paths.project("_build", "html", "index.html")
-
-
-def _require_writable(*folders: Path) -> None:
-    """Before minutes of work, not after them: what is made can be written."""
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(f"{folder} cannot be written")

@@ -11,6 +11,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,7 +135,10 @@ def read(path: Path) -> list[dict]:
     A JSON row that is a list of chat messages, not an object, becomes {"messages": that list}.
     """
     data = path.read_bytes()
-    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+    try:
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+    except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}; download it again") from None
     if path.suffix == ".csv":
         return list(csv.DictReader(io.StringIO(text, newline="")))
     try:

@@ -1,0 +1,5 @@
+"""LoX as a defence of TamperBench."""
+
+from tamperbench.whitebox.defenses.lox.lox import LoX, LoXConfig
+
+__all__ = ["LoX", "LoXConfig"]
