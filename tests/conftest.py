@@ -84,7 +84,8 @@ def fault(request, unchecked_annotations):
 
 def pytest_sessionfinish(session, exitstatus):
     """With ``--write-faults``: the page, where every test passed."""
-    if session.config.getoption("--write-faults") and exitstatus == 0:
+    writing = session.config.getoption("--write-faults") and not session.config.getoption("--collect-only")
+    if writing and exitstatus == 0:
         import faults
 
         faults.PAGE.write_text(faults.page(session.config.stash[FAULTS]))
