@@ -39,8 +39,8 @@ check: $(VENV)/installed
 	$(BIN)/python -m pytest tests/site
 
 lint: $(VENV)/installed
-	$(BIN)/ruff check lox tests benchmarks
-	$(BIN)/ruff format --check lox tests benchmarks
+	$(BIN)/ruff check lox tests benchmarks integrations
+	$(BIN)/ruff format --check lox tests benchmarks integrations
 	$(BIN)/mypy
 
 # Opens the Markdown sources as notebooks; what is run there stays there, outputs are never saved into them.
