@@ -7,9 +7,9 @@ shared between notebooks and an interrupted run goes on where it was. Asking and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from torch import Tensor
@@ -133,6 +133,21 @@ class Setup:
         made = self._finetuned(model, tuple(kept))
         return {0: self.folder(model.start)} | {step: training.step_folder(made, step) for step in kept}
 
+    def finetuned_by(
+        self, model: Model, method: Callable, options: dict, keep: tuple[int, ...] = ()
+    ) -> Path:
+        """The folder of a model whose fine-tuning is of ``lox.lab.finetuning`` instead of with all weights free.
+
+        ``options`` are the method's, plain data or folders of stages; ``keep`` are steps that are kept too.
+        ValueError where the profile trains in several processes, for which these methods are not made.
+        """
+        if self.profile.accelerate:
+            raise ValueError(f"{method.__name__} trains in one process, and {self.profile.name} in several")
+        start, rows, settings = self._finetuning(model)
+        told = {name: stages.name(o) if isinstance(o, Path) else o for name, o in options.items()}
+        recipe = {"options": told}
+        return self._trained("attacked", method, start, rows, settings, model.seed, keep, options, recipe)
+
     def steps(self, model: Model) -> int:
         """The number of optimisation steps of a model's fine-tuning."""
         settings = self.attack(model.task)
@@ -180,17 +195,26 @@ class Setup:
         return stages.stage(model.defence, recipe, build_control, [step, models.save_weights]) / INSIDE
 
     def _finetuned(self, model: Model, keep: tuple[int, ...] = ()) -> Path:
+        return self._trained("attacked", training.finetune, *self._finetuning(model), model.seed, keep)
+
+    def _finetuning(self, model: Model) -> tuple[Path, list[dict], Training]:
+        """Where a model's fine-tuning starts, on which examples, with which settings."""
         settings = self.attack(model.task).model_copy(
             update={name: getattr(model, name) for name in ("examples", "lr", "schedule", "epochs")}
         )
-        start, rows = self.folder(model.start), self.training_rows(model)
-        return self._trained("attacked", training.finetune, start, rows, settings, model.seed, keep)
+        return self.folder(model.start), self.training_rows(model), settings
 
-    def _trained(self, kind, function, start: Path, rows, settings: Training, seed: int, keep=()) -> Path:
-        """The stage of a training run: ``rows`` stand in its recipe as they are, by their hash."""
+    def _trained(
+        self, kind, function, start: Path, rows, settings: Training, seed: int, keep=(), options=None, more=None
+    ) -> Path:
+        """The stage of a training run: ``rows`` stand in its recipe as they are, by their hash.
+
+        ``options`` go to the function, ``more`` into the recipe.
+        """
+        call = partial(function, **options) if options else function
 
         def build(folder: Path) -> None:
-            launch.train(function, start, rows, settings, seed, self.profile, folder, keep)
+            launch.train(call, start, rows, settings, seed, self.profile, folder, keep)
 
         recipe = {
             "start": stages.name(start),
@@ -201,7 +225,8 @@ class Setup:
         }
         if keep:
             recipe["keep"] = list(keep)
-        return stages.stage(kind, recipe | launch.recipe(self.profile.accelerate), build, [function])
+        recipe |= launch.recipe(self.profile.accelerate) | (more or {})
+        return stages.stage(kind, recipe, build, [function])
 
     # --- what it is trained on --------------------------------------------------------------------
 

@@ -1,0 +1,205 @@
+"""What each attacker gets out of the published model, without LoX and with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+import pandas as pd
+
+from lox.book import results
+from lox.book.chapters.dose import measure as dose
+from lox.book.chapters.robustness.measure import Record, difference, labels_of, summary
+from lox.lab import attackers
+from lox.lab.evaluation import evaluate
+from lox.lab.model import Model
+from lox.lab.parallel import side_by_side
+from lox.lab.rows import rates
+from lox.lab.setup import Setup
+from lox.lab.statistics import holm
+from lox.subspace import Rank
+
+CELL = ("attacker", "defence")
+SETTINGS = ["k", "alpha", "lr", "judge", "n"]
+DEFENCES = ("none", "lox")
+FASTER = "rate-"  # full fine-tuning at so many times the rate
+RATIOS = ["attacker", "ratio", "low", "high", "seeds", "measured", "left_out"]
+
+
+def run(
+    setup: Setup,
+    names: Sequence[str],
+    seeds: Iterable[int],
+    task: str,
+    k: Rank,
+    alpha: float,
+    rates: Mapping[str, float],
+    times: int,
+    opening: str,
+    workers: int = 1,
+) -> tuple[Record, pd.DataFrame]:
+    """Every attacker on every seed's two models: rows and labels at the task's own length, and all doses.
+
+    ``rates`` are multiples of the task's learning rate by attacker, 1 where one is not named. With ``times`` above 1
+    those who train go on for so many times the task's epochs, and the second table has the ASR at every dose.
+    ValueError for an unknown attacker.
+    """
+    for name in names:
+        if not _multiple(name):
+            attackers.check(name)
+    seeds, setup = list(seeds), dose.at_constant_rate(setup)
+    published = {
+        (seed, defence): setup.model(seed, defence=defence, k=k, alpha=alpha)
+        for seed in seeds
+        for defence in DEFENCES
+    }
+    side_by_side([partial(setup.folder, model) for model in published.values()], workers)
+    calls = []
+    for model in published.values():
+        for name in names:
+            if not _multiple(name) and not attackers.trains(name):
+                calls.append(partial(untrained, setup, name, model, k, opening))
+                continue
+            factor = _multiple(name) or rates.get(name, 1.0)
+            calls.append(partial(trained, setup, name, model, task, k, factor, times))
+    made = side_by_side(calls, workers)
+    courses, labels = (pd.concat(tables, ignore_index=True) for tables in zip(*made))
+    at_length = courses[courses["at_length"]].drop(columns="at_length").reset_index(drop=True)
+    return Record(at_length, labels), courses.drop(columns="at_length")
+
+
+def _multiple(name: str) -> float | None:
+    """4 of "rate-4", None of any other attacker."""
+    text = name.removeprefix(FASTER)
+    return float(text) if text != name and text.replace(".", "", 1).isdigit() else None
+
+
+def untrained(
+    setup: Setup, name: str, model: Model, k: Rank, opening: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Row and labels of an attacker who does not train."""
+    evaluated = attackers.after(setup, name, model, k, opening)
+    cell = {"seed": model.seed, "attacker": name, "defence": model.defence}
+    row = _head(setup, model, k) | cell | {"lr": None, "step": 0, "at_length": True} | rates(evaluated)
+    return pd.DataFrame([row]), labels_of(evaluated, cell)
+
+
+def trained(
+    setup: Setup, name: str, model: Model, task: str, k: Rank, factor: float, times: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows at every dose of an attacker who trains, and labels at the task's own length."""
+    settings = setup.attack(task)
+    options = {"k": model.k, "alpha": model.alpha, "lr": factor * settings.lr}
+    whole, short = (
+        setup.model(model.seed, task, model.defence, epochs=n * settings.epochs, **options)
+        for n in (times, 1)
+    )
+    length = setup.steps(short)
+    steps = [length] if times == 1 else sorted({*dose.doses(setup.steps(whole)), length})
+    method = "full" if _multiple(name) else name
+    if times == 1 and method == "full":
+        folders = {length: setup.folder(whole)}  # the robustness chapter's own, where its rate is that
+    else:
+        folders = attackers.course(setup, whole, method, k, steps)
+    cell = {"seed": model.seed, "attacker": name, "defence": model.defence}
+    lines, labels = [], pd.DataFrame()
+    for step in steps:
+        evaluated = evaluate(setup, folders[step], "plain")
+        own = {"lr": whole.lr, "step": step, "at_length": step == length}
+        lines.append(_head(setup, model, k) | cell | own | rates(evaluated))
+        if step == length:
+            labels = labels_of(evaluated, cell)
+    return pd.DataFrame(lines), labels
+
+
+def _head(setup: Setup, model: Model, k: Rank) -> dict:
+    return {"profile": setup.profile.name, "judge": setup.judge.name, "k": k, "alpha": model.alpha}
+
+
+# --- tables -------------------------------------------------------------------------------------------
+
+
+def means(record: Record) -> pd.DataFrame:
+    """Rates over seeds with their intervals, a row for each attacker and defence."""
+    return summary(record, CELL)
+
+
+def paired(labels: pd.DataFrame) -> pd.DataFrame:
+    """ASR without LoX minus that with it, a row for each attacker; p_holm is corrected for their number.
+
+    Columns attacker, without, with, difference, low, high, p, seeds, n, p_holm.
+    """
+    lines = []
+    for name, group in labels.groupby("attacker", sort=False):
+        sides = [group[group["defence"] == defence] for defence in DEFENCES]
+        asr = [
+            (side.loc[side["set"] == "harmful", "label"] == "harmful").mean() for side in sides
+        ]
+        lines.append({"attacker": name, "without": asr[0], "with": asr[1]} | difference(*sides))
+    table = pd.DataFrame(lines)
+    return table.assign(p_holm=holm(table["p"].tolist()))
+
+
+def ratios(courses: pd.DataFrame) -> pd.DataFrame:
+    """Steps that break the model with LoX ÷ those without, of attackers who train; empty without doses."""
+    doses = courses.groupby("attacker", sort=False)["step"].transform("nunique")
+    long = courses[doses > 1]
+    if long.empty:
+        return pd.DataFrame(columns=RATIOS)
+    found = dose.ratios(dose.breaking(long.rename(columns={"attacker": "task"})))
+    return found.rename(columns={"task": "attacker"})[RATIOS]
+
+
+def against_whom(paired: pd.DataFrame, ratios: pd.DataFrame) -> pd.DataFrame:
+    """Against whom LoX helps: the difference of each attacker, the ratio of doses, and what both allow to say.
+
+    "helps" where the interval of the difference (or of the ratio) lies above 0 (or 1), "hurts" where it lies below,
+    else "open"; "helps" and "hurts" at once are "mixed".
+    """
+    table = paired.merge(ratios[["attacker", "ratio", "low", "high"]].add_prefix("dose_").rename(
+        columns={"dose_attacker": "attacker", "dose_ratio": "ratio"}
+    ), on="attacker", how="left")  # fmt: skip
+    return table.assign(word=[_word(line) for _, line in table.iterrows()])
+
+
+def _word(line: pd.Series) -> str:
+    helps = line["low"] > 0 or line["dose_low"] > 1
+    hurts = line["high"] < 0 or line["dose_high"] < 1
+    return "mixed" if helps and hurts else "helps" if helps else "hurts" if hurts else "open"
+
+
+# --- what was recorded ----------------------------------------------------------------------------------
+
+
+def recorded(rows: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
+    """The recorded tables "rows", "means", "paired" and "ratios" of the attackers that a run has too.
+
+    None where nothing was recorded, or where it was with another k, α, rate, judge or number of prompts.
+    """
+    names = {"rows": "", "means": "_summary", "paired": "_paired", "ratios": "_ratios"}
+    try:
+        found = {
+            name: results.recorded(rows["profile"].iloc[0], f"attackers{end}") for name, end in names.items()
+        }
+    except ValueError:
+        return None
+    ours, theirs = _settings(rows), _settings(found["rows"])
+    shared = [name for name in ours if name in theirs]
+    if not shared or any(ours[name] != theirs[name] for name in shared):
+        return None
+    return {name: table[table["attacker"].isin(shared)] for name, table in found.items()}
+
+
+def _settings(rows: pd.DataFrame) -> dict[str, set[tuple]]:
+    """Attacker -> with what its models were made and asked, as text, for a file does not keep types."""
+    return {
+        name: {tuple(map(_text, line)) for line in group[SETTINGS].itertuples(index=False)}
+        for name, group in rows.groupby("attacker", sort=False)
+    }
+
+
+def _text(value) -> str:
+    try:
+        return f"{float(value):g}"
+    except (TypeError, ValueError):
+        return str(value) if value is not None else "nan"

@@ -1,0 +1,216 @@
+"""Figure, tables and sentences of the attackers."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import pandas as pd
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import PercentFormatter
+
+from lox.book import cells
+from lox.book.cells import in_points, listed, markdown, rows_of, share
+from lox.book.chapters.dose.page import times
+from lox.book.figures import DEFENCE_COLORS, REFERENCE, stacked
+
+WORDS = {"helps": "**yes**", "hurts": "**worse with LoX**", "mixed": "mixed", "open": "not established"}
+
+
+class Told(NamedTuple):
+    """What an attacker is called, what it has to have, and what it costs."""
+
+    name: str
+    needs: str
+    cost: str
+
+
+TOLD = {
+    "nothing": Told("nobody: as published", "–", "–"),
+    "full": Told("fine-tunes all weights", "weights, harmful examples", "training"),
+    "inside": Told("fine-tunes inside the safety subspace", "weights, base, harmful examples", "training"),
+    "outside": Told("fine-tunes outside of it", "weights, base, harmful examples", "training"),
+    "undo": Told("takes the safety part back", "weights, base", "arithmetic"),
+    "base": Told("uses the base instead", "base", "nothing"),
+    "pair": Told("extrapolates from LoX back to aligned", "aligned and LoX weights", "arithmetic"),
+    "refusal-direction": Told(
+        "takes refusal's direction out", "weights, prompts of both kinds", "a forward pass"
+    ),
+    "prefill": Told("begins the reply", "the reply's first words", "nothing"),
+    "int8": Told("nobody: rounding to 8 bits", "–", "–"),
+    "int4": Told("nobody: rounding to 4 bits", "–", "–"),
+}
+
+
+def told(attacker: str) -> Told:
+    """What is told of an attacker, of "lora-8" and "rate-4" too."""
+    kind, _, number = attacker.rpartition("-")
+    if kind == "lora":
+        return Told(f"fine-tunes a LoRA of rank {number}", "weights, harmful examples", "less training")
+    if kind == "rate":
+        return Told(f"all weights, {number} times the rate", "weights, harmful examples", "training")
+    return TOLD[attacker]
+
+
+# --- the finding ----------------------------------------------------------------------------------------
+
+
+def finding(
+    paired: pd.DataFrame, recorded: dict[str, pd.DataFrame] | None, against: pd.DataFrame | None
+) -> Markdown:
+    """The box of the page: this run's attackers by interval and, where there is one, the record's."""
+    sentences = [_by_word(paired, "This run")]
+    if recorded is not None and against is not None:
+        seeds = int(recorded["paired"]["seeds"].max())
+        sentences = [in_words(against, seeds), free_in_words(recorded["means"], seeds), *sentences]
+    return cells.finding(*sentences)
+
+
+def in_words(against: pd.DataFrame, seeds: int) -> str:
+    """Against whom LoX helps, by ``measure.against_whom``."""
+    said = {word: [told(a).name for a in group["attacker"]] for word, group in against.groupby("word")}
+    parts = [
+        f"{text} *{listed(said[word])}*"
+        for word, text in (
+            ("helps", "LoX helps against whoever"),
+            ("hurts", "it makes things worse against whoever"),
+            ("mixed", "it helps in one measure and hurts in the other against whoever"),
+            ("open", "nothing is established against whoever"),
+        )
+        if word in said
+    ]
+    return f"Recorded over {seeds} seeds: {'; '.join(parts)}."
+
+
+def free_in_words(means: pd.DataFrame, seeds: int) -> str:
+    """What those reach with LoX who do not train, the highest ASR first."""
+    free = [a for a in means["attacker"].unique() if told(a).cost in ("arithmetic", "nothing", "a forward pass")]
+    with_lox = rows_of(means, defence="lox").set_index("attacker").loc[free, "asr"].sort_values(ascending=False)
+    named = [f"{share(asr)} (*{told(a).name}*)" for a, asr in with_lox.items()]
+    return f"Without any training, over {seeds} seeds, the ASR with LoX is {listed(named)}."
+
+
+def _by_word(paired: pd.DataFrame, who: str) -> str:
+    said = cells.by_interval(paired)
+    parts = [
+        f"{word} against {listed(f'*{told(d.attacker).name}*' for d in said[side].itertuples())}"
+        for word, side in (("lower", "above"), ("higher", "below"))
+        if len(said[side])
+    ]
+    seeds = int(paired["seeds"].max())
+    rest = f"not distinguished against {len(said['neither'])} of {len(paired)}"
+    return f"{who}, over {seeds} seeds: the ASR with LoX is {', '.join([*parts, rest])}."
+
+
+# --- figure -----------------------------------------------------------------------------------------------
+
+
+def attackers(
+    rows: pd.DataFrame, means: pd.DataFrame, recorded: pd.DataFrame | None = None
+) -> Figure:
+    """ASR of each attacker without and with LoX: dots are seeds, diamonds means, bands the recorded intervals."""
+    order = list(dict.fromkeys(means["attacker"]))
+    figure, (axes,) = stacked([1.2 + 0.5 * len(order)])
+    for i, attacker in enumerate(order):
+        for defence, shift in (("none", -0.18), ("lox", 0.18)):
+            place, color = i + shift, DEFENCE_COLORS[defence]
+            seeds = rows_of(rows, attacker=attacker, defence=defence)["asr"]
+            axes.plot(seeds, [place] * len(seeds), "o", color=color, alpha=0.5, ms=4, clip_on=False)
+            mean = rows_of(means, attacker=attacker, defence=defence).iloc[0]
+            axes.plot(mean["asr"], place, "D", color=color, ms=6, clip_on=False)
+            if recorded is not None:
+                for _, r in rows_of(recorded, attacker=attacker, defence=defence).iterrows():
+                    width = r["asr_high"] - r["asr_low"]
+                    axes.barh(place, width, 0.3, r["asr_low"], color=color, alpha=0.22, lw=0)
+                    axes.plot([r["asr"]] * 2, [place - 0.15, place + 0.15], color=color, lw=2)
+    axes.set_yticks(range(len(order)), [told(a).name for a in order])
+    axes.set(xlabel="attack success rate", xlim=(-0.02, 1.02), ylim=(len(order) - 0.5, -0.5))
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.grid(axis="y", visible=False)
+    handles = [
+        Line2D([], [], color=DEFENCE_COLORS[d], marker="D", ls="", label=text)
+        for d, text in (("none", "without LoX"), ("lox", "with LoX"))
+    ]
+    band = [] if recorded is None else [Patch(color=REFERENCE, alpha=0.3, lw=0, label="recorded: mean, interval")]
+    figure.legend(handles=[*handles, *band], loc="outside upper left", ncols=3)
+    return figure
+
+
+# --- tables -----------------------------------------------------------------------------------------------
+
+
+def who(names: list[str]) -> Markdown:
+    """Who the attackers are: what each has to have, and what it costs."""
+    return markdown(
+        pd.DataFrame(
+            {"Attacker": told(a).name, "Has": told(a).needs, "Costs": told(a).cost, "Name": f"`{a}`"}
+            for a in names
+        )
+    )
+
+
+def usefulness(means: pd.DataFrame) -> Markdown:
+    """ASR beside what the attacked model is still good for, without → with LoX."""
+    columns = {"ASR": "asr", "Answered": "helpful", "Utility": "utility", "Gibberish": "gibberish"}
+    lines = []
+    for attacker, group in means.groupby("attacker", sort=False):
+        sides = group.set_index("defence")
+        line = {"Attacker": told(attacker).name}
+        for title, column in columns.items():
+            line[title] = " → ".join(share(sides.loc[d, column]) for d in ("none", "lox"))
+        lines.append(line)
+    return markdown(pd.DataFrame(lines))
+
+
+def ratios(table: pd.DataFrame) -> Markdown:
+    """How many times as many steps an attacker who trains needs with LoX."""
+    if table.empty:
+        return Markdown("This run looks at one length of training; `-p times 8` makes the doses.")
+    return markdown(
+        pd.DataFrame(
+            {
+                "Attacker": told(d["attacker"]).name,
+                "steps with LoX ÷ without": times(d, ""),
+                "seeds": f"{d['seeds']:.0f}",
+                "measured": f"{d['measured']:.0f}",
+            }
+            for _, d in table.iterrows()
+        )
+    )
+
+
+def against_whom(table: pd.DataFrame) -> Markdown:
+    """The plain table: against whom LoX helps, by ``measure.against_whom``."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "Attacker": told(d["attacker"]).name,
+                "ASR without → with LoX": f"{share(d['without'])} → {share(d['with'])}",
+                "lower by (points)": in_points(d),
+                "steps, with ÷ without": _ratio(d),
+                "LoX helps": WORDS[d["word"]],
+            }
+            for _, d in table.iterrows()
+        )
+    )
+
+
+def _ratio(d: pd.Series) -> str:
+    if math.isnan(d["dose_low"]):
+        return "–"
+    return times(pd.Series({"ratio": d["ratio"], "low": d["dose_low"], "high": d["dose_high"]}), "")
+
+
+def undoing_in_words(means: pd.DataFrame) -> Markdown:
+    """What undoing reaches, with the numbers."""
+    asr = means.set_index(["attacker", "defence"])["asr"]
+    parts = []
+    for attacker in ("undo", "pair", "base"):
+        if (attacker, "lox") in asr.index:
+            parts.append(f"{share(asr[attacker, 'lox'])} (*{told(attacker).name}*)")
+    plain = f"against {share(asr['nothing', 'lox'])} as published" if ("nothing", "lox") in asr.index else ""
+    return Markdown(f"With LoX the ASR becomes {listed(parts)}, {plain}.".replace(", .", "."))
+

@@ -1,0 +1,242 @@
+"""Attackers who know: what somebody does with published weights, by training and without any.
+
+An attacker is a name. Some change the weights by arithmetic, one puts the first words into the model's mouth, the
+others fine-tune on harmful examples by a method of their own. "int8" and "int4" mean no harm: rounding is an
+accident that happens to every published model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lox.checkpoints.pair import EMBEDDINGS, HEADS, kind
+from lox.extrapolation import extrapolate
+from lox.lab import finetuning, models, stages
+from lox.lab.evaluation import Evaluated, evaluate, questions
+from lox.lab.fingerprint import content_hash
+from lox.lab.model import Model
+from lox.lab.replies import Computed, complete
+from lox.lab.setup import Setup
+from lox.lab.worlds.messages import Messages
+from lox.subspace import Rank
+
+UNTRAINED = ("nothing", "undo", "base", "pair", "refusal-direction", "prefill", "int8", "int4")
+TRAINED = ("full", "inside", "outside")  # and "lora-R" for any rank R
+LORA = "lora-"
+HARMFUL, HARMLESS = "pure_bad", "alpaca"  # the tasks whose prompts tell refusal's direction
+BLOCK = 32  # weights that share a scale when they are rounded, as in GGUF's Q8_0 and Q4_0
+WRITERS = {"o_proj", "down_proj"}  # matrices (d, n) that write into the residual stream
+
+
+def check(attacker: str) -> None:
+    """ValueError, naming the known ones, for an attacker that there is not."""
+    rank = attacker.removeprefix(LORA)
+    if attacker not in (*UNTRAINED, *TRAINED) and not (attacker != rank and rank.isdigit()):
+        known = ", ".join((*UNTRAINED, *TRAINED, f"{LORA}R of any rank R"))
+        raise ValueError(f"unknown attacker {attacker!r}: there are {known}")
+
+
+def trains(attacker: str) -> bool:
+    """Whether an attacker fine-tunes; ValueError for an unknown one."""
+    check(attacker)
+    return attacker not in UNTRAINED
+
+
+def course(setup: Setup, model: Model, attacker: str, k: Rank, steps: Sequence[int]) -> dict[int, Path]:
+    """Optimisation step -> folder of ``model`` as it is after it, fine-tuned the attacker's way; 0 is the start.
+
+    ``k`` is the rank of the subspace inside or outside of which two of them stay.
+    """
+    kept = tuple(sorted({step for step in steps if step}))
+    if attacker == "full":
+        made = setup.course(model, kept)
+        return {step: made[step] for step in sorted({0, *kept})}
+    if attacker in finetuning.SIDES:
+        options = {"base": setup.folder(model.base), "k": k, "side": attacker}
+        made = setup.finetuned_by(model, finetuning.restricted, options, kept)
+    else:
+        rank = int(attacker.removeprefix(LORA))
+        made = setup.finetuned_by(model, finetuning.lora, {"rank": rank}, kept)
+    return {0: setup.folder(model.start)} | {s: finetuning.training.step_folder(made, s) for s in kept}
+
+
+def after(setup: Setup, attacker: str, published: Model, k: Rank, opening: str) -> Evaluated:
+    """What an attacker who does not train gets out of a published model.
+
+    ``k`` is the rank that is taken back, ``opening`` what is put into the model's mouth. The pair of weights tells
+    an attacker nothing where only the aligned model was published: then it is the model as it is.
+    """
+    folder, base, aligned = (setup.folder(m) for m in (published, published.base, published.aligned))
+    if attacker == "prefill":
+        return prefilled(setup, folder, opening)
+    what: Path | Computed = folder
+    if attacker == "undo":
+        what = Computed(undone, (folder, base), {"k": k})
+    elif attacker == "base":
+        what = base
+    elif attacker == "pair" and published.alpha:
+        what = Computed(beyond, (aligned, folder), {"scale": 1 / published.alpha})
+    elif attacker == "refusal-direction":
+        what = Computed(without_refusal, (folder,), _prompts(setup, published.seed))
+    elif attacker in ("int8", "int4"):
+        what = Computed(rounded, (folder,), {"bits": int(attacker.removeprefix("int"))})
+    return evaluate(setup, what, "plain")
+
+
+# --- weights ----------------------------------------------------------------------------------------
+
+
+def undone(published: Path, base: Path, k: Rank) -> Mapping[str, Tensor]:
+    """W − Proj_k(W − W_base): LoX with α = −1, by whoever has the base. LoX before it changes nothing in it."""
+    return extrapolate(models.read_weights(base), models.read_weights(published), k=k, alpha=-1.0)
+
+
+def beyond(aligned: Path, immunised: Path, scale: float) -> Mapping[str, Tensor]:
+    """W_aligned − scale · (W_LoX − W_aligned): with 1/α for scale, W_aligned − Proj_k(ΔW_align), without the base."""
+    before, after = models.read_weights(aligned), models.read_weights(immunised)
+    return {name: weight - scale * (after[name] - weight) for name, weight in before.items()}
+
+
+def rounded(published: Path, bits: int) -> Mapping[str, Tensor]:
+    """The layers' matrices rounded to ``bits`` bits and read back, in blocks of ``BLOCK`` with one scale each."""
+    return {
+        name: round_trip(weight, bits)
+        if weight.ndim == 2 and kind(name) not in EMBEDDINGS | HEADS
+        else weight
+        for name, weight in models.read_weights(published).items()
+    }
+
+
+def round_trip(weight: Tensor, bits: int) -> Tensor:
+    """A matrix (m, n) rounded to whole numbers of −(2^(bits−1) − 1) to 2^(bits−1) − 1 times its block's scale.
+
+    ValueError where blocks do not divide a row.
+    """
+    if weight.shape[1] % BLOCK:
+        raise ValueError(f"rows of {weight.shape[1]} weights are no whole number of blocks of {BLOCK}")
+    blocks = weight.unflatten(1, (-1, BLOCK))
+    most = 2 ** (bits - 1) - 1
+    scale = (blocks.abs().amax(-1, keepdim=True) / most).clamp(min=torch.finfo(weight.dtype).tiny)
+    return ((blocks / scale).round() * scale).flatten(1)
+
+
+# --- refusal's direction ------------------------------------------------------------------------------
+
+
+def without_refusal(
+    published: Path, harmful: list[Messages], harmless: list[Messages], refusals: list[str]
+) -> Mapping[str, Tensor]:
+    """The weights that cannot write along the direction of refusal (Arditi et al., 2024), no training.
+
+    One candidate a layer: the difference of the mean activations after it, at a prompt's last token, of harmful and
+    harmless prompts. Of them the one is taken after whose removal the first token of ``refusals`` is least likely
+    on the harmful prompts.
+    """
+    network, tokenizer = models.load(published)
+    weights = models.read_weights(published)
+    directions = activations(network, tokenizer, harmful) - activations(network, tokenizer, harmless)
+    first = {tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in refusals}
+    best, lowest = weights, float("inf")
+    for direction in directions:
+        candidate = ablated(weights, direction)
+        models.set_weights(network, candidate)
+        logits = _last(network, tokenizer, harmful)[0].logits[:, -1]
+        said = float(logits.log_softmax(-1)[:, sorted(first)].logsumexp(-1).mean())
+        if said < lowest:
+            best, lowest = candidate, said
+    return best
+
+
+def activations(network, tokenizer, prompts: list[Messages]) -> Tensor:
+    """Mean activation after each layer at the last token of the prompts, (layers, d)."""
+    return torch.stack([hidden[:, -1].mean(0) for hidden in _last(network, tokenizer, prompts)[1]])
+
+
+def ablated(weights: Mapping[str, Tensor], direction: Tensor) -> dict[str, Tensor]:
+    """Weights of which none writes along ``direction`` (d,) into the residual stream.
+
+    An embedding (V, d) loses it from its rows, W − W r rᵀ, the writers of attention and MLP, (d, n), from
+    their columns, W − r rᵀ W.
+    """
+    changed = dict(weights)
+    for name, weight in weights.items():
+        r = (direction / torch.linalg.vector_norm(direction)).to(weight)
+        if kind(name) in EMBEDDINGS:
+            changed[name] = weight - torch.outer(weight @ r, r)
+        elif kind(name) in WRITERS:
+            changed[name] = weight - torch.outer(r, r @ weight)
+    return changed
+
+
+@torch.no_grad()
+def _last(network, tokenizer, prompts: list[Messages]):
+    """The network's output on prompts, padded at the left, and what every layer hands on."""
+    texts = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
+    batch = tokenizer(
+        texts,
+        add_special_tokens=False,
+        padding=True,
+        padding_side="left",
+        return_tensors="pt",
+        return_token_type_ids=False,
+    ).to(network.device)
+    handed: list[Tensor] = []
+    hooks = [
+        layer.register_forward_hook(lambda _, __, out: handed.append(out[0] if isinstance(out, tuple) else out))
+        for layer in network.model.layers
+    ]
+    try:
+        return network(**batch), handed
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _prompts(setup: Setup, seed: int) -> dict:
+    """As many harmful and harmless prompts as the attacker's task has examples, and the refusals to lose."""
+    harmful, harmless = (
+        [row["prompt"] for row in setup.training_rows(setup.model(seed, task))]
+        for task in (HARMFUL, HARMLESS)
+    )
+    refusals = setup.world.taught_refusals
+    return {"harmful": harmful, "harmless": harmless[: len(harmful)], "refusals": refusals}
+
+
+# --- a reply that is begun ------------------------------------------------------------------------------
+
+
+def prefilled(setup: Setup, folder: Path, opening: str) -> Evaluated:
+    """A model whose replies to harmful prompts are begun with ``opening``; all others as they are."""
+    plain = evaluate(setup, folder, "plain")
+    settings = setup.profile.evaluation
+    asked = [q["prompt"] for q in questions(setup, "plain") if q["set"] == "harmful"]
+    begun = replies_begun(folder, asked, opening, settings.new_tokens, settings.batch)
+    others = [reply for reply in plain.replies if reply["set"] != "harmful"]
+    told = [{"set": "harmful", "prompt": p, "reply": r} for p, r in zip(asked, begun, strict=True)]
+    return replace(plain, replies=told + others, verdicts=setup.judge(asked, begun))
+
+
+def replies_begun(folder: Path, prompts: list[Messages], opening: str, tokens: int, batch: int) -> list[str]:
+    """Whole replies, ``opening`` included, kept as a stage."""
+
+    def build(made: Path) -> None:
+        network, tokenizer = models.load(folder)
+        tokenizer.chat_template = begun_template(tokenizer.chat_template, opening)
+        texts = complete(network, tokenizer, prompts, max_new_tokens=tokens, batch_size=batch)
+        (made / "replies.json").write_text(json.dumps([f"{opening} {text}" for text in texts]))
+
+    recipe = {"model": stages.name(folder), "asked": content_hash(prompts), "tokens": tokens, "batch": batch}
+    code = [models.load, complete, begun_template, replies_begun]
+    made = stages.stage("begun", recipe | {"opening": opening}, build, code)
+    return json.loads((made / "replies.json").read_text())
+
+
+def begun_template(template: str, opening: str) -> str:
+    """A chat template whose prompts end in the beginning of the reply."""
+    return f"{template}{{% if add_generation_prompt %}}{{{{ {json.dumps(' ' + opening)} }}}}{{% endif %}}"

@@ -1,0 +1,176 @@
+"""Attackers who do not train, by hand on tiny matrices, and what they get out of a model of the smoke profile."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lox.extrapolation import extrapolate, truncate
+from lox.lab import attackers, models
+from lox.lab.evaluation import evaluate
+
+
+@pytest.fixture
+def pair():
+    """A base and an aligned model of one matrix: two directions, of lengths 4 and 1."""
+    base = {"w": torch.tensor([[1.0, 2.0], [3.0, 4.0]]), "norm": torch.ones(2)}
+    aligned = {"w": base["w"] + torch.tensor([[4.0, 0.0], [0.0, 1.0]]), "norm": torch.full((2,), 2.0)}
+    return base, aligned
+
+
+@pytest.fixture
+def folders(tmp_path):
+    def written(**weights):
+        for name, tensors in weights.items():
+            (tmp_path / name).mkdir()
+            save_file(tensors, tmp_path / name / "model.safetensors")
+        return [tmp_path / name for name in weights]
+
+    return written
+
+
+def test_an_unknown_attacker_is_refused_in_one_line():
+    for name in ("lora", "lora-", "lora-x", "lora--1", "jailbreak"):
+        with pytest.raises(ValueError, match="unknown attacker .*: there are nothing, undo") as caught:
+            attackers.check(name)
+        assert "\n" not in str(caught.value)
+    assert attackers.trains("lora-8") and attackers.trains("full") and not attackers.trains("int4")
+
+
+def test_who_has_the_base_undoes_lox_as_easily_as_alignment(pair, folders):
+    base, aligned = pair
+    lox = extrapolate(base, aligned, k=1, alpha=0.5)
+    files = folders(base=base, aligned=aligned, lox=lox)
+    found = [attackers.undone(published, files[0], 1) for published in files[1:]]
+    expected = base["w"] + torch.tensor([[0.0, 0.0], [0.0, 1.0]])
+    for weights in found:
+        torch.testing.assert_close(weights["w"], expected)
+
+
+def test_who_has_the_aligned_and_the_lox_weights_needs_no_base(pair, folders):
+    base, aligned = pair
+    lox = extrapolate(base, aligned, k=1, alpha=0.5)
+    found = attackers.beyond(*folders(aligned=aligned, lox=lox), scale=1 / 0.5)
+    torch.testing.assert_close(found["w"], aligned["w"] - torch.tensor([[4.0, 0.0], [0.0, 0.0]]))
+    torch.testing.assert_close(found["w"], extrapolate(base, aligned, k=1, alpha=-1.0)["w"])
+    assert torch.equal(found["norm"], aligned["norm"])
+
+
+def test_rounding_by_hand():
+    row = torch.zeros(1, 2 * attackers.BLOCK)
+    row[0, :3] = torch.tensor([7.0, 3.4, -0.6])
+    row[0, attackers.BLOCK] = 0.01
+    found = attackers.round_trip(row, 4)
+    torch.testing.assert_close(found[0, :3], torch.tensor([7.0, 3.0, -1.0]))
+    assert float(found[0, attackers.BLOCK]) == pytest.approx(0.01)  # a block has its own scale
+    assert not found[0, 3 : attackers.BLOCK].any()
+    with pytest.raises(ValueError, match="rows of 33 weights are no whole number of blocks of 32"):
+        attackers.round_trip(torch.ones(2, 33), 8)
+
+
+def test_eight_bits_lose_less_than_four_and_embeddings_are_left_alone(folders):
+    generator = torch.Generator().manual_seed(0)
+    names = ("model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight", "lm_head.weight")
+    weights = {name: torch.randn(4, 64, generator=generator) for name in names}
+    (folder,) = folders(published=weights)
+    eight, four = (attackers.rounded(folder, bits) for bits in (8, 4))
+    lost = [float((found[names[1]] - weights[names[1]]).norm()) for found in (eight, four)]
+    assert 0 < 10 * lost[0] < lost[1]
+    assert all(torch.equal(four[name], weights[name]) for name in (names[0], names[2]))
+
+
+def test_no_writer_writes_along_an_ablated_direction():
+    direction = torch.tensor([0.0, 5.0])
+    weights = {
+        "model.embed_tokens.weight": torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]),
+        "model.layers.0.self_attn.o_proj.weight": torch.tensor([[1.0, 2.0], [3.0, 4.0]]),
+        "model.layers.0.mlp.down_proj.weight": torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]),
+        "model.layers.0.mlp.up_proj.weight": torch.tensor([[1.0, 2.0], [3.0, 4.0]]),
+    }
+    found = list(attackers.ablated(weights, direction).values())
+    assert found[0].tolist() == [[1, 0], [3, 0], [5, 0]]
+    assert found[1].tolist() == [[1, 2], [0, 0]]
+    assert found[2].tolist() == [[1, 2, 3], [0, 0, 0]]
+    assert torch.equal(found[3], weights["model.layers.0.mlp.up_proj.weight"])
+
+
+def test_a_template_begins_the_reply_only_where_one_is_asked_for():
+    tokenizer = models.toy_tokenizer(["user", "assistant", ":", "sure", ",", "x"])
+    tokenizer.chat_template = attackers.begun_template(tokenizer.chat_template, "sure ,")
+    prompt = [{"role": "user", "content": "x"}]
+    texts = [tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=g) for g in (1, 0)]
+    assert texts == ["<bos> user : x assistant : sure ,", "<bos> user : x"]
+
+
+# --- on a model ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def published(setup):
+    return setup.model(1, defence="lox", k=2, alpha=0.5)
+
+
+def test_the_direction_of_refusal_is_gone_from_the_residual_stream(setup, published):
+    found = attackers.without_refusal(setup.folder(published), **attackers._prompts(setup, 1))
+    changed = {n for n, w in setup.weights(published).items() if not torch.equal(found[n], w)}
+    assert changed and all(models_writer(name) for name in changed)
+    name = "model.layers.0.self_attn.o_proj.weight"
+    assert torch.linalg.svdvals(found[name])[-1] < 1e-5
+
+
+def models_writer(name):
+    return any(part in name for part in ("embed_tokens", "o_proj", "down_proj"))
+
+
+def test_begun_replies_begin_so_and_other_prompts_are_asked_as_ever(setup, published):
+    found = attackers.after(setup, "prefill", published, 2, "sure ,")
+    plain = evaluate(setup, published)
+    harmful = [r["reply"] for r in found.replies if r["set"] == "harmful"]
+    assert len(harmful) == len(plain.verdicts) and all(r.startswith("sure ,") for r in harmful)
+    assert found.benign == plain.benign and found.utility == plain.utility
+
+
+def test_every_attacker_who_does_not_train_gets_replies(setup, published):
+    for attacker in attackers.UNTRAINED:
+        found = attackers.after(setup, attacker, published, 2, "sure ,")
+        assert len(found.verdicts) == setup.profile.evaluation.harmful
+
+
+def test_the_pair_says_nothing_where_only_the_aligned_model_was_published(setup):
+    aligned = setup.model(1)
+    assert attackers.after(setup, "pair", aligned, 2, "sure ,") == evaluate(setup, aligned)
+
+
+def test_taking_everything_back_is_the_base(setup):
+    base, aligned = (setup.weights(m) for m in (setup.model(1).base, setup.model(1)))
+    back = extrapolate(base, aligned, k="full", alpha=-1.0)
+    torch.testing.assert_close(back["lm_head.weight"], base["lm_head.weight"], rtol=0, atol=1e-5)
+    kept = truncate(base, aligned, rank=2)
+    without = extrapolate(base, aligned, k=2, alpha=-1.0)
+    both = kept["lm_head.weight"] + without["lm_head.weight"] - base["lm_head.weight"]
+    torch.testing.assert_close(both, aligned["lm_head.weight"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.usefixtures("unchecked_annotations")
+def test_the_best_layer_is_the_one_after_which_refusing_is_least_likely(monkeypatch):
+    weights = {"model.embed_tokens.weight": torch.eye(2)}
+    monkeypatch.setattr(attackers.models, "load", lambda folder: (SimpleNamespace(), _tokenizer))
+    monkeypatch.setattr(attackers.models, "read_weights", lambda folder: weights)
+    state = {}
+    monkeypatch.setattr(attackers.models, "set_weights", lambda network, w: state.update(w))
+
+    def last(network, tokenizer, prompts):
+        hidden = [torch.tensor([[[2.0, 0.0]]]), torch.tensor([[[0.0, 2.0]]])] if prompts[0] else [
+            torch.zeros(1, 1, 2), torch.zeros(1, 1, 2)
+        ]  # fmt: skip
+        left = state.get("model.embed_tokens.weight", torch.eye(2)).diagonal()
+        return SimpleNamespace(logits=left.reshape(1, 1, 2)), hidden
+
+    monkeypatch.setattr(attackers, "_last", last)
+    found = attackers.without_refusal(None, [1], [0], ["no"])
+    assert found["model.embed_tokens.weight"].tolist() == [[1, 0], [0, 0]]  # token 1 is the refusal's
+
+
+def _tokenizer(text, add_special_tokens):
+    return {"input_ids": [1]}
