@@ -45,6 +45,14 @@ DEFENCE_COLORS = {
     "bottom": "C6",
     "safeinst": "C3",
     "removal": "C4",
+    "guarded": "C5",
+    "proximal": "#8c8c00",
+    "safe-lora": "#a03050",
+    "resta": "#7a4fb5",
+    "safemerge": "#b5651d",
+    "wise-ft": "#4f7a28",
+    "lox+safeinst": "#0b3d91",
+    "lox+resta": "#5b8def",
 }
 
 

@@ -19,7 +19,15 @@ DEFENCE_NAMES = {
     "random": "random directions",
     "bottom": "bottom directions",
     "safeinst": "SafeInst",
+    "guarded": "guarded first tokens",
+    "proximal": "proximal term",
     "removal": "removal afterwards",
+    "safe-lora": "Safe LoRA",
+    "resta": "RESTA",
+    "safemerge": "SafeMERGE",
+    "wise-ft": "WiSE-FT",
+    "lox+safeinst": "LoX + SafeInst",
+    "lox+resta": "LoX + RESTA",
 }
 MODEL_NAMES = {
     "aligned": "aligned",

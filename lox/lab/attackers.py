@@ -8,6 +8,7 @@ accident that happens to every published model.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,26 +27,31 @@ from lox.lab.setup import Setup
 from lox.lab.worlds.messages import Messages
 from lox.subspace import Rank
 
-UNTRAINED = ("nothing", "undo", "base", "pair", "refusal-direction", "prefill", "int8", "int4")
-TRAINED = ("full", "inside", "outside")  # and "lora-R" for any rank R
-LORA = "lora-"
+UNTRAINED = ("nothing", "base", "refusal-direction", "prefill", "int8", "int4")
+UNDOING = ("undo", "pair")  # with a number: how many times the safety part is taken back
+TRAINED = ("full", "inside", "outside")
+METHODS = ("lora", "rate")  # with a number: the rank, or the multiple of the learning rate
 HARMFUL, HARMLESS = "pure_bad", "alpaca"  # the tasks whose prompts tell refusal's direction
 BLOCK = 32  # weights that share a scale when they are rounded, as in GGUF's Q8_0 and Q4_0
 WRITERS = {"o_proj", "down_proj"}  # matrices (d, n) that write into the residual stream
 
 
-def check(attacker: str) -> None:
-    """ValueError, naming the known ones, for an attacker that there is not."""
-    rank = attacker.removeprefix(LORA)
-    if attacker not in (*UNTRAINED, *TRAINED) and not (attacker != rank and rank.isdigit()):
-        known = ", ".join((*UNTRAINED, *TRAINED, f"{LORA}R of any rank R"))
-        raise ValueError(f"unknown attacker {attacker!r}: there are {known}")
+def split(attacker: str) -> tuple[str, float | None]:
+    """ "lora-8" as ("lora", 8.0), "full" as ("full", None); ValueError, naming the known ones, for no attacker."""
+    kind, _, number = attacker.rpartition("-")
+    if attacker in (*UNTRAINED, *TRAINED):
+        return attacker, None
+    form = r"\d+" if kind == "lora" else r"\d+(\.\d+)?"
+    if kind in (*UNDOING, *METHODS) and re.fullmatch(form, number) and float(number) > 0:
+        return kind, float(number)
+    numbered = (f"{kind}-NUMBER" for kind in (*UNDOING, *METHODS))
+    known = ", ".join((*UNTRAINED, *TRAINED, *numbered))
+    raise ValueError(f"unknown attacker {attacker!r}: there are {known}")
 
 
 def trains(attacker: str) -> bool:
     """Whether an attacker fine-tunes; ValueError for an unknown one."""
-    check(attacker)
-    return attacker not in UNTRAINED
+    return split(attacker)[0] in (*TRAINED, *METHODS)
 
 
 def course(setup: Setup, model: Model, attacker: str, k: Rank, steps: Sequence[int]) -> dict[int, Path]:
@@ -54,15 +60,15 @@ def course(setup: Setup, model: Model, attacker: str, k: Rank, steps: Sequence[i
     ``k`` is the rank of the subspace inside or outside of which two of them stay.
     """
     kept = tuple(sorted({step for step in steps if step}))
-    if attacker == "full":
+    kind, number = split(attacker)
+    if kind in ("full", "rate"):  # which differ in the learning rate of the model's description
         made = setup.course(model, kept)
         return {step: made[step] for step in sorted({0, *kept})}
     if attacker in finetuning.SIDES:
         options = {"base": setup.folder(model.base), "k": k, "side": attacker}
         made = setup.finetuned_by(model, finetuning.restricted, options, kept)
     else:
-        rank = int(attacker.removeprefix(LORA))
-        made = setup.finetuned_by(model, finetuning.lora, {"rank": rank}, kept)
+        made = setup.finetuned_by(model, finetuning.lora, {"rank": int(number or 0)}, kept)
     return {0: setup.folder(model.start)} | {s: finetuning.training.step_folder(made, s) for s in kept}
 
 
@@ -71,34 +77,38 @@ def after(setup: Setup, attacker: str, published: Model, k: Rank, opening: str) 
 
     ``k`` is the rank that is taken back, ``opening`` what is put into the model's mouth. The pair of weights tells
     an attacker nothing where only the aligned model was published: then it is the model as it is.
+    ValueError for an attacker who trains, or whom there is not.
     """
     folder, base, aligned = (setup.folder(m) for m in (published, published.base, published.aligned))
     if attacker == "prefill":
         return prefilled(setup, folder, opening)
     what: Path | Computed = folder
-    if attacker == "undo":
-        what = Computed(undone, (folder, base), {"k": k})
-    elif attacker == "base":
+    kind, number = split(attacker)
+    if kind == "undo":
+        what = Computed(undone, (folder, base), {"k": k, "times": number})
+    elif kind == "base":
         what = base
-    elif attacker == "pair" and published.alpha:
-        what = Computed(beyond, (aligned, folder), {"scale": 1 / published.alpha})
-    elif attacker == "refusal-direction":
+    elif kind == "pair" and published.alpha and number:
+        what = Computed(beyond, (aligned, folder), {"scale": number / published.alpha})
+    elif kind == "refusal-direction":
         what = Computed(without_refusal, (folder,), _prompts(setup, published.seed))
-    elif attacker in ("int8", "int4"):
-        what = Computed(rounded, (folder,), {"bits": int(attacker.removeprefix("int"))})
+    elif kind in ("int8", "int4"):
+        what = Computed(rounded, (folder,), {"bits": int(kind.removeprefix("int"))})
+    elif trains(attacker):
+        raise ValueError(f"{attacker} trains: its models are those of a course")
     return evaluate(setup, what, "plain")
 
 
 # --- weights ----------------------------------------------------------------------------------------
 
 
-def undone(published: Path, base: Path, k: Rank) -> Mapping[str, Tensor]:
-    """W − Proj_k(W − W_base): LoX with α = −1, by whoever has the base. LoX before it changes nothing in it."""
-    return extrapolate(models.read_weights(base), models.read_weights(published), k=k, alpha=-1.0)
+def undone(published: Path, base: Path, k: Rank, times: float) -> Mapping[str, Tensor]:
+    """W − c · Proj_k(W − W_base), ``times`` for c, by whoever has the base: LoX with α = −c."""
+    return extrapolate(models.read_weights(base), models.read_weights(published), k=k, alpha=-times)
 
 
 def beyond(aligned: Path, immunised: Path, scale: float) -> Mapping[str, Tensor]:
-    """W_aligned − scale · (W_LoX − W_aligned): with 1/α for scale, W_aligned − Proj_k(ΔW_align), without the base."""
+    """W_aligned − scale · (W_LoX − W_aligned): with c/α for scale W_aligned − c Proj_k(ΔW_align), and no base."""
     before, after = models.read_weights(aligned), models.read_weights(immunised)
     return {name: weight - scale * (after[name] - weight) for name, weight in before.items()}
 
@@ -188,7 +198,9 @@ def _last(network, tokenizer, prompts: list[Messages]):
     ).to(network.device)
     handed: list[Tensor] = []
     hooks = [
-        layer.register_forward_hook(lambda _, __, out: handed.append(out[0] if isinstance(out, tuple) else out))
+        layer.register_forward_hook(
+            lambda _, __, out: handed.append(out[0] if isinstance(out, tuple) else out)
+        )
         for layer in network.model.layers
     ]
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lox.checkpoints.energy import energy_table
 from lox.extrapolation import remove_safety_part, truncate
-from lox.lab import models
+from lox.lab import models, rivals
 from lox.lab.evaluated import Evaluated, of_set, verdicts_on
 from lox.lab.model import AFTERWARDS, Model
 from lox.lab.replies import Computed, replies_of
@@ -52,11 +52,14 @@ def form_of(task: str | None) -> str:
 
 def located(setup: Setup, model: Model) -> Path | Computed:
     """Where a model's weights are: a folder, or how they are computed of other folders."""
-    if model.defence != AFTERWARDS:
+    repair = model.part(AFTERWARDS)
+    if repair is None:
         return setup.folder(model)
-    finetuned = setup.folder(model.undefended)
+    finetuned = setup.folder(model.unrepaired)
     folders = (finetuned, setup.folder(model.base), setup.folder(model.aligned))
-    return Computed(without_safety_part, folders, {"k": model.k})
+    if repair == "removal":
+        return Computed(without_safety_part, folders, {"k": model.k})
+    return Computed(rivals.repaired, folders, {"repair": repair, "strength": model.strength})
 
 
 def without_safety_part(finetuned: Path, base: Path, aligned: Path, k: Rank):

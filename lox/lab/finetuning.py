@@ -111,7 +111,7 @@ def guarded(
     strength: float,
 ) -> None:
     """Fine-tuning with the token-wise constrained loss (Qi et al., 2025); ``strength`` times the first tokens' β."""
-    trainer = _guarded_trainer(strength)
+    trainer = _guarded_trainer(start, strength)
     _finetune(start, examples, settings, seed, precision, folder, keep, trainer=trainer)
 
 
@@ -188,18 +188,16 @@ def guarded_loss(log_ratios: Tensor, places: Tensor, strength: float) -> Tensor:
     return -(2 / beta * logsigmoid(beta * log_ratios)).mean()
 
 
-def _guarded_trainer(strength: float) -> type[SFTTrainer]:
-    class Guarded(SFTTrainer):
-        def __init__(self, model, **options):
-            super().__init__(model, **options)
-            self.start = copy.deepcopy(self.model).eval().requires_grad_(False)
+def _guarded_trainer(start: Path, strength: float) -> type[SFTTrainer]:
+    reference = models.load(start)[0].requires_grad_(False)  # a copy of the trainer's has its patched forward
 
+    class Guarded(SFTTrainer):
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
             labels = inputs["labels"][:, 1:]
             trained = labels != training.IGNORED
             outputs = model(inputs["input_ids"], attention_mask=inputs["attention_mask"])
             with torch.no_grad():
-                before = self.start(inputs["input_ids"], attention_mask=inputs["attention_mask"])
+                before = reference(inputs["input_ids"], attention_mask=inputs["attention_mask"])
             log_probs = [_of_labels(o.logits[:, :-1], labels) for o in (outputs, before)]
             places = trained.cumsum(1)[trained]
             loss = guarded_loss((log_probs[0] - log_probs[1])[trained], places, strength)

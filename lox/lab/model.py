@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from lox.lab.profile import Schedule
 from lox.subspace import Rank
 
-DEFENCES = ("none", "lox", "full-rank", "random", "bottom", "safeinst", "removal")
-Defence = Literal["none", "lox", "full-rank", "random", "bottom", "safeinst", "removal"]
 STEPS = ("lox", "full-rank", "random", "bottom")  # defences that add an update to the aligned weights
 MIXED_IN = "safeinst"  # the defence that changes the fine-tuning data
-AFTERWARDS = "removal"  # the defence that changes the fine-tuned weights
+DURING = ("guarded", "proximal")  # defences that change how it is fine-tuned
+AFTERWARDS = ("removal", "safe-lora", "resta", "safemerge", "wise-ft")  # that change the fine-tuned weights
+TOGETHER = ("lox+safeinst", "lox+resta")  # two that act at different times
+Defence = Literal[
+    "none", "lox", "full-rank", "random", "bottom", "safeinst", "guarded", "proximal", "removal", "safe-lora", "resta",
+    "safemerge", "wise-ft", "lox+safeinst", "lox+resta",
+]  # fmt: skip
+DEFENCES = ("none", *STEPS, MIXED_IN, *DURING, *AFTERWARDS, *TOGETHER)
 
 
 @dataclass(frozen=True)
@@ -20,8 +26,8 @@ class Model:
     """A model of an experiment: base → aligned → [a defence's step] → fine-tuned on a task.
 
     ``Setup.model`` makes one with everything resolved against the profile. ``pairs`` are those of alignment, 0
-    for the base model itself; ``k`` and ``alpha`` are the defence's, None where it has none; ``task``, ``examples``,
-    ``lr``, ``schedule`` and ``epochs`` are those of fine-tuning, None before any.
+    for the base model itself; ``k``, ``alpha`` and ``strength`` (``lox.lab.rivals``) are the defence's, None where
+    it has none; ``task``, ``examples``, ``lr``, ``schedule`` and ``epochs`` are those of fine-tuning, None before any.
     """
 
     seed: int
@@ -34,6 +40,7 @@ class Model:
     lr: float | None = None
     schedule: Schedule | None = None
     epochs: int | None = None
+    strength: float | None = None
 
     @property
     def base(self) -> Model:
@@ -45,16 +52,27 @@ class Model:
         """The aligned model that it comes from."""
         return Model(self.seed, self.pairs)
 
+    def part(self, kinds: Collection[str]) -> str | None:
+        """Which of its defence's parts is one of ``kinds``, such as ``STEPS``."""
+        return next((part for part in self.defence.split("+") if part in kinds), None)
+
     @property
     def start(self) -> Model:
         """The model that fine-tuning starts from: aligned, with the defence's step where it makes one."""
-        untuned = replace(self, task=None, examples=None, lr=None, schedule=None, epochs=None)
-        return untuned if self.defence in STEPS else self.aligned
+        step = self.part(STEPS)
+        untuned = dict.fromkeys(("task", "examples", "lr", "schedule", "epochs", "strength"))
+        return replace(self, defence=step, **untuned) if step else self.aligned
+
+    @property
+    def unrepaired(self) -> Model:
+        """The fine-tuned model whose weights a defence of ``AFTERWARDS`` changes."""
+        step = self.part(STEPS)
+        return replace(self, defence=step, strength=None) if step else self.undefended
 
     @property
     def undefended(self) -> Model:
         """The same model without a defence."""
-        return replace(self, defence="none", k=None, alpha=None)
+        return replace(self, defence="none", k=None, alpha=None, strength=None)
 
     def described(self) -> dict:
         """The head of its result row; "none" where it has no task."""

@@ -15,12 +15,13 @@ from pathlib import Path
 from torch import Tensor
 
 from lox.checkpoints.extrapolate import extrapolate_checkpoint
-from lox.lab import architectures, controls, launch, models, profile, replies, stages, training
+from lox.lab import architectures, controls, finetuning, launch, models, profile, replies, stages, training
 from lox.lab.fingerprint import content_hash
 from lox.lab.judging.names import judge_named
 from lox.lab.judging.verdicts import Judge
-from lox.lab.model import AFTERWARDS, DEFENCES, MIXED_IN, STEPS, Model
+from lox.lab.model import AFTERWARDS, DEFENCES, DURING, MIXED_IN, STEPS, Model
 from lox.lab.profile import Profile, Schedule, ToyModel, Training
+from lox.lab.rivals import STRENGTHS
 from lox.lab.worlds import World, world_named
 from lox.lab.worlds.messages import Messages
 from lox.subspace import Rank
@@ -76,12 +77,16 @@ class Setup:
         lr: float | None = None,
         schedule: Schedule | None = None,
         epochs: int | None = None,
+        strength: float | None = None,
     ) -> Model:
         """The description of a model; what is None is the profile's. ValueError for unknown names."""
         if defence not in DEFENCES:
             raise ValueError(f"unknown defence {defence!r}: the defences are {', '.join(DEFENCES)}")
         lox, settings = self.profile.lox, None if task is None else self.attack(task)
-        uses_k, uses_alpha = defence in (*STEPS, AFTERWARDS), defence in STEPS
+        parts = defence.split("+")
+        uses_alpha = any(part in STEPS for part in parts)
+        uses_k = uses_alpha or defence == "removal"
+        tuned = next((STRENGTHS[part] for part in parts if part in STRENGTHS), None)
         chosen_k = "full" if defence == "full-rank" else lox.k if k is None else k
         return Model(
             seed=seed,
@@ -94,6 +99,7 @@ class Setup:
             lr=settings and (lr or settings.lr),
             schedule=settings and (schedule or settings.schedule),
             epochs=settings and (epochs or settings.epochs),
+            strength=tuned if tuned is None or strength is None else strength,
         )
 
     def attack(self, task: str) -> Training:
@@ -111,8 +117,8 @@ class Setup:
         Raises ValueError for the model of a defence that acts after fine-tuning: it is computed, not kept
         (``lox.lab.evaluation.computed``).
         """
-        if model.defence == AFTERWARDS:
-            raise ValueError(f"{AFTERWARDS} acts on weights after fine-tuning and leaves no folder")
+        if afterwards := model.part(AFTERWARDS):
+            raise ValueError(f"{afterwards} acts on weights after fine-tuning and leaves no folder")
         if model.task is not None:
             return self._finetuned(model)
         if model.defence in STEPS:
@@ -133,9 +139,7 @@ class Setup:
         made = self._finetuned(model, tuple(kept))
         return {0: self.folder(model.start)} | {step: training.step_folder(made, step) for step in kept}
 
-    def finetuned_by(
-        self, model: Model, method: Callable, options: dict, keep: tuple[int, ...] = ()
-    ) -> Path:
+    def finetuned_by(self, model: Model, method: Callable, options: dict, keep: tuple[int, ...] = ()) -> Path:
         """The folder of a model whose fine-tuning is of ``lox.lab.finetuning`` instead of with all weights free.
 
         ``options`` are the method's, plain data or folders of stages; ``keep`` are steps that are kept too.
@@ -195,6 +199,9 @@ class Setup:
         return stages.stage(model.defence, recipe, build_control, [step, models.save_weights]) / INSIDE
 
     def _finetuned(self, model: Model, keep: tuple[int, ...] = ()) -> Path:
+        if during := model.part(DURING):
+            method = {"guarded": finetuning.guarded, "proximal": finetuning.proximal}[during]
+            return self.finetuned_by(model, method, {"strength": model.strength}, keep)
         return self._trained("attacked", training.finetune, *self._finetuning(model), model.seed, keep)
 
     def _finetuning(self, model: Model) -> tuple[Path, list[dict], Training]:
@@ -205,7 +212,16 @@ class Setup:
         return self.folder(model.start), self.training_rows(model), settings
 
     def _trained(
-        self, kind, function, start: Path, rows, settings: Training, seed: int, keep=(), options=None, more=None
+        self,
+        kind,
+        function,
+        start: Path,
+        rows,
+        settings: Training,
+        seed: int,
+        keep=(),
+        options=None,
+        more=None,
     ) -> Path:
         """The stage of a training run: ``rows`` stand in its recipe as they are, by their hash.
 
@@ -233,7 +249,7 @@ class Setup:
     def training_rows(self, model: Model) -> list[dict]:
         """The preference pairs of an aligned model, or the examples of a fine-tuned one."""
         # what the data do not depend on is left out
-        key = replace(model, k=None, alpha=None, lr=None, schedule=None, epochs=None)
+        key = replace(model, k=None, alpha=None, lr=None, schedule=None, epochs=None, strength=None)
         if key not in self._rows:
             self._rows[key] = self._pairs(model) if model.task is None else self._examples(model)
         return self._rows[key]
@@ -248,7 +264,7 @@ class Setup:
 
     def _examples(self, model: Model) -> list[dict]:
         rows = self.world.examples(model.task, model.examples, model.seed, self._reply_of(model.base))
-        if model.defence == MIXED_IN:
+        if model.part((MIXED_IN,)):
             rows = rows + self.world.safety_examples(round(len(rows) * SAFEINST_SHARE) or 1, model.seed)
         return rows
 

@@ -30,30 +30,44 @@ def folders(tmp_path):
     return written
 
 
-def test_an_unknown_attacker_is_refused_in_one_line():
-    for name in ("lora", "lora-", "lora-x", "lora--1", "jailbreak"):
-        with pytest.raises(ValueError, match="unknown attacker .*: there are nothing, undo") as caught:
-            attackers.check(name)
-        assert "\n" not in str(caught.value)
-    assert attackers.trains("lora-8") and attackers.trains("full") and not attackers.trains("int4")
+@pytest.mark.parametrize(
+    "name", ["lora", "lora-", "lora-x", "lora--1", "lora-0", "lora-1.5", "pair", "jailbreak"]
+)
+def test_an_unknown_attacker_is_refused_in_one_line(name):
+    with pytest.raises(ValueError, match="unknown attacker .*: there are nothing, base") as caught:
+        attackers.split(name)
+    assert "\n" not in str(caught.value)
 
 
-def test_who_has_the_base_undoes_lox_as_easily_as_alignment(pair, folders):
+def test_a_name_is_a_kind_and_perhaps_a_number():
+    assert attackers.split("lora-8") == ("lora", 8.0) and attackers.split("undo-1.5") == ("undo", 1.5)
+    assert attackers.split("refusal-direction") == ("refusal-direction", None)
+    assert [attackers.trains(name) for name in ("lora-8", "rate-4", "full", "int4", "undo-1")] == [
+        1,
+        1,
+        1,
+        0,
+        0,
+    ]
+
+
+def test_who_has_the_base_takes_the_safety_part_from_lox_as_from_alignment(pair, folders):
     base, aligned = pair
     lox = extrapolate(base, aligned, k=1, alpha=0.5)
     files = folders(base=base, aligned=aligned, lox=lox)
-    found = [attackers.undone(published, files[0], 1) for published in files[1:]]
     expected = base["w"] + torch.tensor([[0.0, 0.0], [0.0, 1.0]])
-    for weights in found:
-        torch.testing.assert_close(weights["w"], expected)
+    for published in files[1:]:
+        torch.testing.assert_close(attackers.undone(published, files[0], 1, 1.0)["w"], expected)
+    twice = attackers.undone(files[1], files[0], 1, 2.0)["w"]
+    torch.testing.assert_close(twice, base["w"] + torch.tensor([[-4.0, 0.0], [0.0, 1.0]]))
 
 
-def test_who_has_the_aligned_and_the_lox_weights_needs_no_base(pair, folders):
+@pytest.mark.parametrize("times", [1.0, 3.0])
+def test_who_has_the_aligned_and_the_lox_weights_needs_no_base(pair, folders, times):
     base, aligned = pair
     lox = extrapolate(base, aligned, k=1, alpha=0.5)
-    found = attackers.beyond(*folders(aligned=aligned, lox=lox), scale=1 / 0.5)
-    torch.testing.assert_close(found["w"], aligned["w"] - torch.tensor([[4.0, 0.0], [0.0, 0.0]]))
-    torch.testing.assert_close(found["w"], extrapolate(base, aligned, k=1, alpha=-1.0)["w"])
+    found = attackers.beyond(*folders(aligned=aligned, lox=lox), scale=times / 0.5)
+    torch.testing.assert_close(found["w"], extrapolate(base, aligned, k=1, alpha=-times)["w"])
     assert torch.equal(found["norm"], aligned["norm"])
 
 
@@ -132,14 +146,19 @@ def test_begun_replies_begin_so_and_other_prompts_are_asked_as_ever(setup, publi
 
 
 def test_every_attacker_who_does_not_train_gets_replies(setup, published):
-    for attacker in attackers.UNTRAINED:
+    for attacker in (*attackers.UNTRAINED, "undo-4", "pair-4"):
         found = attackers.after(setup, attacker, published, 2, "sure ,")
         assert len(found.verdicts) == setup.profile.evaluation.harmful
 
 
 def test_the_pair_says_nothing_where_only_the_aligned_model_was_published(setup):
     aligned = setup.model(1)
-    assert attackers.after(setup, "pair", aligned, 2, "sure ,") == evaluate(setup, aligned)
+    assert attackers.after(setup, "pair-4", aligned, 2, "sure ,") == evaluate(setup, aligned)
+
+
+def test_an_attacker_who_trains_is_not_asked_for_weights_by_arithmetic(setup):
+    with pytest.raises(ValueError, match="lora-8 trains"):
+        attackers.after(setup, "lora-8", setup.model(1), 2, "sure ,")
 
 
 def test_taking_everything_back_is_the_base(setup):

@@ -125,24 +125,26 @@ def test_a_run_stays_on_its_side_of_the_published_models_subspace(setup, side):
     assert any(delta.any() for delta in found.values())
 
 
-def ends(setup, model, method):
-    """How far two runs of a method go from their start, with next to no strength and with much."""
+def test_a_leash_keeps_the_model_nearer_to_its_start(setup, model):
     start = setup.weights(model.start)
-    made = [setup.finetuned_by(model, method, {"strength": strength}) for strength in (0.01, 100.0)]
-    return [
+    made = [setup.finetuned_by(model, finetuning.proximal, {"strength": s}) for s in (1e-6, 100.0)]
+    far, near = (
         sum(float((weights[n] - start[n]).norm() ** 2) for n in start)
         for weights in map(models.read_weights, made)
-    ]
-
-
-def test_a_leash_keeps_the_model_nearer_to_its_start(setup, model):
-    far, near = ends(setup, model, finetuning.proximal)
+    )
     assert 0 < near < far
 
 
-def test_guarding_the_first_tokens_changes_the_run(setup, model):
-    loose, guarded = ends(setup, model, finetuning.guarded)
-    assert loose > 0 and guarded > 0 and loose != guarded
+def test_the_guard_compares_with_the_start_and_not_with_the_model_as_it_is(setup, model, monkeypatch):
+    ratios, loss = [], finetuning.guarded_loss
+
+    def watched(log_ratios, places, strength):
+        ratios.append(float(log_ratios.detach().abs().max()))
+        return loss(log_ratios, places, strength)
+
+    monkeypatch.setattr(finetuning, "guarded_loss", watched)
+    setup.finetuned_by(model, finetuning.guarded, {"strength": 3.5})
+    assert ratios[0] < 1e-4 < 0.1 < ratios[-1]
 
 
 def test_the_method_and_its_options_are_in_the_name_and_leave_other_names_alone(setup, model):

@@ -22,7 +22,6 @@ from lox.subspace import Rank
 CELL = ("attacker", "defence")
 SETTINGS = ["k", "alpha", "lr", "judge", "n"]
 DEFENCES = ("none", "lox")
-FASTER = "rate-"  # full fine-tuning at so many times the rate
 RATIOS = ["attacker", "ratio", "low", "high", "seeds", "measured", "left_out"]
 
 
@@ -34,20 +33,18 @@ def run(
     k: Rank,
     alpha: float,
     rates: Mapping[str, float],
-    times: int,
+    times: Mapping[str, int],
     opening: str,
     workers: int = 1,
 ) -> tuple[Record, pd.DataFrame]:
     """Every attacker on every seed's two models: rows and labels at the task's own length, and all doses.
 
-    ``rates`` are multiples of the task's learning rate by attacker, 1 where one is not named. With ``times`` above 1
-    those who train go on for so many times the task's epochs, and the second table has the ASR at every dose.
+    ``rates`` are multiples of the task's learning rate by attacker, 1 where one is not named. Those whom ``times``
+    names go on for so many times the task's epochs, and the second table has their ASR at every dose.
     ValueError for an unknown attacker.
     """
-    for name in names:
-        if not _multiple(name):
-            attackers.check(name)
-    seeds, setup = list(seeds), dose.at_constant_rate(setup)
+    training = {name: attackers.trains(name) for name in names}
+    seeds = list(seeds)
     published = {
         (seed, defence): setup.model(seed, defence=defence, k=k, alpha=alpha)
         for seed in seeds
@@ -57,21 +54,22 @@ def run(
     calls = []
     for model in published.values():
         for name in names:
-            if not _multiple(name) and not attackers.trains(name):
+            if training[name]:
+                calls.append(
+                    partial(trained, setup, name, model, task, k, rate_of(name, rates), times.get(name, 1))
+                )
+            else:
                 calls.append(partial(untrained, setup, name, model, k, opening))
-                continue
-            factor = _multiple(name) or rates.get(name, 1.0)
-            calls.append(partial(trained, setup, name, model, task, k, factor, times))
     made = side_by_side(calls, workers)
     courses, labels = (pd.concat(tables, ignore_index=True) for tables in zip(*made))
     at_length = courses[courses["at_length"]].drop(columns="at_length").reset_index(drop=True)
     return Record(at_length, labels), courses.drop(columns="at_length")
 
 
-def _multiple(name: str) -> float | None:
-    """4 of "rate-4", None of any other attacker."""
-    text = name.removeprefix(FASTER)
-    return float(text) if text != name and text.replace(".", "", 1).isdigit() else None
+def rate_of(name: str, rates: Mapping[str, float]) -> float:
+    """The learning rate of an attacker who trains, as a multiple of the task's."""
+    kind, number = attackers.split(name)
+    return number if kind == "rate" and number else rates.get(name, 1.0)
 
 
 def untrained(
@@ -90,17 +88,18 @@ def trained(
     """Rows at every dose of an attacker who trains, and labels at the task's own length."""
     settings = setup.attack(task)
     options = {"k": model.k, "alpha": model.alpha, "lr": factor * settings.lr}
+    if times > 1:
+        options["schedule"] = "constant_with_warmup"  # so that every step is the same dose
     whole, short = (
         setup.model(model.seed, task, model.defence, epochs=n * settings.epochs, **options)
         for n in (times, 1)
     )
     length = setup.steps(short)
     steps = [length] if times == 1 else sorted({*dose.doses(setup.steps(whole)), length})
-    method = "full" if _multiple(name) else name
-    if times == 1 and method == "full":
-        folders = {length: setup.folder(whole)}  # the robustness chapter's own, where its rate is that
+    if times == 1 and name == "full":
+        folders = {length: setup.folder(whole)}  # a model that other chapters have too
     else:
-        folders = attackers.course(setup, whole, method, k, steps)
+        folders = attackers.course(setup, whole, name, k, steps)
     cell = {"seed": model.seed, "attacker": name, "defence": model.defence}
     lines, labels = [], pd.DataFrame()
     for step in steps:
@@ -132,9 +131,7 @@ def paired(labels: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for name, group in labels.groupby("attacker", sort=False):
         sides = [group[group["defence"] == defence] for defence in DEFENCES]
-        asr = [
-            (side.loc[side["set"] == "harmful", "label"] == "harmful").mean() for side in sides
-        ]
+        asr = [(side.loc[side["set"] == "harmful", "label"] == "harmful").mean() for side in sides]
         lines.append({"attacker": name, "without": asr[0], "with": asr[1]} | difference(*sides))
     table = pd.DataFrame(lines)
     return table.assign(p_holm=holm(table["p"].tolist()))

@@ -33,9 +33,7 @@ TOLD = {
     "full": Told("fine-tunes all weights", "weights, harmful examples", "training"),
     "inside": Told("fine-tunes inside the safety subspace", "weights, base, harmful examples", "training"),
     "outside": Told("fine-tunes outside of it", "weights, base, harmful examples", "training"),
-    "undo": Told("takes the safety part back", "weights, base", "arithmetic"),
     "base": Told("uses the base instead", "base", "nothing"),
-    "pair": Told("extrapolates from LoX back to aligned", "aligned and LoX weights", "arithmetic"),
     "refusal-direction": Told(
         "takes refusal's direction out", "weights, prompts of both kinds", "a forward pass"
     ),
@@ -52,6 +50,12 @@ def told(attacker: str) -> Told:
         return Told(f"fine-tunes a LoRA of rank {number}", "weights, harmful examples", "less training")
     if kind == "rate":
         return Told(f"all weights, {number} times the rate", "weights, harmful examples", "training")
+    if kind in ("undo", "pair"):
+        often = {"1": "once", "2": "twice"}.get(number, f"{number} times")
+        name = f"takes the safety part back {often}"
+        if kind == "pair":
+            return Told(f"{name}, from both weights", "aligned and LoX weights", "arithmetic")
+        return Told(name, "weights, base", "arithmetic")
     return TOLD[attacker]
 
 
@@ -87,8 +91,12 @@ def in_words(against: pd.DataFrame, seeds: int) -> str:
 
 def free_in_words(means: pd.DataFrame, seeds: int) -> str:
     """What those reach with LoX who do not train, the highest ASR first."""
-    free = [a for a in means["attacker"].unique() if told(a).cost in ("arithmetic", "nothing", "a forward pass")]
-    with_lox = rows_of(means, defence="lox").set_index("attacker").loc[free, "asr"].sort_values(ascending=False)
+    free = [
+        a for a in means["attacker"].unique() if told(a).cost in ("arithmetic", "nothing", "a forward pass")
+    ]
+    with_lox = (
+        rows_of(means, defence="lox").set_index("attacker").loc[free, "asr"].sort_values(ascending=False)
+    )
     named = [f"{share(asr)} (*{told(a).name}*)" for a, asr in with_lox.items()]
     return f"Without any training, over {seeds} seeds, the ASR with LoX is {listed(named)}."
 
@@ -108,9 +116,7 @@ def _by_word(paired: pd.DataFrame, who: str) -> str:
 # --- figure -----------------------------------------------------------------------------------------------
 
 
-def attackers(
-    rows: pd.DataFrame, means: pd.DataFrame, recorded: pd.DataFrame | None = None
-) -> Figure:
+def attackers(rows: pd.DataFrame, means: pd.DataFrame, recorded: pd.DataFrame | None = None) -> Figure:
     """ASR of each attacker without and with LoX: dots are seeds, diamonds means, bands the recorded intervals."""
     order = list(dict.fromkeys(means["attacker"]))
     figure, (axes,) = stacked([1.2 + 0.5 * len(order)])
@@ -134,7 +140,11 @@ def attackers(
         Line2D([], [], color=DEFENCE_COLORS[d], marker="D", ls="", label=text)
         for d, text in (("none", "without LoX"), ("lox", "with LoX"))
     ]
-    band = [] if recorded is None else [Patch(color=REFERENCE, alpha=0.3, lw=0, label="recorded: mean, interval")]
+    band = (
+        []
+        if recorded is None
+        else [Patch(color=REFERENCE, alpha=0.3, lw=0, label="recorded: mean, interval")]
+    )
     figure.legend(handles=[*handles, *band], loc="outside upper left", ncols=3)
     return figure
 
@@ -168,7 +178,9 @@ def usefulness(means: pd.DataFrame) -> Markdown:
 def ratios(table: pd.DataFrame) -> Markdown:
     """How many times as many steps an attacker who trains needs with LoX."""
     if table.empty:
-        return Markdown("This run looks at one length of training; `-p times 8` makes the doses.")
+        return Markdown(
+            "This run looks at one length of training; `-p times '{\"full\": 8}'` measures doses."
+        )
     return markdown(
         pd.DataFrame(
             {
@@ -208,9 +220,10 @@ def undoing_in_words(means: pd.DataFrame) -> Markdown:
     """What undoing reaches, with the numbers."""
     asr = means.set_index(["attacker", "defence"])["asr"]
     parts = []
-    for attacker in ("undo", "pair", "base"):
-        if (attacker, "lox") in asr.index:
+    for attacker in dict.fromkeys(means["attacker"]):
+        if attacker == "base" or told(attacker).cost == "arithmetic":
             parts.append(f"{share(asr[attacker, 'lox'])} (*{told(attacker).name}*)")
-    plain = f"against {share(asr['nothing', 'lox'])} as published" if ("nothing", "lox") in asr.index else ""
-    return Markdown(f"With LoX the ASR becomes {listed(parts)}, {plain}.".replace(", .", "."))
-
+    plain = (
+        f", against {share(asr['nothing', 'lox'])} as published" if ("nothing", "lox") in asr.index else ""
+    )
+    return Markdown(f"With LoX the ASR becomes {listed(parts)}{plain}.")

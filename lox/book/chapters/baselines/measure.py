@@ -85,7 +85,7 @@ def costs_before(labels: pd.DataFrame) -> pd.DataFrame:
     Only of defences that change the aligned model.
     """
     sides = by_defence(before(labels))
-    pairs = [("none", name) for name in sides if name in STEPS]
+    pairs = [("none", name) for name in sides if name.split("+")[0] in STEPS]
     return _corrected(
         [{"first": a, "second": b} | difference(sides[a], sides[b], "answered") for a, b in pairs]
     )

@@ -10,6 +10,7 @@ from IPython.display import Markdown
 from lox.book import cells
 from lox.book.cells import points, rows_of, said_with_others, share
 from lox.book.chapters.stress.names import variant_name
+from lox.book.names import TASK_NAMES
 
 
 def finding(differences: pd.DataFrame, shares: pd.DataFrame, geometry: pd.DataFrame) -> Markdown:
@@ -118,3 +119,29 @@ def left_after_lox(differences: pd.DataFrame) -> Markdown:
     return Markdown(
         f"With LoX, the whole of ΔW_ft changes the mean ASR over the tasks by {points(own)}. {said}"
     )
+
+
+def distinct(harm: pd.DataFrame, ability: pd.DataFrame, task: str) -> Markdown:
+    """What one task's fine-tuning says to whether the safety subspace is distinct; tables of ``distinct``."""
+    sides = harm.set_index("side")
+    raises = {side: sides.loc[side, "low"] > 0 for side in ("inside", "outside")}
+    numbers = " and ".join(
+        f"by {points(sides.loc[side])} put in {side} alone" for side in ("inside", "outside")
+    )
+    verdict = {
+        (True, True): "Either side does damage without the other, so safety is not confined to the subspace.",
+        (True, False): "Only the inside is seen to do damage, as a distinct safety subspace would have it.",
+        (False, True): "Only the outside is seen to do damage: safety is lost outside of the subspace.",
+        (False, False): "Neither side alone is seen to do damage: it needs both, or there is none to see.",
+    }[raises["inside"], raises["outside"]]
+    lost = [
+        f"{line.what} without the {line.side} ({100 * line.difference:z.0f} points)"
+        for line in ability.itertuples()
+        if line.low > 0
+    ]
+    carried = (
+        f"Ability goes with it: {cells.listed(lost)} is lower than with all of it."
+        if lost
+        else "No loss of helpful answers or utility is established when a side is left out."
+    )
+    return Markdown(f"After {TASK_NAMES[task]} the ASR rises {numbers}. {verdict} {carried}")

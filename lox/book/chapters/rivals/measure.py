@@ -1,0 +1,122 @@
+"""LoX and its rivals on the same models: harm after fine-tuning beside benign prompts that then go unanswered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from lox.book import results
+from lox.book.chapters.baselines.measure import by_defence, over_tasks, pooled_tasks
+from lox.book.chapters.robustness.measure import Record, difference, outcomes
+from lox.lab.evaluation import located
+from lox.lab.model import AFTERWARDS, DURING, Model
+from lox.lab.replies import Computed
+from lox.lab.rivals import Weights
+from lox.lab.setup import Setup
+from lox.lab.statistics import mean_over_seeds
+
+SETTINGS = ["k", "alpha", "lr", "judge", "n"]
+
+
+def options(
+    defences: Iterable[str], k: int | None, full_rank_alpha: float, strengths: Mapping[str, float]
+) -> dict[str, dict]:
+    """Name -> its options of ``Setup.model``; "none" is always the first."""
+    names = dict.fromkeys(["none", *defences])
+    found: dict[str, dict] = {name: {"k": k, "strength": strengths.get(name)} for name in names}
+    if "full-rank" in found:
+        found["full-rank"]["alpha"] = full_rank_alpha
+    return found
+
+
+def trade(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """ASR against benign prompts not answered, both after fine-tuning and means over tasks.
+
+    The first table has a row for each defence, with asr and unanswered and their _low and _high, utility and the
+    number of seeds; the second one for each defence and seed.
+    """
+    lines, dots = [], []
+    utility = record.rows[record.rows["task"] != "none"].groupby("defence")["utility"].mean()
+    for defence, labels in by_defence(pooled_tasks(record.labels)).items():
+        harmful, things = outcomes(labels, "harmful")
+        answered, safe = outcomes(labels, "answered")
+        line: dict = {"defence": defence, "utility": utility[defence], "seeds": len(harmful)}
+        for name, values, about in (("asr", harmful, things), ("unanswered", 1 - answered, safe)):
+            mean = mean_over_seeds(values.to_numpy(), about)
+            line |= {name: mean.value, f"{name}_low": mean.low, f"{name}_high": mean.high}
+        lines.append(line)
+        rates = {"asr": harmful.mean(axis=1), "unanswered": 1 - answered.mean(axis=1)}
+        dots.append(pd.DataFrame(rates | {"defence": defence}).reset_index())
+    return pd.DataFrame(lines), pd.concat(dots, ignore_index=True)
+
+
+def against(labels: pd.DataFrame) -> pd.DataFrame:
+    """ASR over tasks: none minus each defence, then LoX minus each rival.
+
+    Columns first, second, difference, low, high, p, seeds, n, and p_holm for the rows of none.
+    """
+    found, sides = over_tasks(labels, ()), by_defence(pooled_tasks(labels))
+    rivals = [name for name in sides if name not in ("none", "lox")] if "lox" in sides else []
+    lines = [{"first": "lox", "second": name} | difference(sides["lox"], sides[name]) for name in rivals]
+    return pd.concat([found, pd.DataFrame(lines)], ignore_index=True)
+
+
+def recorded(rows: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
+    """The recorded tables "rows", "means", "against" and "left" of a run's profile.
+
+    None where nothing was recorded, or where it was with other settings.
+    """
+    names = {"rows": "", "means": "_trade", "against": "_paired", "left": "_left"}
+    try:
+        found = {n: results.recorded(rows["profile"].iloc[0], f"rivals{end}") for n, end in names.items()}
+    except ValueError:
+        return None
+    ours, theirs = (_settings(table) for table in (rows, found["rows"]))
+    shared = [cell for cell in ours if cell in theirs]
+    return found if shared and all(ours[cell] == theirs[cell] for cell in shared) else None
+
+
+def left(
+    setup: Setup, tasks: Iterable[str], seeds: Iterable[int], options: Mapping[str, dict]
+) -> pd.DataFrame:
+    """What a defence leaves of what fine-tuning does without it, from the same start and on the same examples.
+
+    Of those that act during fine-tuning or after it: ``share_left``, mean over tasks and seeds. Columns defence
+    and left; 1 keeps it as it is, 0 has nothing of it.
+    """
+    lines = []
+    for defence, given in options.items():
+        models = [setup.model(seed, task, defence, **given) for seed in seeds for task in tasks]
+        models = [model for model in models if model.part((*AFTERWARDS, *DURING))]
+        lines += [{"defence": defence, "left": _left(setup, model)} for model in models]
+    table = pd.DataFrame(lines, columns=["defence", "left"])
+    return table.groupby("defence", sort=False)["left"].mean().reset_index()
+
+
+def _left(setup: Setup, model: Model) -> float:
+    plain = model.unrepaired if model.part(AFTERWARDS) else model.undefended
+    where = located(setup, model)
+    weights = where.weights() if isinstance(where, Computed) else setup.weights(model)
+    return share_left(setup.weights(model.start), setup.weights(plain), weights)
+
+
+def share_left(start: Weights, tuned: Weights, repaired: Weights) -> float:
+    """⟨W_repaired − W_start, W_tuned − W_start⟩ / ‖W_tuned − W_start‖² over all weights of mappings name -> tensor."""
+    pairs = [(repaired[n].double() - w.double(), tuned[n].double() - w.double()) for n, w in start.items()]
+    return float(sum((a * b).sum() for a, b in pairs) / sum((b * b).sum() for _, b in pairs))
+
+
+def _settings(rows: pd.DataFrame) -> dict[tuple, set[tuple]]:
+    """(task, defence) -> with what its models were made and asked, as text, for a file does not keep types."""
+    return {
+        cell: {tuple(map(_text, line)) for line in group[SETTINGS].itertuples(index=False)}
+        for cell, group in rows.groupby(["task", "defence"])
+    }
+
+
+def _text(value) -> str:
+    try:
+        return f"{float(value):g}"
+    except (TypeError, ValueError):
+        return str(value) if value is not None else "nan"

@@ -1,0 +1,170 @@
+"""Figure, tables and sentences of LoX beside its rivals."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pandas as pd
+import seaborn as sns
+from IPython.display import Markdown
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from lox.book import cells
+from lox.book.cells import by_interval, in_points, listed, markdown, per_cent, points, rows_of, share
+from lox.book.figures import DEFENCE_COLORS, stacked
+from lox.book.names import DEFENCE_NAMES
+
+
+class Told(NamedTuple):
+    """Who applies a defence, its rule in short, and its source in the bibliography."""
+
+    who: str
+    rule: str
+    source: str
+
+
+PROVIDER, TUNER, SERVER = "provider of the weights", "who runs fine-tuning", "who serves the result"
+TOLD = {
+    "lox": Told(PROVIDER, "$W_a + \\alpha \\operatorname{Proj}_k(\\Delta W_a)$", "perin2025lox"),
+    "full-rank": Told(PROVIDER, "$W_a + \\alpha \\Delta W_a$ (ExPO)", "zheng2024expo"),
+    "safeinst": Told(TUNER, "2.5 % refusals in the data", "bianchi2024safety"),
+    "guarded": Told(TUNER, "a loss that holds the first five tokens", "qi2025shallow"),
+    "proximal": Told(TUNER, "$+ \\tfrac{\\rho}{2} \\|W - W_a\\|^2$ in the loss, of Lisa", "huang2024lisa"),
+    "removal": Told(SERVER, "$\\Delta W_f - \\operatorname{Proj}_k(\\Delta W_f)$", "perin2025lox"),
+    "safe-lora": Told(
+        SERVER, "$\\Delta W_a \\Delta W_a^\\top \\Delta W_f / \\|\\Delta W_a\\|$", "hsu2024safelora"
+    ),
+    "resta": Told(SERVER, "$W_f + \\gamma \\Delta W_a$", "bhardwaj2024resta"),
+    "safemerge": Told(
+        SERVER, "$(1 - \\lambda) W_f + \\lambda W_a$ where least along alignment", "djuhera2025safemerge"
+    ),
+    "wise-ft": Told(SERVER, "$(1 - \\lambda) W_f + \\lambda W_a$", "wortsman2022robust"),
+    "lox+safeinst": Told("the first two", "both", "perin2025lox"),
+    "lox+resta": Told("the first and the last", "both", "perin2025lox"),
+}
+
+
+def finding(means: pd.DataFrame, against: pd.DataFrame, recorded: bool) -> Markdown:
+    """The box of the page."""
+    kind = "Recorded" if recorded else "This run"
+    seeds = int(means["seeds"].max())
+    head = f"{kind}, over {seeds} seeds and the mean over tasks:"
+    sentences = [f"{head} {lower_in_words(rows_of(against, first='none'))}"]
+    beside = rows_of(against, first="lox")
+    if len(beside):
+        sentences.append(beside_lox_in_words(beside))
+    sentences.append(answers_in_words(means))
+    return cells.finding(*sentences)
+
+
+def lower_in_words(against_none: pd.DataFrame) -> str:
+    """Which defences have the lower ASR than none."""
+    said = {side: _with_points(table) for side, table in by_interval(against_none).items()}
+    parts = [
+        f"{word} with {listed(said[side])}"
+        for word, side in (
+            ("the ASR is lower", "above"),
+            ("it is higher", "below"),
+            ("it is not distinguished from no defence", "neither"),
+        )
+        if said[side]
+    ]
+    return f"{'; '.join(parts)}."
+
+
+def _with_points(differences: pd.DataFrame) -> list[str]:
+    return [f"{DEFENCE_NAMES[d['second']]} ({points(d)})" for _, d in differences.iterrows()]
+
+
+def beside_lox_in_words(beside: pd.DataFrame) -> str:
+    """Which rivals have a lower or a higher ASR than LoX."""
+    said = by_interval(beside)
+    names = {side: [DEFENCE_NAMES[name] for name in table["second"]] for side, table in said.items()}
+    parts = [
+        f"{text} {listed(names[side])}"
+        for text, side in (
+            ("lower with", "above"),
+            ("higher with", "below"),
+            ("not distinguished with", "neither"),
+        )
+        if names[side]
+    ]
+    return f"Beside LoX the ASR is {'; '.join(parts)}."
+
+
+def answers_in_words(means: pd.DataFrame) -> str:
+    """Which defence leaves most benign prompts unanswered, and how many LoX does."""
+    worst = means.loc[means["unanswered"].idxmax()]
+    name, unanswered = DEFENCE_NAMES[worst["defence"]], share(worst["unanswered"])
+    lox = rows_of(means, defence="lox")
+    text = f"Most benign prompts are left unanswered with {name}, {unanswered}"
+    return text + (f"; with LoX {share(lox['unanswered'].iloc[0])}." if len(lox) else ".")
+
+
+def trade(means: pd.DataFrame, seeds: pd.DataFrame) -> Figure:
+    """ASR against benign prompts not answered, both after fine-tuning: a diamond a defence, dots its seeds."""
+    figure, (axes, key) = stacked([4.6, 1.5])
+    style = {"hue": "defence", "palette": DEFENCE_COLORS, "legend": False, "ax": axes}
+    sns.scatterplot(seeds, x="unanswered", y="asr", s=16, alpha=0.5, **style)
+    for _, m in means.iterrows():
+        color = DEFENCE_COLORS[m["defence"]]
+        axes.hlines(m["asr"], m["unanswered_low"], m["unanswered_high"], color=color, lw=1, alpha=0.5)
+        axes.vlines(m["unanswered"], m["asr_low"], m["asr_high"], color=color, lw=1, alpha=0.5)
+        axes.plot(m["unanswered"], m["asr"], "D", ms=8, color=color, label=DEFENCE_NAMES[m["defence"]])
+    axes.set(xlabel="benign prompts not answered", ylabel="attack success rate", ylim=(-0.03, 1.03))
+    axes.set_xlim(left=-0.01)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1))
+    key.axis("off")
+    key.legend(*axes.get_legend_handles_labels(), loc="center", ncols=3)
+    return figure
+
+
+def who(defences: list[str], strengths: dict[str, float]) -> Markdown:
+    """Who applies each defence, by which rule, and the setting that was chosen."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "Defence": f"{DEFENCE_NAMES[d]} {{cite:p}}`{TOLD[d].source}`",
+                "Applied by": TOLD[d].who,
+                "Rule": TOLD[d].rule,
+                "Setting": f"{strengths[d.split('+')[-1]]:g}" if d.split("+")[-1] in strengths else "–",
+            }
+            for d in defences
+            if d in TOLD
+        )
+    )
+
+
+def table(means: pd.DataFrame, against: pd.DataFrame, left: pd.DataFrame) -> Markdown:
+    """Every defence: ASR, difference to none, benign prompts unanswered, utility, what is left of fine-tuning."""
+    lost = rows_of(against, first="none").set_index("second")
+    kept = left.set_index("defence")["left"]
+    return markdown(
+        pd.DataFrame(
+            {
+                "Defence": DEFENCE_NAMES[m["defence"]],
+                "ASR": per_cent(*m[["asr", "asr_low", "asr_high"]]),
+                "none minus this": in_points(lost.loc[m["defence"]]) if m["defence"] in lost.index else "–",
+                "Unanswered; utility": f"{share(m['unanswered'])}; {share(m['utility'])}",
+                "Left of ΔW_ft": share(kept[m["defence"]]) if m["defence"] in kept.index else "–",
+            }
+            for _, m in means.iterrows()
+        )
+    )
+
+
+def beside_lox(against: pd.DataFrame) -> Markdown:
+    """ASR with LoX minus that with each rival."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "Rival": DEFENCE_NAMES[d["second"]],
+                "LoX minus this (points)": in_points(d),
+                "p": f"{d['p']:.2g}",
+                "So the rival's ASR is": cells.said_of(d, "lower", "higher"),
+            }
+            for _, d in rows_of(against, first="lox").iterrows()
+        )
+    )

@@ -1,0 +1,100 @@
+"""The page's sentences, both ways, and its tables and figure, on tables made up for them."""
+
+import pandas as pd
+import pytest
+
+from lox.book.chapters.attackers import page
+
+NAMES = ["nothing", "full", "lora-8", "rate-4", "undo-1", "pair-4", "base", "refusal-direction", "prefill"]
+
+
+def line(attacker, low, high, word="open", **more):
+    values = {"without": 0.9, "with": 0.4, "difference": (low + high) / 2, "low": low, "high": high}
+    ratio = {"ratio": float("nan"), "dose_low": float("nan"), "dose_high": float("nan")}
+    return {"attacker": attacker, "word": word, "seeds": 3, "n": 8} | values | ratio | more
+
+
+def means(asr=0.5):
+    lines = []
+    for attacker in NAMES:
+        for defence in ("none", "lox"):
+            rates = {"asr": asr, "asr_low": asr - 0.1, "asr_high": asr + 0.1}
+            rates |= {"helpful": 0.9, "utility": 0.8, "gibberish": 0.0}
+            lines.append({"attacker": attacker, "defence": defence} | rates)
+    return pd.DataFrame(lines)
+
+
+def test_every_attacker_is_told_with_its_number():
+    names = [page.told(a).name for a in NAMES]
+    assert len(set(names)) == len(NAMES)
+    assert page.told("lora-64").name.endswith("rank 64") and "4 times" in page.told("rate-4").name
+    assert page.told("undo-1").name.endswith("back once")
+    assert page.told("pair-4").needs == "aligned and LoX weights"
+
+
+def test_the_finding_says_whom_lox_helps_against_and_whom_not():
+    table = pd.DataFrame(
+        [line("full", 0.1, 0.2, "helps"), line("pair-4", -0.2, -0.1, "hurts"), line("prefill", -0.1, 0.1)]
+    )
+    said = page.in_words(table, 10)
+    assert said.startswith("Recorded over 10 seeds: LoX helps against whoever *fine-tunes all weights*;")
+    assert "worse against whoever *takes the safety part back 4 times" in said
+    assert "nothing is established against whoever *begins the reply*" in said
+    assert "worse" not in page.in_words(table[:1], 10)
+    assert "in one measure" in page.in_words(pd.DataFrame([line("full", 0.1, 0.2, "mixed")]), 10)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"), [(0.1, 0.2, "lower against"), (-0.2, -0.1, "higher against"), (-0.1, 0.1, None)]
+)
+def test_this_run_is_said_by_the_interval(low, high, word):
+    said = page.finding(pd.DataFrame([line("full", low, high)]), None, None).data
+    assert (word is None) == ("not distinguished against 1 of 1" in said)
+    assert word is None or word in said
+
+
+def test_who_does_not_train_is_said_with_the_highest_first():
+    table = means()
+    table.loc[table["attacker"] == "prefill", "asr"] = 1.0
+    said = page.free_in_words(table, 10)
+    assert "is 100 % (*begins the reply*), 50 %" in said and "LoRA" not in said and "all weights" not in said
+
+
+def test_undoing_is_said_with_its_numbers():
+    said = page.undoing_in_words(means()).data
+    assert "50 % (*takes the safety part back once*)" in said and "against 50 % as published" in said
+    without = page.undoing_in_words(means().query("attacker != 'nothing'")).data
+    assert "as published" not in without
+
+
+def test_the_plain_table_has_five_columns_and_says_yes_no_or_not_established():
+    found = page.against_whom(
+        pd.DataFrame(
+            [
+                line("full", 0.1, 0.2, "helps", ratio=2.0, dose_low=1.5, dose_high=3.0),
+                line("pair-4", -0.2, -0.1, "hurts"),
+                line("prefill", -0.1, 0.1),
+            ]
+        )
+    ).data
+    assert "**yes**" in found and "**worse with LoX**" in found and "not established" in found
+    assert "2 [1.5, 3]" in found and "90 % → 40 %" in found
+    assert found.splitlines()[0].count("|") <= 6
+
+
+def test_tables_hold_no_raw_names():
+    ratios = pd.DataFrame(
+        [{"attacker": "lora-8", "ratio": 2.0, "low": 1.0, "high": 3.0, "seeds": 3, "measured": 2}]
+    )
+    for found in (page.usefulness(means()), page.ratios(ratios)):
+        assert "lora-8" not in found.data and "undo-1" not in found.data
+    assert "-p times" in page.ratios(ratios[:0]).data
+    assert "`lora-8`" in page.who(NAMES).data  # the name to give it by
+
+
+def test_the_figure_has_a_line_for_each_attacker():
+    rows = means().assign(seed=1)
+    for recorded in (None, means(0.6)):
+        figure = page.attackers(rows, means(), recorded)
+        assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == [page.told(a).name for a in NAMES]
+        figure.canvas.draw()

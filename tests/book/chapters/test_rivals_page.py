@@ -1,0 +1,85 @@
+"""The page's sentences, both ways, and its tables and figure, on tables made up for them."""
+
+import pandas as pd
+import pytest
+
+from lox.book.chapters.rivals import page
+from lox.lab.model import DEFENCES
+from lox.paths import ROOT
+
+NAMES = ["none", "lox", "resta", "wise-ft"]
+
+
+def difference(low, high, first="none", second="lox"):
+    columns = {"first": first, "second": second, "p": 0.01, "p_holm": 0.01, "seeds": 3, "n": 8}
+    return columns | {"difference": (low + high) / 2, "low": low, "high": high}
+
+
+def means():
+    lines = []
+    for i, defence in enumerate(NAMES):
+        line = {"defence": defence, "utility": 0.8, "seeds": 3}
+        for name, value in (("asr", 0.5), ("unanswered", 0.1 * i)):
+            line |= {name: value, f"{name}_low": value - 0.05, f"{name}_high": value + 0.05}
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def test_every_rival_is_told_with_a_source_that_the_bibliography_has():
+    bibliography = (ROOT / "book" / "references.bib").read_text()
+    assert set(page.TOLD) == set(DEFENCES) - {"none", "random", "bottom"}
+    assert all(f"{{{told.source}," in bibliography for told in page.TOLD.values())
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.1, 0.3, "the ASR is lower with LoX (20 points [10, 30])."),
+        (-0.3, -0.1, "it is higher with LoX (-20 points [-30, -10])."),
+        (-0.1, 0.1, "it is not distinguished from no defence with LoX (0 points [-10, 10])."),
+    ],
+)
+def test_lower_than_none_is_said_by_the_interval(low, high, words):
+    assert page.lower_in_words(pd.DataFrame([difference(low, high)])) == words
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [
+        (0.1, 0.3, "lower with RESTA"),
+        (-0.3, -0.1, "higher with RESTA"),
+        (-0.1, 0.1, "not distinguished with RESTA"),
+    ],
+)
+def test_beside_lox_is_said_by_the_interval(low, high, word):
+    table = pd.DataFrame([difference(low, high, "lox", "resta")])
+    assert page.beside_lox_in_words(table) == f"Beside LoX the ASR is {word}."
+
+
+def test_the_finding_says_whose_numbers_it_gives():
+    against = pd.DataFrame([difference(0.1, 0.3), difference(0.1, 0.3, "lox", "resta")])
+    assert "Recorded, over 3 seeds" in page.finding(means(), against, True).data
+    own = page.finding(means(), against[:1], False).data
+    assert "This run, over 3 seeds" in own and "Beside LoX" not in own
+    assert "unanswered with WiSE-FT, 30 %; with LoX 10 %." in own
+
+
+def test_tables_hold_no_raw_names_and_few_columns():
+    against = pd.DataFrame([difference(0.1, 0.3), difference(0.1, 0.3, "lox", "resta")])
+    left = pd.DataFrame([{"defence": "wise-ft", "left": 0.5}])
+    shown = [
+        page.table(means(), against, left),
+        page.beside_lox(against),
+        page.who(NAMES, {"resta": 0.5, "wise-ft": 0.25}),
+    ]
+    for found in shown:
+        assert "wise-ft" not in found.data and found.data.splitlines()[0].count("|") <= 6
+    assert "50 %" in shown[0].data and "0.25" in shown[2].data
+
+
+def test_every_defence_has_its_diamond():
+    seeds = pd.DataFrame({"defence": d, "asr": 0.5, "unanswered": 0.1} for d in NAMES)
+    figure = page.trade(means(), seeds)
+    texts = [t.get_text() for t in figure.axes[1].get_legend().get_texts()]
+    assert texts == ["none", "LoX", "RESTA", "WiSE-FT"]
+    figure.canvas.draw()
