@@ -18,13 +18,16 @@ def test_a_file_that_is_named_is_there(name):
 @pytest.mark.parametrize(
     ("names", "file"),
     [
-        (["DEFENCES", "Defence", "STEPS"], "lox/lab/model.py"),
+        (["DEFENCES", "Defence", "STEPS", "DURING", "AFTERWARDS"], "lox/lab/model.py"),
+        (["REPAIRS", "STRENGTHS"], "lox/lab/rivals.py"),
+        (["UNTRAINED", "UNDOING", "TRAINED", "METHODS", "after", "course"], "lox/lab/attackers.py"),
         (["TASKS"], "lox/lab/worlds/__init__.py"),
         (["FORMS", "form_of", "located"], "lox/lab/evaluation.py"),
-        (["_stepped", "_examples"], "lox/lab/setup.py"),
+        (["_stepped", "_examples", "_finetuned"], "lox/lab/setup.py"),
         (["NAMES", "NEED_NOTHING", "judge_named"], "lox/lab/judging/names.py"),
         (["RubricJudge"], "lox/lab/judging/rubric.py"),
         (["TASK_NAMES", "DEFENCE_NAMES"], "lox/book/names.py"),
+        (["DEFENCE_COLORS"], "lox/book/figures.py"),
         (["EXAMPLES"], "lox/book/chapters/large_models/lengths.py"),
     ],
 )
