@@ -34,13 +34,14 @@ def test_every_rival_is_told_with_a_source_that_the_bibliography_has():
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        (0.1, 0.3, "the ASR is lower with LoX (20 points [10, 30])."),
-        (-0.3, -0.1, "it is higher with LoX (-20 points [-30, -10])."),
-        (-0.1, 0.1, "it is not distinguished from no defence with LoX (0 points [-10, 10])."),
+        (0.1, 0.3, "lower with LoX (20 points [10, 30])."),
+        (-0.3, -0.1, "higher with LoX (-20 points [-30, -10])."),
+        (-0.1, 0.1, "not distinguished with LoX (0 points [-10, 10])."),
     ],
 )
 def test_lower_than_none_is_said_by_the_interval(low, high, words):
-    assert page.lower_in_words(pd.DataFrame([difference(low, high)])) == words
+    said = page.lower_in_words(pd.DataFrame([difference(low, high)]))
+    assert said == f"compared with no defence, the ASR is {words}"
 
 
 @pytest.mark.parametrize(

@@ -108,9 +108,14 @@ def _by_word(paired: pd.DataFrame, who: str) -> str:
         for word, side in (("lower", "above"), ("higher", "below"))
         if len(said[side])
     ]
-    seeds = int(paired["seeds"].max())
+    seeds = _seeds(paired)
     rest = f"not distinguished against {len(said['neither'])} of {len(paired)}"
-    return f"{who}, over {seeds} seeds: the ASR with LoX is {', '.join([*parts, rest])}."
+    return f"{who}, over {seeds}: the ASR with LoX is {', '.join([*parts, rest])}."
+
+
+def _seeds(paired: pd.DataFrame) -> str:
+    number = int(paired["seeds"].max())
+    return f"{number} seed{'s' * (number > 1)}"
 
 
 # --- figure -----------------------------------------------------------------------------------------------

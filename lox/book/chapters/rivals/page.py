@@ -30,10 +30,12 @@ TOLD = {
     "full-rank": Told(PROVIDER, "$W_a + \\alpha \\Delta W_a$ (ExPO)", "zheng2024expo"),
     "safeinst": Told(TUNER, "2.5 % refusals in the data", "bianchi2024safety"),
     "guarded": Told(TUNER, "a loss that holds the first five tokens", "qi2025shallow"),
-    "proximal": Told(TUNER, "$+ \\tfrac{\\rho}{2} \\|W - W_a\\|^2$ in the loss, of Lisa", "huang2024lisa"),
+    "proximal": Told(
+        TUNER, "$+ \\tfrac{\\rho}{2} \\lVert W - W_a \\rVert^2$ in the loss, of Lisa", "huang2024lisa"
+    ),
     "removal": Told(SERVER, "$\\Delta W_f - \\operatorname{Proj}_k(\\Delta W_f)$", "perin2025lox"),
     "safe-lora": Told(
-        SERVER, "$\\Delta W_a \\Delta W_a^\\top \\Delta W_f / \\|\\Delta W_a\\|$", "hsu2024safelora"
+        SERVER, "$\\Delta W_a \\Delta W_a^\\top \\Delta W_f / \\lVert \\Delta W_a \\rVert$", "hsu2024safelora"
     ),
     "resta": Told(SERVER, "$W_f + \\gamma \\Delta W_a$", "bhardwaj2024resta"),
     "safemerge": Told(
@@ -63,14 +65,10 @@ def lower_in_words(against_none: pd.DataFrame) -> str:
     said = {side: _with_points(table) for side, table in by_interval(against_none).items()}
     parts = [
         f"{word} with {listed(said[side])}"
-        for word, side in (
-            ("the ASR is lower", "above"),
-            ("it is higher", "below"),
-            ("it is not distinguished from no defence", "neither"),
-        )
+        for word, side in (("lower", "above"), ("higher", "below"), ("not distinguished", "neither"))
         if said[side]
     ]
-    return f"{'; '.join(parts)}."
+    return f"compared with no defence, the ASR is {'; '.join(parts)}."
 
 
 def _with_points(differences: pd.DataFrame) -> list[str]:
@@ -96,7 +94,8 @@ def beside_lox_in_words(beside: pd.DataFrame) -> str:
 def answers_in_words(means: pd.DataFrame) -> str:
     """Which defence leaves most benign prompts unanswered, and how many LoX does."""
     worst = means.loc[means["unanswered"].idxmax()]
-    name, unanswered = DEFENCE_NAMES[worst["defence"]], share(worst["unanswered"])
+    name = "no defence" if worst["defence"] == "none" else DEFENCE_NAMES[worst["defence"]]
+    unanswered = share(worst["unanswered"])
     lox = rows_of(means, defence="lox")
     text = f"Most benign prompts are left unanswered with {name}, {unanswered}"
     return text + (f"; with LoX {share(lox['unanswered'].iloc[0])}." if len(lox) else ".")
