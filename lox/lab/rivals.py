@@ -17,15 +17,15 @@ from lox.lab import models
 
 Weights = Mapping[str, Tensor]
 MERGED_SHARE = 0.5  # of the matrices that SafeMERGE merges, those that point least along alignment
-# Of three trials each on the selection seeds: the lowest mean ASR after Pure Bad and Dolly among those that cost at
-# most five points of helpful answers and of utility.
+# Of three trials each on the selection seeds 101 to 103 of the toy, after Pure Bad and Dolly: the lowest mean ASR among
+# those that leave half of the fine-tuning and cost at most five points of helpful answers and of utility.
 STRENGTHS = {
-    "safe-lora": 1.0,
-    "resta": 1.0,
-    "safemerge": 0.75,
+    "safe-lora": 0.5,
+    "resta": 0.5,
+    "safemerge": 1.0,
     "wise-ft": 0.5,
     "guarded": 4.0,
-    "proximal": 1.0,
+    "proximal": 0.001,
 }
 
 
