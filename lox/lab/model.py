@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 from lox.lab.profile import Schedule
 from lox.subspace import Rank
@@ -52,16 +52,17 @@ class Model:
         """The aligned model that it comes from."""
         return Model(self.seed, self.pairs)
 
-    def part(self, kinds: Collection[str]) -> str | None:
+    def part(self, kinds: Collection[str]) -> Defence | None:
         """Which of its defence's parts is one of ``kinds``, such as ``STEPS``."""
-        return next((part for part in self.defence.split("+") if part in kinds), None)
+        found = next((part for part in self.defence.split("+") if part in kinds), None)
+        return cast("Defence | None", found)
 
     @property
     def start(self) -> Model:
         """The model that fine-tuning starts from: aligned, with the defence's step where it makes one."""
         step = self.part(STEPS)
-        untuned = dict.fromkeys(("task", "examples", "lr", "schedule", "epochs", "strength"))
-        return replace(self, defence=step, **untuned) if step else self.aligned
+        untuned = replace(self, task=None, examples=None, lr=None, schedule=None, epochs=None, strength=None)
+        return replace(untuned, defence=step) if step else self.aligned
 
     @property
     def unrepaired(self) -> Model:
