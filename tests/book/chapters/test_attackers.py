@@ -100,6 +100,16 @@ def test_a_record_counts_only_with_the_same_settings(monkeypatch):
     assert measure.recorded(rows(attacker="lora-8")) is None
 
 
+def test_what_the_toy_recorded_is_read_like_a_run():
+    found = measure.recorded_against_whom("toy")
+    assert (
+        set(found["word"]) <= {"helps", "hurts", "mixed", "open"}
+        and len(found) == found["attacker"].nunique()
+    )
+    with pytest.raises(ValueError, match="no recorded table"):
+        measure.recorded_against_whom("smoke")
+
+
 def test_without_a_record_there_is_none(monkeypatch):
     def missing(profile, name):
         raise ValueError(name)

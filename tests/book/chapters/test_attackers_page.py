@@ -82,6 +82,13 @@ def test_the_plain_table_has_five_columns_and_says_yes_no_or_not_established():
     assert found.splitlines()[0].count("|") <= 6
 
 
+def test_differences_read_together_are_said_by_the_corrected_p():
+    table = pd.DataFrame([line("full", 0.1, 0.2, p_holm=0.2), line("prefill", 0.1, 0.2, p_holm=0.01)])
+    said = page.corrected_in_words(table).data
+    assert "Of the 2 differences" in said and said.endswith("1 is distinguished from 0: *begins the reply*.")
+    assert page.corrected_in_words(table[:1]).data.endswith("0 are distinguished from 0.")
+
+
 def test_tables_hold_no_raw_names():
     ratios = pd.DataFrame(
         [{"attacker": "lora-8", "ratio": 2.0, "low": 1.0, "high": 3.0, "seeds": 3, "measured": 2}]

@@ -187,6 +187,11 @@ def recorded(rows: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
     return {name: table[table["attacker"].isin(shared)] for name, table in found.items()}
 
 
+def recorded_against_whom(profile: str) -> pd.DataFrame:
+    """``against_whom`` of a profile's recorded run, whatever its settings; ValueError where there is none."""
+    return against_whom(*(results.recorded(profile, f"attackers_{name}") for name in ("paired", "ratios")))
+
+
 def _settings(rows: pd.DataFrame) -> dict[str, set[tuple]]:
     """Attacker -> with what its models were made and asked, as text, for a file does not keep types."""
     return {

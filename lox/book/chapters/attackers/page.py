@@ -17,6 +17,7 @@ from lox.book.cells import in_points, listed, markdown, rows_of, share
 from lox.book.chapters.dose.page import times
 from lox.book.figures import DEFENCE_COLORS, REFERENCE, stacked
 
+SIGNIFICANT = 0.05  # of p, corrected
 WORDS = {"helps": "**yes**", "hurts": "**worse with LoX**", "mixed": "mixed", "open": "not established"}
 
 
@@ -212,6 +213,16 @@ def against_whom(table: pd.DataFrame) -> Markdown:
             }
             for _, d in table.iterrows()
         )
+    )
+
+
+def corrected_in_words(paired: pd.DataFrame) -> Markdown:
+    """Which differences are distinguished when they are read together."""
+    found = [f"*{told(d.attacker).name}*" for d in paired.itertuples() if d.p_holm < SIGNIFICANT]
+    distinguished = f"{len(found)} {'is' if len(found) == 1 else 'are'} distinguished from 0"
+    return Markdown(
+        f"An interval is for its row alone. Of the {len(paired)} differences of the ASR, corrected for their number "
+        f"(Holm), {distinguished}{': ' + listed(found) if found else ''}."
     )
 
 
