@@ -169,9 +169,9 @@ def _word(line: pd.Series) -> str:
 
 
 def recorded(rows: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
-    """The recorded tables "rows", "means", "paired" and "ratios" of the attackers that a run has too.
+    """The recorded tables "rows", "means", "paired" and "ratios", of more attackers than a run may have.
 
-    None where nothing was recorded, or where it was with another k, α, rate, judge or number of prompts.
+    None where nothing was recorded, or where an attacker of both had another k, α, rate, judge or number of prompts.
     """
     names = {"rows": "", "means": "_summary", "paired": "_paired", "ratios": "_ratios"}
     try:
@@ -182,9 +182,7 @@ def recorded(rows: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
         return None
     ours, theirs = _settings(rows), _settings(found["rows"])
     shared = [name for name in ours if name in theirs]
-    if not shared or any(ours[name] != theirs[name] for name in shared):
-        return None
-    return {name: table[table["attacker"].isin(shared)] for name, table in found.items()}
+    return found if shared and all(ours[name] == theirs[name] for name in shared) else None
 
 
 def recorded_against_whom(profile: str) -> pd.DataFrame:
