@@ -35,11 +35,13 @@ def test_every_attacker_is_told_with_its_number():
 def test_the_finding_says_whom_lox_helps_against_and_whom_not():
     table = pd.DataFrame(
         [line("full", 0.1, 0.2, "helps"), line("pair-4", -0.2, -0.1, "hurts"), line("prefill", -0.1, 0.1)]
+        + [line("int4", -0.1, 0.1)]
     )
     said = page.in_words(table, 10)
     assert said.startswith("Recorded over 10 seeds: LoX helps against whoever *fine-tunes all weights*;")
     assert "worse against whoever *takes the safety part back 4 times" in said
     assert "nothing is established against whoever *begins the reply*" in said
+    assert "nobody" not in said
     assert "worse" not in page.in_words(table[:1], 10)
     assert "in one measure" in page.in_words(pd.DataFrame([line("full", 0.1, 0.2, "mixed")]), 10)
 

@@ -75,7 +75,8 @@ def finding(
 
 
 def in_words(against: pd.DataFrame, seeds: int) -> str:
-    """Against whom LoX helps, by ``measure.against_whom``."""
+    """Against whom LoX helps, by ``measure.against_whom``; accidents are nobody."""
+    against = against[[told(a).cost != "–" for a in against["attacker"]]]
     said = {word: [told(a).name for a in group["attacker"]] for word, group in against.groupby("word")}
     parts = [
         f"{text} *{listed(said[word])}*"
