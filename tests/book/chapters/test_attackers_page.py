@@ -105,5 +105,6 @@ def test_the_figure_has_a_line_for_each_attacker():
     rows = means().assign(seed=1)
     for recorded in (None, means(0.6)):
         figure = page.attackers(rows, means(), recorded)
-        assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == [page.told(a).name for a in NAMES]
+        labels = [t.get_text().replace("\n", " ") for t in figure.axes[0].get_yticklabels()]
+        assert labels == [page.told(a).name for a in NAMES]
         figure.canvas.draw()

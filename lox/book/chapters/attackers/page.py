@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from textwrap import fill
 from typing import NamedTuple
 
 import pandas as pd
@@ -17,6 +18,7 @@ from lox.book.cells import in_points, listed, markdown, rows_of, share
 from lox.book.chapters.dose.page import times
 from lox.book.figures import DEFENCE_COLORS, REFERENCE, stacked
 
+LABEL = 26  # letters of a line of a label
 SIGNIFICANT = 0.05  # of p, corrected
 WORDS = {"helps": "**yes**", "hurts": "**worse with LoX**", "mixed": "mixed", "open": "not established"}
 
@@ -139,7 +141,7 @@ def attackers(rows: pd.DataFrame, means: pd.DataFrame, recorded: pd.DataFrame | 
                     width = r["asr_high"] - r["asr_low"]
                     axes.barh(place, width, 0.3, r["asr_low"], color=color, alpha=0.22, lw=0)
                     axes.plot([r["asr"]] * 2, [place - 0.15, place + 0.15], color=color, lw=2)
-    axes.set_yticks(range(len(order)), [told(a).name for a in order])
+    axes.set_yticks(range(len(order)), [fill(told(a).name, LABEL) for a in order])
     axes.set(xlabel="attack success rate", xlim=(-0.02, 1.02), ylim=(len(order) - 0.5, -0.5))
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(axis="y", visible=False)
