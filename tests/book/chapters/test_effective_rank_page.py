@@ -70,19 +70,3 @@ def test_the_figure_has_a_dot_for_each_seed_and_the_papers_names():
     assert [t.get_text() for t in paper.get_legend().get_texts()] == ["L, 22.5k pairs"]
     assert paper.get_xlabel() == "rank r"
     page.rank_curves(curves, PUBLISHED)
-
-
-def test_architectures_have_a_line_and_a_column_each():
-    curves = pd.DataFrame({"seed": [1, 1, 2, 2], "rank": [0, 4, 0, 4], "asr": [1.0, 0.2, 0.9, 0.1]})
-    figure = page.architecture_curves({"Llama": curves, "GPT-2": curves})
-    [axes] = figure.axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["Llama", "GPT-2"]
-    shown = page.by_architecture({"Llama": against("fails", "open"), "GPT-2": against("open", "holds")}).data
-    assert "Llama (3 seeds)" in shown and "GPT-2 (3 seeds)" in shown and "50 % [25, 75]" in shown
-
-
-def test_each_architecture_has_its_sentence():
-    tables = {"Llama": against("fails", "open", "holds"), "GPT-2": against("open", "open")}
-    first, second = page.said_of_architectures(tables, 0.01).data.splitlines()[-2:]
-    assert first.startswith("- Llama: the smallest") and "is 2; at $r$ = 0 it is further above." in first
-    assert second == "- GPT-2: no measured $r$ is known to bring it less than ρ = 0.01 above."

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
 import seaborn as sns
 from IPython.display import Markdown
@@ -14,8 +12,6 @@ from matplotlib.ticker import PercentFormatter
 from lox.book.cells import finding as box
 from lox.book.cells import listed, markdown, per_cent, share
 from lox.book.figures import BEFORE, stacked
-
-ARCHITECTURES = {"toy": "Llama", "toy-mistral": "Mistral", "toy-gpt2": "GPT-2"}  # profile -> whose shape
 
 
 def finding(against: pd.DataFrame, ranks: pd.DataFrame, rho: float) -> Markdown:
@@ -96,43 +92,6 @@ def rank_curves(curves: pd.DataFrame, published: pd.DataFrame, against: pd.DataF
         axes.yaxis.set_major_formatter(PercentFormatter(1))
     _rank_axis(paper, sorted(set(curves["rank"]) | set(published["rank"])))
     return figure
-
-
-def architecture_curves(recorded: Mapping[str, pd.DataFrame]) -> Figure:
-    """ASR(θ_r) over r, a line for each architecture: the mean over its seeds, a dot a seed."""
-    curves = pd.concat([table.assign(Model=name) for name, table in recorded.items()])
-    figure, (axes,) = stacked([3.2])
-    style = {"data": curves, "x": "rank", "y": "asr", "hue": "Model", "ax": axes}
-    sns.lineplot(**style, style="Model", markers=True, dashes=False, errorbar=None)
-    sns.stripplot(**style, native_scale=True, jitter=False, alpha=0.45, size=4, legend=False)
-    axes.legend(title=None)
-    axes.set(ylim=(-0.03, 1.03), ylabel=r"ASR($\theta_r$)")
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
-    _rank_axis(axes, sorted(set(curves["rank"])))
-    return figure
-
-
-def by_architecture(against: Mapping[str, pd.DataFrame]) -> Markdown:
-    """ASR(θ_r) with its interval, a row for each r and a column for each architecture."""
-    columns = {
-        name: table.set_index("rank").apply(_asr, axis=1).rename(f"{name} ({table['seeds'].iloc[0]} seeds)")
-        for name, table in against.items()
-    }
-    return markdown(pd.concat(columns.values(), axis=1).rename_axis("r").reset_index())
-
-
-def said_of_architectures(against: Mapping[str, pd.DataFrame], rho: float) -> Markdown:
-    """From which r on, in each architecture, ASR(θ_r) is below the aligned model's plus ρ by its interval."""
-    parts = []
-    for name, table in against.items():
-        held = table.loc[table["verdict"] == "holds", "rank"]
-        failed = table.loc[table["verdict"] == "fails", "rank"]
-        said = f"the smallest measured $r$ at which it is less than ρ = {rho:g} above is {held.min()}"
-        known = said if len(held) else f"no measured $r$ is known to bring it less than ρ = {rho:g} above"
-        fails = f"; at $r$ = {listed(failed)} it is further above" if len(failed) else ""
-        parts.append(f"- {name}: {known}{fails}.")
-    head = "ASR($\\theta_r$) against the aligned model's, by the 95 % interval over the recorded seeds:"
-    return Markdown("\n".join([head, "", *parts]))
 
 
 def _rank_axis(axes: Axes, ranks: list[int]) -> None:
