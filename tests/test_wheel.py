@@ -98,7 +98,9 @@ def test_the_core_holds_little(core):
 
 
 @pytest.mark.parametrize(
-    "command", [["run", "robustness"], ["book"]], ids="`lox {0[0]}` outside a checkout".format
+    "command",
+    [["run", "robustness"], ["book"], ["evaluate", "aligned"], ["choose", "base", "aligned"]],
+    ids="`lox {0[0]}` outside a checkout".format,
 )
 def test_what_needs_a_checkout_says_so_in_one_line(core, elsewhere, fault, command):
     said = ("experiments and book need a checkout of the project", "pip install 'lox-book[book]'")

@@ -85,8 +85,10 @@ class Grid:
     def move(self, point: Point) -> None:
         """Give the network the weights of a point; those that are no matrices are those of its start.
 
-        Raises ValueError where the model has a weight under another name than its checkpoint.
+        Raises ValueError where the model has a weight under another name than its checkpoint, ChangedMeanwhile
+        where a checkpoint was written to since it was opened.
         """
+        self.plan.check_unchanged()
         start = (self.plan.base, self.plan.aligned)[point.start]
         for name in self._vectors:
             self._weight(name).copy_(start.tensor(name))

@@ -6,6 +6,7 @@ from tiny_models import SIZES, move, pair
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lox.checkpoints.extrapolate import extrapolate_checkpoint
+from lox.checkpoints.files import ChangedMeanwhile
 from lox.extrapolation import truncate
 from lox.lab import choosing, models
 from lox.lab.grid import ALIGNED_MODEL, BASE_MODEL, extrapolated, truncated
@@ -131,6 +132,14 @@ def test_a_weight_under_another_name_is_an_error_that_names_it(folders):
     points.__dict__["_named"] = {}
     with pytest.raises(ValueError, match=r": LlamaForCausalLM has no weight of that name .* lox evaluate"):
         points.move(ALIGNED_MODEL)
+
+
+def test_a_checkpoint_that_is_written_to_in_between_is_noticed(tmp_path):
+    points = grid(pair(tmp_path))
+    points.move(truncated(1))
+    (tmp_path / "base" / "model.safetensors").touch()
+    with pytest.raises(ChangedMeanwhile, match="base/model.safetensors: changed while it was read"):
+        points.move(truncated(2))
 
 
 def test_sizes_are_those_of_the_tests():
