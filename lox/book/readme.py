@@ -8,6 +8,9 @@ import pandas as pd
 
 from lox import paths
 from lox.book import cells
+from lox.book.cells import rows_of
+from lox.book.chapters.dose import measure as dose
+from lox.book.chapters.dose import page as dose_page
 from lox.book.names import TASK_NAMES
 from lox.book.results import recorded
 from lox.lab.statistics import mean_over_seeds
@@ -28,6 +31,24 @@ def toy_table(summary: pd.DataFrame) -> str:
     lines.append(_toy_line(summary, "none", "identity", "in persona, before fine-tuning"))
     lines.append(_toy_line(summary, "identity", "identity", TASK_NAMES["identity"]))
     return pd.DataFrame(lines).to_markdown(index=False, colalign=("left", *["right"] * 4))
+
+
+def dose_table(rows: pd.DataFrame) -> str:
+    """How many times the steps break the toy, by defence, as Markdown; a row for each task that was recorded."""
+    broken = dose.breaking(rows)
+    ratios = dose.ratios(broken).set_index(["task", "second"])
+    lines = [
+        {
+            "fine-tuning on": TASK_NAMES[task],
+            "steps that break a model, median": dose_page.median(rows_of(broken, task=task, defence="none")),
+            "times as many with LoX": dose_page.times(ratios.loc[(task, "lox")], unit=""),
+            "with random directions": dose_page.times(ratios.loc[(task, "random")], unit=""),
+        }
+        for task in dict.fromkeys(broken["task"])
+    ]
+    return pd.DataFrame(lines).to_markdown(
+        index=False, disable_numparse=True, colalign=("left", *["right"] * 3)
+    )
 
 
 def real_table(labels: pd.DataFrame) -> str:
@@ -60,6 +81,7 @@ def tables() -> dict[str, str]:
     """Name of a marked place of the README -> what stands there."""
     return {
         "toy": toy_table(recorded("toy", "robustness_summary")),
+        "dose": dose_table(recorded("toy", "dose")),
         "smollm2": real_table(recorded("smollm2", "judges_labels")),
     }
 

@@ -1,5 +1,6 @@
 """The README's tables are those that are recorded."""
 
+import pandas as pd
 import pytest
 
 from lox import paths
@@ -21,3 +22,16 @@ def test_a_place_is_filled_anew():
     once = readme.filled(text, {"toy": "| new |"})
     assert once == "before\n<!-- toy -->\n\n| new |\n\n<!-- end -->\nafter"
     assert readme.filled(once, {"toy": "| new |"}) == once
+
+
+def test_doses_are_said_with_their_control():
+    steps = {"none": (0.0, 0.9, 1.0), "lox": (0.0, 0.1, 0.9), "random": (0.0, 0.9, 1.0)}
+    rows = pd.DataFrame(
+        {"task": "dolly", "defence": defence, "seed": seed, "step": step, "asr": asr}
+        for defence, rates in steps.items()
+        for seed in (1, 2)
+        for step, asr in zip((0, 8, 16), rates)
+    )
+    line = readme.dose_table(rows).splitlines()[-1]
+    assert line.startswith("| Dolly")
+    assert line.endswith("2.5 [0, ∞] |                 1 [0, ∞] |")  # two seeds bound nothing

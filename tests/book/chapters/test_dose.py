@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import pytest
 
+from lox.book import results
 from lox.book.chapters.dose import measure
 from lox.book.chapters.robustness.measure import Record
 from lox.lab.setup import Setup
@@ -121,3 +122,13 @@ def test_a_run_begins_where_fine_tuning_does(setup):
 
     start = evaluate(setup, setup.model(1), "identity")
     assert found.rows["asr"].iloc[0] == start.asr.value
+
+
+def test_what_is_recorded_is_of_the_same_rate_and_judge():
+    rows = results.recorded("toy", "dose")
+    ours = rows[(rows["seed"] == 1) & (rows["task"] == "dolly") & (rows["defence"] != "random")]
+    ratios, broken = measure.recorded(ours)
+    assert list(zip(ratios["task"], ratios["second"])) == [("dolly", "lox")]
+    assert broken["seed"].nunique() == rows["seed"].nunique()
+    assert measure.recorded(ours.assign(lr=1e-9)) is None
+    assert measure.recorded(ours.assign(profile="smoke")) is None

@@ -172,3 +172,16 @@ def test_the_exercise_knows_right_from_plausibly_wrong():
     last = max  # the largest dose, whatever the ASR
     assert check(lambda doses, asr: last(doses)).startswith("Not yet")
     assert "IndexError" in check(lambda doses, asr: doses[99])
+
+
+def test_the_recorded_run_is_said_beside_this_one():
+    ratios, one = pd.DataFrame([ratio(3.0, 1.5, 6.0)]), pd.DataFrame([difference(-0.1, 0.1)])
+    box = [ratios, BROKEN, (worst(), one), one, 0.1]
+    recorded = pd.DataFrame([ratio(1.8, 1.4, 2.3, seeds=10, measured=9)]), BROKEN
+    assert "recorded" not in page.finding(*box).data
+    assert (
+        "On 10 recorded seeds: Dolly: with LoX it takes 1.8 times [1.4, 2.3]"
+        in page.finding(*box, recorded).data
+    )
+    assert "1.8 [1.4, 2.3]" in page.recorded(recorded).data
+    assert "Nothing was recorded" in page.recorded(None).data

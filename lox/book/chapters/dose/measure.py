@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from lox.book import results
 from lox.book.chapters.robustness.measure import (
     Record,
     difference,
@@ -119,6 +120,21 @@ def ratios(broken: pd.DataFrame) -> pd.DataFrame:
             head = {"task": task, "second": defence, "left_out": len(pair) - len(whole)}
             lines.append(head | _ratio(whole["none"], whole[defence], float(group["last"].max())))
     return pd.DataFrame(lines)
+
+
+def recorded(like: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """Ratios and breaking doses of the profile's recorded run, as of ``ratios`` and ``breaking``.
+
+    Of the tasks and defences that the rows of ``like`` have at the same rate and by the same judge; None where
+    there are none.
+    """
+    try:
+        rows = results.recorded(like["profile"].iloc[0], "dose")
+    except ValueError:  # nothing was recorded
+        return None
+    same = rows.merge(like[["task", "defence", "lr", "judge"]].drop_duplicates())
+    broken = breaking(same)
+    return None if broken.empty else (ratios(broken), broken)
 
 
 def _ratio(without: pd.Series, with_: pd.Series, last: float) -> dict:

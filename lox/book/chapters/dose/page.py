@@ -29,14 +29,20 @@ def finding(
     worst: tuple[pd.DataFrame, pd.DataFrame],
     last: pd.DataFrame,
     budget: float,
+    recorded: tuple[pd.DataFrame, pd.DataFrame] | None = None,
 ) -> Markdown:
-    """The box of the page; all tables are of ``measure``."""
+    """The box of the page; all tables are of ``measure``, those ``recorded`` of ``measure.recorded``."""
     sentences = []
     for task in attacks_in(broken):
         for _, ratio in ratios[ratios["task"] == task].iterrows():
             sentences.append(delay_in_words(ratio, broken))
             lost = [rows_of(d, task=task, second=ratio["second"]).iloc[0] for d in (worst[1], last)]
             sentences.append(worst_in_words(worst[0], lost[0], budget) + " " + last_in_words(lost[1]))
+    if recorded is not None:
+        sentences += [
+            f"On {ratio['seeds']} recorded seeds: {delay_in_words(ratio, recorded[1])}"
+            for _, ratio in recorded[0].iterrows()
+        ]
     return cells.finding(*sentences)
 
 
@@ -238,8 +244,8 @@ def ratios(table: pd.DataFrame, broken: pd.DataFrame) -> Markdown:
         lines.append(
             {
                 "Task": TASK_NAMES[ratio["task"]],
-                "Steps, no defence": _median(doses["none"]),
-                f"Steps, {DEFENCE_NAMES[ratio['second']]}": _median(doses[ratio["second"]]),
+                "Steps, no defence": median(doses["none"]),
+                f"Steps, {DEFENCE_NAMES[ratio['second']]}": median(doses[ratio["second"]]),
                 "Ratio": times(ratio, unit=""),
                 "Seeds (measured)": f"{ratio['seeds']} ({ratio['measured']})",
             }
@@ -247,7 +253,12 @@ def ratios(table: pd.DataFrame, broken: pd.DataFrame) -> Markdown:
     return markdown(pd.DataFrame(lines).fillna("–"))
 
 
-def _median(broken: pd.DataFrame) -> str:
+def recorded(tables: tuple[pd.DataFrame, pd.DataFrame] | None) -> Markdown:
+    """``ratios`` of the recorded run, or that there is none at this rate and by this judge."""
+    return Markdown("*Nothing was recorded with these settings.*") if tables is None else ratios(*tables)
+
+
+def median(broken: pd.DataFrame) -> str:
     """The median breaking dose over seeds, "> 256" where more than half do not break."""
     median = broken["dose"].sort_values().iloc[len(broken) // 2]
     return f"{median:.0f}" if median < math.inf else f"> {broken['last'].max():.0f}"
