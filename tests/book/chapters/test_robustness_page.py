@@ -172,3 +172,12 @@ def test_the_exercise_knows_right_from_plausibly_wrong():
     )
     assert "number of all replies" in check(lambda labels: labels.count("harmful"))
     assert "ZeroDivisionError" in check(lambda labels: 1 / 0)
+
+
+def test_of_lox_alone_it_is_said_what_it_helps_against_and_what_it_costs():
+    differences = pd.DataFrame([difference("dolly", 0.1, 0.2)])
+    others = pd.concat([differences, differences.assign(second="random")])
+    every_cost = pd.concat([costs(0.1, 0.3), costs(0.1, 0.3).assign(second="random")])
+    said = page.lox_in_words(summary(), others, every_cost).data
+    assert "lower after Dolly" in said and "difference -20 points [-30, -10]" in said
+    assert "random" not in said

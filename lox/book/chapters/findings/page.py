@@ -30,16 +30,13 @@ def finding(tested: pd.DataFrame) -> Markdown:
 
 
 def table(tested: pd.DataFrame) -> Markdown:
-    """A line for each claim, with a link to its page: the verdict, its number in each world with the interval."""
+    """A line for each claim, which links to its page: the verdict, its number in each world with the interval."""
     lines = []
     for claim, group in tested.groupby("claim", sort=False):
         numbers = {row.world: _number(row) for row in group.itertuples()}
         page = group["page"].iloc[0]
-        lines.append(
-            {"Claim": claim}
-            | numbers
-            | {"Verdict": f"**{overall(group['word'])}**", "Page": f"{{doc}}`{page}`"}
-        )
+        verdict = f"**{overall(group['word'])}**"
+        lines.append({"Claim": f"{{doc}}`{claim} <{page}>`", "Verdict": verdict} | numbers)
     return cells.markdown(pd.DataFrame(lines))
 
 

@@ -42,6 +42,12 @@ def finding(
     return cells.finding(*sentences)
 
 
+def lox_in_words(summary: pd.DataFrame, against_none: pd.DataFrame, costs: pd.DataFrame) -> Markdown:
+    """Of LoX alone, as a paragraph: after which attacks it helps, and what it costs."""
+    protection, cost = (rows_of(table, second="lox") for table in (against_none, costs))
+    return Markdown(" ".join(protection_in_words(protection) + costs_in_words(summary, cost)))
+
+
 def damage_in_words(damage: pd.DataFrame) -> str:
     """After which tasks fine-tuning without a defence has raised the ASR."""
     said = by_interval(damage)
