@@ -18,6 +18,9 @@ from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from lox.book.names import TASK_NAMES
+
+FOR_READERS = {"task": TASK_NAMES, "defence": {"none": "without LoX", "lox": "with LoX"}}
 PLOTLY_MIME_TYPE = "application/vnd.plotly.v1+json"
 
 
@@ -139,7 +142,12 @@ class CsvPivot(SphinxDirective):
         order = [list(dict.fromkeys(map(tuple, tidy[index].to_numpy()))), list(dict.fromkeys(tidy[columns]))]
         keys = [key for key in order[0] if (key if len(key) > 1 else key[0]) in wide.index]
         wide = wide.reindex([key if len(key) > 1 else key[0] for key in keys])[order[1]].fillna("–")
-        shown = wide.rename(columns=lambda value: f"{columns} {value}").reset_index()
+        named = FOR_READERS.get(columns, {})
+        shown = wide.rename(columns=lambda value: named.get(value, f"{columns} {value}")).reset_index()
+        for column in set(index) & set(FOR_READERS):
+            shown[column] = shown[column].map(
+                lambda value, names=FOR_READERS[column]: names.get(value, value)
+            )
         return shown.to_markdown(index=False, disable_numparse=True).splitlines()
 
 

@@ -129,3 +129,11 @@ def test_a_page_begins_with_its_finding_and_its_folds_come_after(tmp_path):
     text = BeautifulSoup((html / "page.html").read_text(), "html.parser").get_text()
     order = [text.index(words) for words in ("It holds.", "Show parameters", "Show code", "The idea.")]
     assert order == sorted(order)
+
+
+def test_csv_pivot_calls_tasks_and_defences_by_their_names(tmp_path):
+    (tmp_path / "rates.csv").write_text("task,defence,asr\ngsm8k,none,0.1\ngsm8k,lox,0\n")
+    out, _ = build(tmp_path, page=PAGE.replace("columns: alpha", "columns: defence"))
+    table = BeautifulSoup((out / "page.html").read_text(), "html.parser").table
+    cells = [cell.get_text(" ", strip=True) for cell in table.find_all(["th", "td"])]
+    assert cells == ["task", "without LoX", "with LoX", "GSM8K", "10 %", "0 %"]
