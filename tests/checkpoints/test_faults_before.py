@@ -336,7 +336,7 @@ def test_mounts(folder, wrong, dry):
     options, arguments, said = MOUNTED[wrong]
     (folder / "there").mkdir()
     arguments = [*EXTRAPOLATE[:3], *arguments, *(["--dry-run"] if dry else [])]
-    command = shlex.join([sys.executable, "-m", "lox.cli", *arguments])
+    command = shlex.join([sys.executable, "-c", "from lox.cli import app; app()", *arguments])
     script = f"mount -t tmpfs -o {options} none there && {command}"
     run = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True)
     assert run.returncode == 2 and said in run.stderr and run.stderr.count("\n") == 1
