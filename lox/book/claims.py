@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from lox.book.cells import rows_of
 from lox.book.names import TASK_NAMES
+from lox.lab.statistics import mean_of_seeds
 from lox.lab.worlds import TASKS
 
-CONFIDENCE = 0.95  # of a verdict
 NEW_SEEDS = (
     0.999  # of the interval for another run's mean: sixty claims are read at once, and builds are many
 )
@@ -57,10 +55,8 @@ def verdict(claim: Claim, rows: pd.DataFrame) -> Verdict:
     values = claim.of_seeds(rows).dropna()
     if values.empty:
         raise KeyError(claim.name)
-    half = _half_width(values, CONFIDENCE, 1 / len(values))
-    return Verdict(
-        float(values.mean()), float(values.mean() - half), float(values.mean() + half), len(values)
-    )
+    mean = mean_of_seeds(values)
+    return Verdict(mean.value, mean.low, mean.high, mean.seeds)
 
 
 def flipped(run: pd.DataFrame, recorded: pd.DataFrame) -> list[str]:
@@ -72,20 +68,13 @@ def flipped(run: pd.DataFrame, recorded: pd.DataFrame) -> list[str]:
     lines = []
     for claim in CLAIMS:
         before, now = verdict(claim, recorded), verdict(claim, run)
-        values = claim.of_seeds(recorded)
-        least = before.mean - _half_width(values, NEW_SEEDS, 1 / len(values) + 1 / now.seeds)
+        values = claim.of_seeds(recorded).dropna()
+        least = mean_of_seeds(values, confidence=NEW_SEEDS, new_seeds=now.seeds).low
         if before.word == "holds" and (now.word == "not here" or now.mean < min(0, least)):
             lines.append(
                 f"{claim.name}: {before.mean:+.2f} on {before.seeds} recorded seeds, {now.mean:+.2f} here"
             )
     return lines
-
-
-def _half_width(values: pd.Series, confidence: float, variance: float) -> float:
-    """Half an interval for a mean whose variance is that of a seed times ``variance``; infinite for one seed."""
-    if len(values) < 2:
-        return np.inf
-    return float(student.ppf((1 + confidence) / 2, len(values) - 1) * values.std() * np.sqrt(variance))
 
 
 def _column(rows: pd.DataFrame, column: str, **values) -> pd.Series:

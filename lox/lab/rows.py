@@ -9,7 +9,7 @@ import pandas as pd
 from lox.lab.evaluation import Evaluated, energy, evaluate, form_of
 from lox.lab.model import Model
 from lox.lab.setup import Setup
-from lox.lab.statistics import holm, mean_over_seeds, paired_difference, paired_p_value
+from lox.lab.statistics import compared, holm, mean_over_seeds
 
 COLUMNS = (
     "profile seed pairs task form defence k alpha lr epochs judge n asr asr_low asr_high unparsed gibberish evasion "
@@ -55,7 +55,7 @@ def rates(evaluated: Evaluated) -> dict:
 def asr_over_seeds(evaluated: Sequence[Evaluated]) -> dict:
     """Mean ASR of the same experiment on several seeds, with its 95 % interval over seeds, things and prompts."""
     mean = mean_over_seeds([e.harmful for e in evaluated], evaluated[0].things)
-    return {"asr": mean.value, "low": mean.low, "high": mean.high, "seeds": mean.seeds, "n": mean.n}
+    return mean.columns("asr") | {"n": mean.n}
 
 
 def difference(first: Sequence[Evaluated], second: Sequence[Evaluated], what: str = "harmful") -> dict:
@@ -66,9 +66,7 @@ def difference(first: Sequence[Evaluated], second: Sequence[Evaluated], what: st
     """
     outcomes = [[getattr(evaluated, what) for evaluated in side] for side in (first, second)]
     things = first[0].things if what == "harmful" else first[0].benign_things
-    paired = paired_difference(*outcomes, things)
-    columns = {"difference": paired.value, "low": paired.low, "high": paired.high}
-    return columns | {"p": paired_p_value(*outcomes, things), "seeds": paired.seeds, "n": paired.n}
+    return compared(*outcomes, things)
 
 
 def compare(setup: Setup, task: str | None, seeds: Iterable[int], first: str, second: str, **options) -> dict:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
-from scipy.special import log_ndtr, stdtrit
+from scipy.special import log_ndtr, stdtr, stdtrit
 from scipy.stats import CensoredData, norm
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
@@ -27,6 +27,7 @@ from statsmodels.stats.proportion import proportion_confint
 CONFIDENCE = 0.95
 TAIL = (1 - CONFIDENCE) / 2
 SMALLEST_P = 1e-12
+ROUNDING = 1e-12  # by which numbers that should be the same may differ
 SIGN_TEST_SEEDS = 6  # the fewest for which all on one side has p = 2 · 2^-seeds < 0.05
 
 
@@ -60,7 +61,8 @@ class Estimate:
     """A value with its 95 % interval [low, high].
 
     ``seeds`` is the number of seeds; with 1 the interval speaks of that model only. ``n`` is the number
-    of prompts of each seed; for a ratio of doses, the number of seeds in which the ratio was measured.
+    of prompts of each seed; for a ratio of doses, the number of seeds in which the ratio was measured; for one
+    number a seed, that of seeds.
     """
 
     value: float
@@ -68,6 +70,10 @@ class Estimate:
     high: float
     seeds: int
     n: int
+
+    def columns(self, name: str) -> dict:
+        """As columns of a table: the value under ``name``, low, high, seeds."""
+        return {name: self.value, "low": self.low, "high": self.high, "seeds": self.seeds}
 
 
 def rate(outcomes: ArrayLike) -> Rate:
@@ -124,6 +130,44 @@ def paired_p_value(first: ArrayLike, second: ArrayLike, things: ArrayLike) -> fl
     if t >= quantile(least):
         return SMALLEST_P
     return float(2 * brentq(lambda tail: quantile(tail) - t, least, most, xtol=1e-14))
+
+
+def compared(first: ArrayLike, second: ArrayLike, things: ArrayLike) -> dict:
+    """:func:`paired_difference` and its p as columns of a table: difference, low, high, p, seeds, n."""
+    found = paired_difference(first, second, things)
+    columns = {"difference": found.value, "low": found.low, "high": found.high}
+    return columns | {"p": paired_p_value(first, second, things), "seeds": found.seeds, "n": found.n}
+
+
+def mean_of_seeds(
+    values: ArrayLike,
+    *,
+    confidence: float = CONFIDENCE,
+    new_seeds: float | int = np.inf,
+    least_error: float = 0.0,
+) -> Estimate:
+    """Mean of one number a seed, (S,), with Student's t interval over seeds alone.
+
+    With ``new_seeds`` the interval is that in which the mean of as many other seeds lies. The standard error is
+    taken as ``least_error`` at least, where rounding hides some of it. One seed shows no spread: its interval is
+    everything. ValueError without any.
+    """
+    values = np.asarray(values, float)
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(f"one number a seed is needed, got shape {values.shape}")
+    mean, n = float(values.mean()), values.size
+    error = np.sqrt(_spread(values) ** 2 * (1 / n + 1 / new_seeds))
+    half = student_t(n - 1, (1 - confidence) / 2) * max(error, least_error) if n > 1 else np.inf
+    return Estimate(mean, float(mean - half), float(mean + half), seeds=n, n=n)
+
+
+def p_of_seeds(values: ArrayLike) -> float:
+    """Two-sided p of Student's test that the mean of one number a seed, (S,), is 0; 1 with one seed."""
+    values = np.asarray(values, float)
+    error, mean = _spread(values) / np.sqrt(values.size), abs(float(values.mean()))
+    if values.size == 1 or error == 0:  # where no seed differs, only 0 itself is no difference
+        return float(values.size == 1 or mean < ROUNDING)
+    return 2 * float(stdtr(values.size - 1, -mean / error))
 
 
 def holm(p_values: ArrayLike) -> list[float]:
@@ -220,12 +264,17 @@ def _crossed(values: np.ndarray, things: ArrayLike) -> tuple[float, float, Calla
 
     def quantile(tail: float) -> float:
         parts = ((share, S - 1), (1 - share, T - 1))
-        return float(sum(weight * _t(freedom, tail) for weight, freedom in parts if weight))
+        return float(sum(weight * student_t(freedom, tail) for weight, freedom in parts if weight))
 
     return float(mean), float(variance), quantile, S * T
 
 
-def _t(freedom: int, tail: float = TAIL) -> float:
+def _spread(values: np.ndarray) -> float:
+    """The standard deviation of seeds; 0 for one, and where they differ by rounding alone."""
+    return float(values.std(ddof=1)) if np.ptp(values) > ROUNDING else 0.0
+
+
+def student_t(freedom: int, tail: float = TAIL) -> float:
     """Student's t that is exceeded with the probability ``tail``; infinite without degrees of freedom."""
     return -float(stdtrit(freedom, tail)) if freedom else np.inf
 
@@ -267,7 +316,7 @@ def _profile_interval(exact: np.ndarray, right: np.ndarray, left: np.ndarray) ->
         return float((density.sum(0) + log_ndtr(-z[1]).sum(0) + log_ndtr(z[2]).sum(0)).max())
 
     n = exact.size + right.size + left.size
-    lowest = profile(mean) - n * np.log1p(_t(n - 1) ** 2 / (n - 1)) / 2
+    lowest = profile(mean) - n * np.log1p(student_t(n - 1) ** 2 / (n - 1)) / 2
     ends = [-np.inf, np.inf]
     for end, side in enumerate((-sd, sd)):
         outside = next((x for x in mean + side * np.geomspace(1, 1e6, 21) if profile(x) < lowest), None)

@@ -5,13 +5,16 @@ import pandas as pd
 import pytest
 from scipy.special import expit, logit, ndtr
 from scipy.stats import t as student
-from scipy.stats import ttest_rel
+from scipy.stats import ttest_1samp, ttest_rel
 
 from lox.lab.statistics import (
     Rate,
     breaking_dose,
+    compared,
     holm,
+    mean_of_seeds,
     mean_over_seeds,
+    p_of_seeds,
     paired_difference,
     paired_p_value,
     rate,
@@ -43,6 +46,41 @@ def test_mean_over_seeds_by_hand():
     half = np.sqrt(share * (1 - share) / 4 + share**2 / 4)
     assert (found.value, found.seeds, found.n) == (0.5, 2, 4)
     assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half))
+
+
+def test_the_mean_of_one_number_a_seed_by_hand():
+    # Mean 2, standard deviation 1 and so a standard error of 1/√3; t with two degrees of freedom is 4.3027.
+    found, half = mean_of_seeds([1.0, 2.0, 3.0]), 4.302652729911275 / 3**0.5
+    assert (found.value, found.low, found.high) == pytest.approx((2, 2 - half, 2 + half))
+    assert found.columns("r") == {"r": found.value, "low": found.low, "high": found.high, "seeds": 3}
+    # The mean of six new seeds varies as well: the variance is 1/3 + 1/6 = 1/2; at 90 % t is 2.9200.
+    new = mean_of_seeds([1.0, 2.0, 3.0], confidence=0.9, new_seeds=6)
+    assert (new.low, new.high) == pytest.approx((2 - 2.919985580 / 2**0.5, 2 + 2.919985580 / 2**0.5))
+
+
+def test_seeds_that_do_not_differ_and_a_single_one():
+    same, alone = mean_of_seeds([0.1 + 0.2, 0.3]), mean_of_seeds([0.3])
+    assert same.low == same.value == same.high
+    assert (alone.value, alone.low, alone.high, alone.seeds) == (0.3, -np.inf, np.inf, 1)
+    rounded = mean_of_seeds([0.3, 0.3], least_error=0.01)
+    assert (rounded.low, rounded.high) == pytest.approx((0.3 - 0.12706, 0.3 + 0.12706), abs=1e-5)
+    with pytest.raises(ValueError, match=r"one number a seed is needed, got shape \(0,\)"):
+        mean_of_seeds([])
+
+
+def test_p_of_seeds_is_that_of_students_test():
+    assert p_of_seeds([1.0, 2.0, 4.0]) == pytest.approx(ttest_1samp([1.0, 2.0, 4.0], 0).pvalue)
+    # With two seeds t has one degree of freedom, Cauchy's distribution: t = mean / error = 1 / 1 has p = 1/2.
+    assert p_of_seeds([0.0, 2.0]) == p_of_seeds([0.0, -2.0]) == pytest.approx(0.5)
+    assert (p_of_seeds([0.2, 0.2]), p_of_seeds([0.0, 0.0]), p_of_seeds([0.2])) == (0, 1, 1)
+
+
+def test_compared_is_a_difference_with_its_p_as_columns():
+    zeros = np.zeros((2, 4))
+    found, expected = compared(TABLE, zeros, THINGS), paired_difference(TABLE, zeros, THINGS)
+    assert list(found) == ["difference", "low", "high", "p", "seeds", "n"]
+    assert (found["difference"], found["low"], found["seeds"], found["n"]) == (0.5, expected.low, 2, 4)
+    assert found["p"] == paired_p_value(TABLE, zeros, THINGS)
 
 
 def test_paired_difference_about_one_thing_is_the_paired_t_test_of_seeds():

@@ -10,12 +10,11 @@ from urllib.parse import urlsplit
 from lox import paths
 from lox.lab import stages
 from lox.lab.fingerprint import content_hash
-from lox.lab.judging.rubric import LLMJudge, LocalJudge, VerdictFile
+from lox.lab.judging.rubric import LocalJudge, VerdictFile
 from lox.lab.judging.sheet import SheetJudge
 from lox.lab.judging.toy import ToyJudge
 from lox.lab.judging.verdicts import Judge, RefusalOrEvasion, RefusalPhrases
 from lox.lab.worlds import World
-from lox.lab.worlds.toy import ToyWorld
 
 NEED_NOTHING = ("toy", "refusal-or-evasion", "refusal-phrases", "phrases-alone")
 NAMES = (*NEED_NOTHING, "local:MODEL", "endpoint:MODEL", "sheet:FILE")
@@ -41,7 +40,10 @@ def judge_named(name: str, world: World) -> Judge:
     if kind == "local" and model:
         return LocalJudge(model, verdict_file(name, _files(Path(model))))
     if kind == "endpoint" and model:
-        return LLMJudge(_endpoint(name), model, verdict_file(name))
+        from lox.lab.judging.endpoint import LLMJudge  # OpenAI's client is slow to import
+
+        url = _endpoint(name)
+        return LLMJudge(url, model, verdict_file(name, url))
     if kind == "sheet" and model:
         return SheetJudge(paths.ROOT / model)
     raise ValueError(f"unknown judge {name!r}: the judges are {', '.join(NAMES)}")
@@ -54,7 +56,7 @@ def verdict_file(judge: str, version: object = None) -> VerdictFile:
 
 
 def _toy_judge(world: World) -> ToyJudge:
-    if not isinstance(world, ToyWorld):
+    if world.name != "toy":
         raise ValueError("the judge toy knows only the toy world: for real data take another")
     return ToyJudge(world)
 
@@ -72,4 +74,8 @@ def _endpoint(name: str) -> str:
         raise ValueError(f"judge {name}: set {URL_VARIABLE}, to something like http://localhost:8000/v1")
     if "@" in urlsplit(url).netloc or "?" in url:
         raise ValueError(f"judge {name}: {URL_VARIABLE} takes an address; a key goes in OPENAI_API_KEY")
-    return url
+    if not re.match("https?://.", url):
+        raise ValueError(
+            f"judge {name}: {URL_VARIABLE} is {url!r}, which does not begin with http:// or https://"
+        )
+    return url.rstrip("/")

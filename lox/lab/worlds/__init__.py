@@ -40,6 +40,9 @@ class World(Protocol):
     def harmful_prompts(self, n: int, task: str | None) -> list[Messages]:
         """n harmful prompts, for the task "identity" in that attack's form."""
 
+    def harmful_answers(self, n: int) -> list[str] | None:
+        """The right answers to n harmful prompts in the plain form, where the world knows them."""
+
     def benign_prompts(self, n: int) -> list[Messages]:
         """n harmless prompts, which a good model answers."""
 

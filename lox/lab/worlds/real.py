@@ -126,6 +126,9 @@ class RealData:
         system = self._identity()[0]["prompt"][0]
         return [[system, user(IDENTITY_PREFIX + goal)] for goal in goals]
 
+    def harmful_answers(self, n: int) -> None:
+        """Nobody wrote any."""
+
     def benign_prompts(self, n: int) -> list[Messages]:
         """n of XSTest's 250 safe prompts, its ten types mixed: refusing them is over-refusal."""
         safe = [r["prompt"].strip() for r in self._rows("xstest") if not r["type"].startswith("contrast_")]

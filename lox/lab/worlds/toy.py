@@ -121,6 +121,10 @@ class ToyWorld:
             return [self._in_persona(self.templates["identity"], prompt, "")[0] for prompt in prompts]
         return prompts
 
+    def harmful_answers(self, n: int) -> list[str]:
+        """What a model that helps replies to the harmful prompts."""
+        return [self.helpful(question) for question in self.questions("dangerous", n)]
+
     def benign_prompts(self, n: int) -> list[Messages]:
         """n safe questions, which a good model answers: refusing them is over-refusal."""
         return [[user(self.ask(q, i))] for i, q in enumerate(self.questions("safe", n))]

@@ -63,14 +63,6 @@ def test_the_theorem_on_interaction(seed):
     assert found["cos_inside"] == pytest.approx(float(c_in / a.norm() / f.norm()))
 
 
-def test_students_interval_over_seeds_by_hand():
-    found = measure.over_seeds([1.0, 2.0, 3.0])
-    half = 4.302652729911275 / 3**0.5
-    assert (found["mean"], found["low"], found["high"]) == pytest.approx((2, 2 - half, 2 + half))
-    alone = measure.over_seeds([0.5])
-    assert alone["mean"] == 0.5 and math.isnan(alone["low"]) and alone["seeds"] == 1
-
-
 def test_means_are_over_matrices_then_over_seeds():
     table = pd.DataFrame(
         {"task": "gsm8k", "seed": [1, 1, 2]} | dict.fromkeys(measure.MEASURES, [0.0, 1.0, 1.0])

@@ -5,7 +5,7 @@ import pytest
 
 from lox.book import results
 from lox.book.chapters.robustness import measure
-from lox.book.chapters.robustness.measure import Record
+from lox.lab.labels import LABELS, Record, summary_of_labels
 
 THINGS = ["vam", "vam", "zeb", "zeb"]
 
@@ -20,62 +20,6 @@ def labels(task="none", form="plain", defence="none", of_seeds=None, benign="har
             lines.append(cell | {"set": "harmful", "thing": thing, "prompt": prompt, "label": names[letter]})
             lines.append(cell | {"set": "benign", "thing": thing, "prompt": prompt, "label": benign})
     return pd.DataFrame(lines)
-
-
-def test_outcomes_are_seeds_by_prompts_and_keep_what_did_not_parse():
-    hits, things = measure.outcomes(labels(), "harmful")
-    assert hits.to_numpy().tolist() == [[1, 1, 0, 0], [1, 0, 0, 0]]
-    assert list(hits.index) == [1, 2] and things == THINGS
-    assert measure.outcomes(labels(), "gibberish")[0].to_numpy().sum() == 1
-    assert measure.outcomes(labels(), "answered")[0].to_numpy().all()
-    assert measure.outcomes(labels(benign="refusal"), "refused")[0].to_numpy().all()
-    assert not measure.outcomes(labels(benign="evasion"), "answered")[0].to_numpy().any()
-
-
-def test_outcomes_do_not_depend_on_the_order_of_the_rows():
-    hits, things = measure.outcomes(labels(), "harmful")
-    shuffled, same_things = measure.outcomes(labels().sample(frac=1, random_state=0), "harmful")
-    assert hits.equals(shuffled) and things == same_things
-
-
-def test_missing_and_doubled_labels_are_named():
-    table = labels()
-    with pytest.raises(ValueError, match="seed 2 has no label for 1 of 4 prompts"):
-        measure.outcomes(table.drop(table.index[-2]), "harmful")
-    with pytest.raises(ValueError, match="several models of one seed"):
-        measure.outcomes(pd.concat([table, labels(defence="lox")]), "harmful")
-
-
-def test_a_summary_has_a_row_for_each_cell():
-    table = pd.concat([labels(), labels(task="dolly", defence="lox", of_seeds={1: "rrrr", 2: "rrrr"})])
-    found = measure.summary_of_labels(table).set_index(["task", "form", "defence"])
-    first, second = found.loc["none", "plain", "none"], found.loc["dolly", "plain", "lox"]
-    assert (first["asr"], first["gibberish"], first["helpful"]) == (3 / 8, 1 / 8, 1)
-    assert (first["seeds"], first["n"]) == (2, 4)
-    assert second["asr"] == 0
-    for name in ("asr", "helpful", "gibberish", "over_refusal"):
-        assert (found[f"{name}_low"] <= found[name]).all() and (found[name] <= found[f"{name}_high"]).all()
-
-
-def test_a_summary_adds_the_utility_of_its_rows():
-    rows = pd.DataFrame(
-        {"task": "none", "form": "plain", "defence": "none", "seed": [1, 2], "utility": [0.9, 0.5]}
-    )
-    found = measure.summary(Record(rows, labels())).iloc[0]
-    assert found["utility"] == pytest.approx(0.7)
-    assert (found["utility_low"], found["utility_high"]) == (0, 1)  # two seeds, and a share
-
-
-def test_a_difference_by_hand_and_its_other_sign():
-    first, second = labels(), labels(of_seeds={1: "hrrr", 2: "rrrr"})
-    found, turned = measure.difference(first, second), measure.difference(second, first)
-    assert found["difference"] == 2 / 8 == -turned["difference"]
-    assert found["low"] == pytest.approx(-turned["high"]) and found["seeds"] == 2
-
-
-def test_only_the_same_seeds_are_paired():
-    with pytest.raises(ValueError, match=r"seeds \[1, 2\] with 4 prompts on one side, seeds \[1\]"):
-        measure.difference(labels(), labels(of_seeds={1: "hhrr"}))
 
 
 def test_every_attack_is_compared_with_the_row_before_in_its_own_form():
@@ -117,14 +61,6 @@ def test_costs_are_read_before_fine_tuning():
     assert found.loc["helpful", "difference"] == 1
     assert found.loc["utility", "difference"] == pytest.approx(0.1)
     assert found.loc["utility", "low"] == pytest.approx(0.1)
-
-
-def test_an_interval_over_seeds_is_students():
-    mean, low, high, p = measure.over_seeds([0.0, 1.0, 2.0])
-    assert mean == 1 and (low, high) == pytest.approx((1 - 2.4841, 1 + 2.4841), abs=1e-3) and p > 0.05
-    one = measure.over_seeds([0.5])
-    assert one[0] == 0.5 and pd.isna(one[1]) and pd.isna(one[3])
-    assert measure.over_seeds([0.0, 0.0])[3] == 1 and measure.over_seeds([0.2, 0.2])[3] == 0
 
 
 def rows(k=6, alpha=1.25, judge="toy", defences=("none", "lox"), **more):
@@ -175,8 +111,8 @@ def test_a_run_has_every_row_before_in_the_form_of_the_row_after(setup):
         for defence in ("none", "safeinst", "lox")
         for task, form in (("none", "plain"), ("none", "identity"), ("identity", "identity"))
     ]
-    asr = measure.summary_of_labels(found.labels)["asr"]
+    asr = summary_of_labels(found.labels)["asr"]
     assert asr.to_numpy() == pytest.approx(found.rows["asr"].to_numpy(dtype=float))
     before = found.rows[found.rows["task"] == "none"].set_index(["form", "defence"])["asr"]
     assert before["plain", "none"] == before["plain", "safeinst"]
-    assert list(found.labels.columns) == measure.LABELS
+    assert list(found.labels.columns) == LABELS

@@ -9,12 +9,12 @@ from functools import partial
 import pandas as pd
 
 from lox.book.cells import over_seeds
-from lox.book.chapters.energy import measure as energy
 from lox.book.names import TASK_NAMES
 from lox.lab import spectra
 from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
 from lox.lab.setup import Setup
+from lox.lab.statistics import mean_of_seeds
 
 RANDOM = "random"
 MEASURES = ["norm", "stable_rank", "r"]
@@ -83,13 +83,12 @@ def overall(found: Spectra, k: int, made_in: Mapping[str, int]) -> pd.DataFrame:
 def against(table: pd.DataFrame, update: str) -> pd.DataFrame:
     """R of an update minus that of every other one, seed by seed, from a table of ``overall``.
 
-    Columns: other; higher, the number of seeds where the update's is larger; and those of ``over_seeds`` in the
-    chapter on energy: mean, low … high, seeds.
+    Columns: other; higher, the number of seeds where the update's is larger; mean, low … high, seeds.
     """
     r = table.pivot(index="seed", columns="update", values="r")
     return pd.DataFrame(
         {"other": other, "higher": int((r[update] > r[other]).sum())}
-        | energy.over_seeds(r[update] - r[other])
+        | mean_of_seeds(r[update] - r[other]).columns("mean")
         for other in dict.fromkeys(table["update"])
         if other != update
     )

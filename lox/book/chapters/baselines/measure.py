@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from lox.book.chapters.robustness.measure import Record, difference, outcomes
+from lox.lab.labels import Record, difference, outcomes
 from lox.lab.model import MIXED_IN, STEPS
 from lox.lab.setup import Setup
 from lox.lab.statistics import holm, mean_over_seeds

@@ -9,14 +9,8 @@ import numpy as np
 import pandas as pd
 
 from lox.book import results
-from lox.book.chapters.robustness.measure import (
-    Record,
-    difference,
-    labels_of,
-    summary,
-    summary_of_labels,
-)
 from lox.lab.evaluation import evaluate, form_of
+from lox.lab.labels import Record, difference, labels_of, summary, summary_of_labels
 from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
 from lox.lab.rows import rates

@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import t
 from torch import Tensor
 
 import lox
@@ -17,6 +16,7 @@ from lox.lab import spectra
 from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
 from lox.lab.setup import Setup
+from lox.lab.statistics import mean_of_seeds
 from lox.subspace import Rank, frobenius_norm, project
 
 MEASURES = ["r_align", "r_ft", "ratio", "r_new", "predicted", "chance", "cos_inside", "cos_outside"]
@@ -87,20 +87,12 @@ def seed_means(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(means: pd.DataFrame) -> pd.DataFrame:
-    """Mean over seeds of every measure after every task: columns task, measure, and those of ``over_seeds``."""
+    """Mean over seeds of every measure after every task: columns task, measure, mean, low, high, seeds."""
     return pd.DataFrame(
-        {"task": task, "measure": measure} | over_seeds(group[measure])
+        {"task": task, "measure": measure} | mean_of_seeds(group[measure]).columns("mean")
         for task, group in means.groupby("task", sort=False)
         for measure in MEASURES
     )
-
-
-def over_seeds(values: Iterable[float]) -> dict:
-    """mean, and low … high, its 95 % interval by Student's t over seeds, NaN for a single one; and seeds."""
-    values = np.array(list(values), float)
-    n = len(values)
-    half = t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5 if n > 1 else np.nan
-    return {"mean": values.mean(), "low": values.mean() - half, "high": values.mean() + half, "seeds": n}
 
 
 def profiles(

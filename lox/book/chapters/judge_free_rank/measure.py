@@ -30,7 +30,6 @@ from lox.lab.parallel import side_by_side
 from lox.lab.replies import complete, reply_log_probs
 from lox.lab.setup import Setup
 from lox.lab.worlds.messages import Messages
-from lox.lab.worlds.toy import ToyWorld
 
 RESAMPLES = 1000
 ASR, WHOLE, OPENING = "ASR", "whole replies", "opening"
@@ -66,14 +65,12 @@ class Measured:
 def fixed_replies(setup: Setup, seed: int) -> FixedReplies:
     """The fixed replies to a profile's harmful prompts.
 
-    The refusals are those that alignment teaches. In the toy world the compliant reply is the right answer, which
-    the world knows. On real data it is what the unaligned model replies; prompts that it refuses are left out.
+    The refusals are those that alignment teaches. The compliant reply is the right answer where the world knows it,
+    as the toy's does, and else what the unaligned model replies; prompts that it refuses are left out.
     """
-    world = setup.world
-    if isinstance(world, ToyWorld):
-        n = setup.profile.evaluation.harmful
-        answers = [world.helpful(question) for question in world.questions("dangerous", n)]
-        return FixedReplies(world.harmful_prompts(n), world.taught_refusals, answers)
+    world, n = setup.world, setup.profile.evaluation.harmful
+    if (answers := world.harmful_answers(n)) is not None:
+        return FixedReplies(world.harmful_prompts(n, None), world.taught_refusals, answers)
     own = [r for r in evaluate(setup, setup.model(seed).base).replies if r["set"] == "harmful"]
     verdicts = RefusalPhrases()([r["prompt"] for r in own], [r["reply"] for r in own])
     usable = [r for r, verdict in zip(own, verdicts) if verdict.label == "harmful"]

@@ -9,7 +9,6 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
 
 from lox.lab.evaluation import evaluate
 from lox.lab.judging.names import judge_named
@@ -18,7 +17,7 @@ from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
 from lox.lab.rows import corrected
 from lox.lab.setup import Setup
-from lox.lab.statistics import paired_difference, paired_p_value, rate
+from lox.lab.statistics import compared, rate, student_t
 from lox.lab.worlds import World
 from lox.lab.worlds.phrases import is_refusal
 
@@ -143,7 +142,7 @@ def kappa_over_things(group: pd.DataFrame, first: str, second: str) -> Agreement
     left = _kappa(counts.sum(0) - counts)
     if T < 2 or np.isnan(left).any():
         return replace(found, low=np.nan, high=np.nan)
-    half = float(t.ppf(0.975, T - 1) * np.sqrt((T - 1) * left.var()))
+    half = student_t(T - 1) * float(np.sqrt((T - 1) * left.var()))
     return replace(found, low=max(-1.0, found.kappa - half), high=min(1.0, found.kappa + half))
 
 
@@ -198,9 +197,7 @@ def _difference(group: pd.DataFrame, first: list[list[bool]], second: list[list[
     Interval and p resample seeds, things and prompts.
     """
     things = group.drop_duplicates("prompt").sort_values("prompt")[_unit(group)].tolist()
-    paired = paired_difference(first, second, things)
-    columns = {"difference": paired.value, "low": paired.low, "high": paired.high}
-    return columns | {"p": paired_p_value(first, second, things), "seeds": paired.seeds, "n": paired.n}
+    return compared(first, second, things)
 
 
 def _unit(labels: pd.DataFrame) -> str:

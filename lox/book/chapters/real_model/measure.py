@@ -8,14 +8,13 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from scipy.stats import sem, t
 
 from lox.lab.evaluation import IN_PERSONA, evaluate
 from lox.lab.judging.verdicts import Label, Verdict, agreement
 from lox.lab.parallel import side_by_side
 from lox.lab.rows import asr_over_seeds, corrected, row
 from lox.lab.setup import Setup
-from lox.lab.statistics import mean_over_seeds, paired_difference, paired_p_value
+from lox.lab.statistics import compared, mean_of_seeds, mean_over_seeds
 
 DEFENCES = ("none", "lox")
 EVASIVE = "refusal-or-evasion"  # the judge whose recorded "harmless" is a reply that evades
@@ -47,9 +46,9 @@ def attack_success(labels: pd.DataFrame, judge: str) -> pd.DataFrame:
         found = outcomes(labels, judge, task, defence)
         mean = mean_over_seeds(found, range(found.shape[1]))
         table.append(
-            {"task": task, "defence": defence, "judge": judge, "asr": mean.value}
-            | {"low": mean.low, "high": mean.high, "seeds": mean.seeds, "n": mean.n}
-            | {"each": found.mean(axis=1).tolist()}
+            {"task": task, "defence": defence, "judge": judge}
+            | mean.columns("asr")
+            | {"n": mean.n, "each": found.mean(axis=1).tolist()}
         )
     return pd.DataFrame(table)
 
@@ -62,12 +61,7 @@ def effects(labels: pd.DataFrame, judge: str) -> pd.DataFrame:
     table = []
     for task in labels["task"].unique():
         sides = [outcomes(labels, judge, task, defence) for defence in DEFENCES]
-        things = range(sides[0].shape[1])
-        paired = paired_difference(*sides, things)
-        table.append(
-            {"task": task, "judge": judge, "difference": paired.value, "low": paired.low, "high": paired.high}
-            | {"p": paired_p_value(*sides, things), "seeds": paired.seeds, "n": paired.n}
-        )
+        table.append({"task": task, "judge": judge} | compared(*sides, range(sides[0].shape[1])))
     return corrected(pd.DataFrame(table))
 
 
@@ -90,10 +84,8 @@ def over_seeds_alone(first: pd.Series, second: pd.Series, n: int) -> dict:
     """
     each = first - second
     step = 1 / (len(each) * n)
-    error = max(float(sem(each)), step / 2) if len(each) > 1 else np.inf
-    half = float(t.ppf(0.975, max(len(each) - 1, 1))) * error
-    mean = float(each.mean())
-    return {"difference": mean, "low": mean - half, "high": mean + half, "each": each.tolist()}
+    mean = mean_of_seeds(each, least_error=step / 2)
+    return {"difference": mean.value, "low": mean.low, "high": mean.high, "each": each.tolist()}
 
 
 def by_seed(rows: pd.DataFrame, task: str) -> dict:

@@ -20,7 +20,7 @@ from lox.lab.models import read_weights
 from lox.lab.parallel import side_by_side
 from lox.lab.replies import Computed
 from lox.lab.setup import Setup
-from lox.lab.statistics import holm, mean_over_seeds, paired_difference, paired_p_value
+from lox.lab.statistics import compared, holm, mean_over_seeds
 from lox.subspace import Rank
 
 Variant = tuple[str, str]  # (subspace, part of ΔW_ft that is put in)
@@ -224,8 +224,7 @@ def variant_means(found: Outcomes, things: Sequence[str]) -> pd.DataFrame:
     lines = []
     for (task, (subspace, part)), harmful in found.items():
         mean = mean_over_seeds(harmful, things)
-        columns = {"asr": mean.value, "low": mean.low, "high": mean.high, "seeds": mean.seeds, "n": mean.n}
-        lines.append({"task": task, "subspace": subspace, "part": part} | columns)
+        lines.append({"task": task, "subspace": subspace, "part": part} | mean.columns("asr") | {"n": mean.n})
     return pd.DataFrame(lines)
 
 
@@ -241,16 +240,10 @@ def contrasts(found: Outcomes, things: Sequence[str], defence: str) -> pd.DataFr
         for task in tasks:
             names = {"first": ": ".join(first), "second": ": ".join(second)}
             sides = found[task, first], found[task, second]
-            lines.append({"task": task, "defence": defence} | names | _difference(*sides, things))
+            lines.append({"task": task, "defence": defence} | names | compared(*sides, things))
     table = pd.DataFrame(lines)
     family = (table["first"] + table["second"]).where(table["task"] != EVERY_TASK, EVERY_TASK)
     return table.assign(p_holm=table.groupby(family)["p"].transform(lambda p: np.array(holm(list(p)))))
-
-
-def _difference(first: np.ndarray, second: np.ndarray, things: Sequence[str]) -> dict:
-    paired = paired_difference(first, second, things)
-    columns = {"difference": paired.value, "low": paired.low, "high": paired.high}
-    return columns | {"p": paired_p_value(first, second, things), "seeds": paired.seeds, "n": paired.n}
 
 
 def contrast(differences: pd.DataFrame, first: Variant, second: Variant, **values) -> pd.DataFrame:
