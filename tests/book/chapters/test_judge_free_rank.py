@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from lox.book.chapters.judge_free_rank import exercise, measure
+from lox.book.chapters.judge_free_rank import compare, exercise, measure
 from lox.lab import models, replies
 from lox.lab.evaluation import Evaluated
 from lox.lab.judging.verdicts import Verdict
@@ -66,9 +66,9 @@ def test_rank_0_is_the_base_model(setup, fixed, base):
 
 def test_both_ways_on_the_same_models(setup):
     found = measure.measured(setup, [1], [32], [4, 0], opening=1)
-    table = measure.curves(found)
+    table = compare.curves(found)
     assert table["rank"].tolist() == [0, 4] * 2 and set(table["score"]) == {measure.WHOLE, measure.OPENING}
-    assert len(measure.ranks(found, 0.01, 0.06)) == 3
+    assert len(compare.ranks(found, 0.01, 0.06)) == 3
     with pytest.raises(ValueError, match="must hold 0"):
         measure.measured(setup, [1], [32], [1, 2], opening=1)
 
@@ -125,16 +125,16 @@ def found():
 
 def test_lost_share_by_hand():
     curve = {0: torch.tensor([-3.0, -1.0]), 1: torch.tensor([0.0, 0.0]), 2: torch.tensor([3.0, 3.0])}
-    assert measure.lost_share(curve | {"aligned": torch.tensor([2.0, 2.0])}) == {0: 1.0, 1: 0.5, 2: -0.25}
+    assert compare.lost_share(curve | {"aligned": torch.tensor([2.0, 2.0])}) == {0: 1.0, 1: 0.5, 2: -0.25}
 
 
 def test_nothing_is_lost_where_nothing_was_gained():
     same = torch.tensor([1.0])
-    assert all(math.isnan(v) for v in measure.lost_share({0: same, "aligned": same}).values())
+    assert all(math.isnan(v) for v in compare.lost_share({0: same, "aligned": same}).values())
 
 
 def test_ranks_of_both_ways(found):
-    table = measure.ranks(found, rho=0.01, tau=0.06).pivot(
+    table = compare.ranks(found, rho=0.01, tau=0.06).pivot(
         index=["seed", "pairs"], columns="way", values="rank"
     )
     assert table[measure.ASR].to_dict() == {(1, 4): 1, (1, 8): 2, (2, 4): math.inf, (2, 8): 0}
@@ -142,32 +142,32 @@ def test_ranks_of_both_ways(found):
 
 
 def test_agreement_leaves_out_models_without_a_rank_to_agree_with(found):
-    table = measure.agreement(found, 0.01, [0.06, 0.5]).set_index(["score", "tau"])
+    table = compare.agreement(found, 0.01, [0.06, 0.5]).set_index(["score", "tau"])
     row = table.loc[(measure.WHOLE, 0.06)]
     assert (row["models"], row["equal"], row["within_one"], row["mean_steps"]) == (3, 1, 3, 0)
     assert table.loc[(measure.WHOLE, 0.5), "mean_steps"] == pytest.approx((-1 + 0 - 2) / 3)
-    none = measure.agreement({(2, 8): found[2, 8]}, 0.01, [0.06])
+    none = compare.agreement({(2, 8): found[2, 8]}, 0.01, [0.06])
     assert none["models"].tolist() == [0, 0] and none["mean_steps"].isna().all()
 
 
 def test_correlation_of_curves(found):
-    table = measure.correlations(measure.curves({(1, 8): found[1, 8], (2, 8): found[2, 8]}))
+    table = compare.correlations(compare.curves({(1, 8): found[1, 8], (2, 8): found[2, 8]}))
     whole = table[table["score"] == measure.WHOLE].set_index("seed")["correlation"]
     assert whole[1] == pytest.approx(-1) and math.isnan(whole[2])
 
 
 def test_resampled_ranks_of_prompts_that_agree_are_the_rank():
     curve, things = {0: [1.0] * 9, 2: [0.0] * 9, 4: [0.0] * 9}, list("abcdefghi")
-    found = measure.resampled_ranks(curve, things, lambda means: means < 0.5)
-    assert set(found) == {2.0} and len(found) == measure.RESAMPLES
-    assert np.isinf(measure.resampled_ranks(curve, things, lambda means: means < -1)).all()
+    found = compare.resampled_ranks(curve, things, lambda means: means < 0.5)
+    assert set(found) == {2.0} and len(found) == compare.RESAMPLES
+    assert np.isinf(compare.resampled_ranks(curve, things, lambda means: means < -1)).all()
 
 
 def test_prompts_about_one_thing_are_drawn_together():
     """Two things of three prompts each: a mean of 0, one half or 1, whichever are drawn, and nothing between."""
     seen = []
     curve = {0: [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]}
-    measure.resampled_ranks(curve, ["a", "b"] * 3, lambda means: seen.append(means) or means < 2)
+    compare.resampled_ranks(curve, ["a", "b"] * 3, lambda means: seen.append(means) or means < 2)
     assert set(np.unique(seen[0])) == {0.0, 0.5, 1.0}
 
 
@@ -175,14 +175,14 @@ def test_fewer_things_make_the_rank_less_certain():
     rng = np.random.default_rng(1)
     curve = {r: rng.random(400) < 0.5 / (r + 1) for r in range(5)}
     things = [str(i) for i in range(400)]
-    wrong = [np.mean(measure.resampled_ranks(curve, things, lambda m: m < 0.2, n) != 2) for n in (400, 20)]
+    wrong = [np.mean(compare.resampled_ranks(curve, things, lambda m: m < 0.2, n) != 2) for n in (400, 20)]
     assert wrong[0] < wrong[1]
 
 
 def test_stability_is_certain_where_all_prompts_agree(found):
-    table = measure.stability({(1, 4): found[1, 4]}, 0.01, 0.06, [2, 6])
+    table = compare.stability({(1, 4): found[1, 4]}, 0.01, 0.06, [2, 6])
     assert table["same"].tolist() == [1.0] * 6
-    assert pd.isna(measure.stability({}, 0.01, 0.06, [2])["same"]).all()
+    assert pd.isna(compare.stability({}, 0.01, 0.06, [2])["same"]).all()
 
 
 WRONG = {

@@ -85,8 +85,8 @@ def test_what_each_judge_concludes_of_lox(labels):
 
 def test_prompts_about_one_thing_are_one_unit(labels, monkeypatch):
     seen = []
-    difference = measure.paired_difference
-    monkeypatch.setattr(measure, "paired_difference", lambda a, b, t: seen.append(t) or difference(a, b, t))
+    difference = measure.compared
+    monkeypatch.setattr(measure, "compared", lambda a, b, t: seen.append(t) or difference(a, b, t))
     measure.conclusions(labels.assign(thing=list("xxyyxxyy")), "exact")
     measure.conclusions(labels, "exact")  # recorded before things were: every prompt about its own
     assert seen == [list("xxyy"), [0, 1, 2, 3]]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from lox.book.chapters.stress import measure, parts
+from lox.book.chapters.stress import causal, measure, parts
 from lox.extrapolation import remove_safety_part
 from lox.lab.evaluation import evaluate
 
@@ -111,31 +111,31 @@ def harmful():
         counts = {"gsm8k": 0, "dolly": HARMFUL.get(variant, 2)}
         for task, count in counts.items():
             table[task, variant] = np.array([[1.0] * count + [0.0] * (4 - count)] * 2)
-        table[measure.EVERY_TASK, variant] = (table["gsm8k", variant] + table["dolly", variant]) / 2
+        table[causal.EVERY_TASK, variant] = (table["gsm8k", variant] + table["dolly", variant]) / 2
     return table
 
 
 def test_means_over_seeds_of_every_variant(harmful):
-    means = measure.variant_means(harmful, THINGS).set_index(["task", "subspace", "part"])["asr"]
+    means = causal.variant_means(harmful, THINGS).set_index(["task", "subspace", "part"])["asr"]
     assert means["dolly", "safety", "outside"] == 0.25 and means["all", "safety", "outside"] == 0.125
 
 
 def test_contrasts_are_corrected_within_their_family(harmful, monkeypatch):
     families = []
     monkeypatch.setattr(measure, "holm", lambda p: families.append(len(p)) or list(p))
-    table = measure.contrasts(harmful, THINGS, "none")
-    contrasts = len(measure.CONTRASTS["none"])
+    table = causal.contrasts(harmful, THINGS, "none")
+    contrasts = len(causal.CONTRASTS["none"])
     assert len(table) == 3 * contrasts
     assert sorted(families)[-1] == contrasts and families.count(2) >= contrasts
-    one = measure.contrast(table, measure.WHOLE, measure.OUTSIDE, task="dolly")
+    one = causal.contrast(table, measure.WHOLE, measure.OUTSIDE, task="dolly")
     assert one["difference"].tolist() == [0.75]
 
 
 def test_share_of_the_damage_is_of_the_damage(harmful):
     harmful = {key: np.where(key[1] == measure.NOTHING, 0.25, value) for key, value in harmful.items()}
     harmful = {key: value + 0 * harmful["dolly", measure.WHOLE] for key, value in harmful.items()}
-    table = measure.contrasts(harmful, THINGS, "none").assign(low=lambda t: t["difference"])
-    shares = measure.damage(table).set_index("task")
+    table = causal.contrasts(harmful, THINGS, "none").assign(low=lambda t: t["difference"])
+    shares = causal.damage(table).set_index("task")
     assert shares.loc["dolly", "share"] == pytest.approx((1 - 0.25) / (1 - 0.25))
     assert math.isnan(shares.loc["gsm8k", "share"])  # the ASR fell: there is no damage
 
@@ -164,7 +164,7 @@ def test_ranks_are_compared_where_there_are_ranks():
         for (s, p), rates in asr.items()
         for task, rate in zip(tasks, rates)
     )
-    found = measure.rank_correlations(geometry, table).set_index(["geometry", "effect"])
+    found = causal.rank_correlations(geometry, table).set_index(["geometry", "effect"])
     assert found.loc[("share", "damage"), ["tasks", "rho"]].tolist() == [4, pytest.approx(1)]
     assert found.loc[("undone", "damage"), "rho"] == pytest.approx(-1)
     shares = found.loc[("share", "share of the damage that is gone")]
@@ -177,6 +177,6 @@ def test_gains_of_lox_task_by_task():
         {"seed": 1, "task": "dolly", "defence": d, "subspace": "all", "part": p, "asr": asr}
         for d, p, asr in (("none", "whole", 0.8), ("lox", "whole", 0.2), ("lox", "nothing", 0.0))
     )
-    assert measure.lox_gains(table).to_dict("records") == [
+    assert causal.lox_gains(table).to_dict("records") == [
         {"seed": 1, "task": "dolly", "with": 0.2, "without": 0.8}
     ]

@@ -128,7 +128,7 @@ def _shown(rank: float | int, largest: int) -> str:
 
 
 def agreement(table: pd.DataFrame) -> Markdown:
-    """The table of ``measure.agreement``, readable."""
+    """The table of ``compare.agreement``, readable."""
     names = {"tau": "τ", "within_one": "within one step", "mean_steps": "mean steps apart"}
     shown = table.drop(columns="models").assign(
         mean_steps=["–" if pd.isna(mean) else f"{mean:+z.1f}" for mean in table["mean_steps"]]
@@ -137,7 +137,7 @@ def agreement(table: pd.DataFrame) -> Markdown:
 
 
 def correlations(table: pd.DataFrame) -> Markdown:
-    """The table of ``measure.correlations``, a row for each seed."""
+    """The table of ``compare.correlations``, a row for each seed."""
     shown = table.assign(correlation=["–" if pd.isna(c) else f"{c:z.2f}" for c in table["correlation"]])
     wide = shown.pivot(index="seed", columns="score", values="correlation")[[*SCORES]].reset_index()
     return markdown(wide)
@@ -154,7 +154,7 @@ def cost(table: pd.DataFrame) -> Markdown:
 
 
 def stability(table: pd.DataFrame) -> Markdown:
-    """The table of ``measure.stability``, a row for each number of things."""
+    """The table of ``compare.stability``, a row for each number of things."""
     shown = table.assign(same=["–" if pd.isna(same) else share(same) for same in table["same"]])
     wide = shown.pivot(index="things", columns="way", values="same")[[ASR, *SCORES]].reset_index()
     return markdown(wide.rename(columns={ASR: "by ASR"}))

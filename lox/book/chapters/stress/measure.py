@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from lox.book.chapters.stress import parts
@@ -20,11 +18,9 @@ from lox.lab.models import read_weights
 from lox.lab.parallel import side_by_side
 from lox.lab.replies import Computed
 from lox.lab.setup import Setup
-from lox.lab.statistics import compared, holm, mean_over_seeds
 from lox.subspace import Rank
 
 Variant = tuple[str, str]  # (subspace, part of ΔW_ft that is put in)
-Outcomes = Mapping[tuple[str, Variant], np.ndarray]  # task and variant -> harmful or not, (seeds, prompts)
 
 SUBSPACES = ("safety", "random", "bottom", "own")
 NOTHING, WHOLE = ("all", "nothing"), ("all", "whole")
@@ -53,25 +49,7 @@ VARIANTS = (
 # the protection is the start's alone.
 LOX_VARIANTS = (NOTHING, WHOLE, INSIDE, OUTSIDE, TRANSPLANT)
 BY_DEFENCE = {"none": VARIANTS, "lox": LOX_VARIANTS}
-CONTRASTS = {
-    "none": (
-        (WHOLE, NOTHING),
-        (INSIDE, NOTHING),
-        (INSIDE, ("random", "inside, scaled")),
-        (WHOLE, OUTSIDE),
-        (("random", "outside"), OUTSIDE),
-        (("bottom", "outside"), OUTSIDE),
-        (("own", "inside"), INSIDE),
-        (OUTSIDE, ("own", "outside")),
-        (OUTSIDE, NOTHING),
-        (SPLIT_OUTSIDE, NOTHING),
-        (SPLIT_ONLY, SPLIT_OUTSIDE),
-    ),
-    "lox": ((WHOLE, NOTHING), (TRANSPLANT, NOTHING)),
-}
-EVERY_TASK = "all"  # the mean over the tasks, prompt by prompt
 GEOMETRY = ["share", "chance", "counteraction", "undone", "overlap"]
-TASKS_TO_RANK = 3  # the fewest tasks whose ranks can be compared
 
 
 @dataclass(frozen=True)
@@ -201,105 +179,6 @@ def geometry(stresses: Iterable[Stress]) -> pd.DataFrame:
     return (
         matrices.groupby(["seed", "task", "defence", "subspace"], sort=False)[GEOMETRY].mean().reset_index()
     )
-
-
-def outcomes(by_task: Mapping[str, Sequence[Stress]]) -> tuple[Outcomes, list[str]]:
-    """Whether each reply is harmful, of every task and variant of one defence; and what the prompts are about.
-
-    With "all" for the task: the share of the tasks after which it is.
-    """
-    variants = BY_DEFENCE[next(iter(by_task.values()))[0].model.defence]
-    found, things = {}, []
-    for variant in variants:
-        for task, stresses in by_task.items():
-            evaluated = [stress.evaluate(variant) for stress in stresses]
-            found[task, variant] = np.array([e.harmful for e in evaluated], float)
-            things = things or evaluated[0].things
-        found[EVERY_TASK, variant] = np.mean([found[task, variant] for task in by_task], axis=0)
-    return found, things
-
-
-def variant_means(found: Outcomes, things: Sequence[str]) -> pd.DataFrame:
-    """Mean ASR over seeds with its interval: task, subspace, part, asr, low, high, seeds, n."""
-    lines = []
-    for (task, (subspace, part)), harmful in found.items():
-        mean = mean_over_seeds(harmful, things)
-        lines.append({"task": task, "subspace": subspace, "part": part} | mean.columns("asr") | {"n": mean.n})
-    return pd.DataFrame(lines)
-
-
-def contrasts(found: Outcomes, things: Sequence[str], defence: str) -> pd.DataFrame:
-    """ASR of one variant minus that of another on the same seeds and prompts, for each task and for their mean.
-
-    Columns: task, defence, first, second, difference, low, high, p, seeds, n, and p_holm, which is corrected for
-    the number of tasks of a contrast or, where the task is "all", for the number of contrasts.
-    """
-    tasks = list(dict.fromkeys(task for task, _ in found))
-    lines = []
-    for first, second in CONTRASTS[defence]:
-        for task in tasks:
-            names = {"first": ": ".join(first), "second": ": ".join(second)}
-            sides = found[task, first], found[task, second]
-            lines.append({"task": task, "defence": defence} | names | compared(*sides, things))
-    table = pd.DataFrame(lines)
-    family = (table["first"] + table["second"]).where(table["task"] != EVERY_TASK, EVERY_TASK)
-    return table.assign(p_holm=table.groupby(family)["p"].transform(lambda p: np.array(holm(list(p)))))
-
-
-def contrast(differences: pd.DataFrame, first: Variant, second: Variant, **values) -> pd.DataFrame:
-    """The rows of ``contrasts`` that are of one contrast and have these values in other columns."""
-    for column, value in values.items():
-        differences = differences[differences[column] == value]
-    named = (differences["first"] == ": ".join(first)) & (differences["second"] == ": ".join(second))
-    return differences[named]
-
-
-def damage(differences: pd.DataFrame) -> pd.DataFrame:
-    """What of the damage is gone when the inside is left out, for each task and their mean.
-
-    The damage is ASR(whole) − ASR(nothing), ``gone`` is ASR(whole) − ASR(outside), and ``share`` their ratio: NaN
-    where the interval of the damage reaches down to 0, for a share of nothing means nothing.
-    """
-    columns = ["difference", "low", "high"]
-    done = contrast(differences, WHOLE, NOTHING).set_index("task")[columns].add_prefix("damage_")
-    gone = contrast(differences, WHOLE, OUTSIDE).set_index("task")[columns].add_prefix("gone_")
-    both = done.join(gone).reset_index()
-    share = both["gone_difference"] / both["damage_difference"]
-    return both.assign(share=share.where(both["damage_low"] > 0))
-
-
-def rank_correlations(geometry: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Spearman's ρ over the tasks, for each seed, of what the geometry says and what the causal test says.
-
-    ``geometry`` and ``table`` are as above. Columns: geometry, effect, seed, tasks (the number that are ranked), rho.
-    A task without damage has no share of it, and is left out there; ρ is NaN where fewer than
-    ``TASKS_TO_RANK`` are left, or where all are the same.
-    """
-    safety = geometry[(geometry["subspace"] == "safety") & (geometry["defence"] == "none")]
-    places = safety.set_index(["seed", "task"])[["share", "counteraction", "undone"]]
-    plain = table[table["defence"] == "none"]
-    asr = plain.pivot(index=["seed", "task"], columns=["subspace", "part"], values="asr")
-    done, gone = asr[WHOLE] - asr[NOTHING], asr[WHOLE] - asr[OUTSIDE]
-    effects = {"damage": done, "share of the damage that is gone": gone / done.where(done > 0)}
-    return pd.DataFrame(
-        {"geometry": place, "effect": effect, "seed": seed} | _spearman(places.loc[seed, place], of.loc[seed])
-        for place in places
-        for effect, of in effects.items()
-        for seed in asr.index.get_level_values("seed").unique()
-    )
-
-
-def _spearman(first: pd.Series, second: pd.Series) -> dict:
-    both = pd.DataFrame({"first": first, "second": second}).dropna()
-    varied = len(both) >= TASKS_TO_RANK and both.nunique().min() > 1
-    return {"tasks": len(both), "rho": float(spearmanr(*both.T.to_numpy()).statistic) if varied else np.nan}
-
-
-def lox_gains(table: pd.DataFrame) -> pd.DataFrame:
-    """ASR after fine-tuning without and with LoX: seed, task, without, with."""
-    whole = table[(table["subspace"] == "all") & (table["part"] == "whole")]
-    gains = whole.pivot(index=["seed", "task"], columns="defence", values="asr").reset_index()
-    return gains.rename(columns={"none": "without", "lox": "with"})
 
 
 # --- weights ------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ GEOMETRY = {
 def causal_test(means: pd.DataFrame, table: pd.DataFrame) -> Figure:
     """Mean ASR over the tasks of the main variants, with its interval; a dot is a seed.
 
-    ``means`` is of ``measure.variant_means``, ``table`` of ``measure.variant_rows`` without LoX.
+    ``means`` is of ``causal.variant_means``, ``table`` of ``measure.variant_rows`` without LoX.
     """
     names = _named(means[means["task"] == "all"])
     shown = names.set_index("variant").loc[[variant_name(name) for name in MAIN]].reset_index()
@@ -181,7 +181,7 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
 def variants(table: pd.DataFrame, means: pd.DataFrame | None = None) -> Markdown:
     """Rates of each part of fine-tuning put in alone, averaged over tasks and seeds.
 
-    ``means`` (``measure.variant_means``) has the interval of the ASR; without it, it is that of the seeds' range.
+    ``means`` (``causal.variant_means``) has the interval of the ASR; without it, it is that of the seeds' range.
     """
     lines = []
     for (subspace, part), group in table.groupby(["subspace", "part"], sort=False):
@@ -213,7 +213,7 @@ def contrasts(differences: pd.DataFrame) -> Markdown:
 
 
 def damage(shares: pd.DataFrame) -> Markdown:
-    """``measure.damage``: the damage, what of it is gone without the inside, and the ratio."""
+    """``causal.damage``: the damage, what of it is gone without the inside, and the ratio."""
     columns = ("difference", "low", "high")
     return markdown(
         pd.DataFrame(
@@ -295,7 +295,7 @@ def _gain(asr: pd.Series) -> dict[str, str]:
 
 
 def correlations(found: pd.DataFrame) -> Markdown:
-    """``measure.rank_correlations``: ρ of each seed, and in how many tasks it ranks."""
+    """``causal.rank_correlations``: ρ of each seed, and in how many tasks it ranks."""
     lines = []
     for (place, effect), group in found.groupby(["geometry", "effect"], sort=False):
         rho = ["–" if np.isnan(r) else f"{r:.2f}" for r in group["rho"]]
