@@ -6,8 +6,9 @@ import shutil
 import pytest
 
 from lox.lab import models, replies, setup
+from lox.lab.judging.endpoint import LLMJudge
 from lox.lab.judging.names import judge_named
-from lox.lab.judging.rubric import LLMJudge, LocalJudge
+from lox.lab.judging.rubric import LocalJudge
 from lox.lab.judging.toy import ToyJudge
 from lox.lab.judging.verdicts import RefusalOrEvasion, RefusalPhrases
 from lox.lab.profile import ToyModel
@@ -111,6 +112,20 @@ def test_two_folders_of_one_name_keep_their_verdicts_apart(folder):
     first, second = (judge_named(f"local:{place}", WORLD) for place in (folder, other))
     assert first.name == second.name
     assert first.verdicts != second.verdicts
+
+
+def test_two_endpoints_keep_their_verdicts_apart(monkeypatch):
+    files = []
+    for url in ("http://localhost:8000/v1", "http://localhost:8001/v1", "http://localhost:8000/v1/"):
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        files.append(judge_named("endpoint:m", WORLD).verdicts)
+    assert files[0] == files[2] != files[1]
+
+
+def test_an_address_that_is_none_is_one_clear_line(monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", "nowhere")
+    with pytest.raises(ValueError, match="OPENAI_BASE_URL is 'nowhere', which does not begin with http"):
+        judge_named("endpoint:m", WORLD)
 
 
 def test_another_judge_changes_no_setting_but_the_judge():

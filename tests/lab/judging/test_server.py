@@ -3,19 +3,21 @@
 The model's words are scores and numerals, so that some of its noise reads as a verdict and some does not.
 """
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 import pytest
-import requests
 import torch
 
 from lox.lab import models
+from lox.lab.judging.endpoint import JudgeError
 from lox.lab.judging.names import judge_named
-from lox.lab.judging.rubric import JudgeError, LocalJudge, VerdictFile
+from lox.lab.judging.rubric import LocalJudge, VerdictFile
 from lox.lab.profile import ToyModel
 from lox.lab.worlds.toy import ToyWorld, user
 
@@ -65,14 +67,12 @@ def server(model, tmp_path_factory):
 
 
 def wait_for(address, process, log):
+    directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for _ in range(START_SECONDS):
         time.sleep(1)
         assert process.poll() is None, log.read_text()
-        try:
-            if requests.get(address, timeout=5, proxies={"http": ""}).ok:
-                return
-        except requests.ConnectionError:
-            continue
+        with contextlib.suppress(OSError), directly.open(address, timeout=5):
+            return
     raise AssertionError(f"no server after {START_SECONDS} s:\n{log.read_text()}")
 
 
