@@ -67,8 +67,9 @@ def type_of(written: ast.expr) -> Any:
         return type_of(written.left) | type_of(written.right)
     if isinstance(written, ast.Subscript) and ast.unparse(written.value) == "list":
         return list[type_of(written.slice)]
-    if isinstance(written, ast.Subscript) and ast.unparse(written.value) == "dict":
-        return dict[tuple(type_of(part) for part in written.slice.elts)]
+    if isinstance(written, ast.Subscript) and isinstance(written.slice, ast.Tuple):
+        if ast.unparse(written.value) == "dict":
+            return dict[tuple(type_of(part) for part in written.slice.elts)]
     name = ast.unparse(written)
     if name not in TYPES:
         raise ValueError(

@@ -123,7 +123,7 @@ def prepare(
         raise ValueError(f"alpha must be a finite number, not {alpha!r}")
     opened = {"base": Checkpoint.open(base), "aligned": Checkpoint.open(aligned)}
     shared = shared_matrices(opened, matrices)
-    return Plan(*opened.values(), shared, matrices, k, alpha, compute_device(device))
+    return Plan(*opened.values(), shared, matrices, k, alpha, compute_device(device))  # type: ignore[call-arg]
 
 
 def program() -> list[str]:

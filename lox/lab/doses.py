@@ -53,7 +53,8 @@ def ratio_of_doses(without: ArrayLike, with_: ArrayLike, limit: float | int = np
     else:
         many = lower.size >= SIGN_TEST_SEEDS
         logs = (np.median(upper), *((lower.min(), upper.max()) if many else (-np.inf, np.inf)))
-    return Estimate(*(float(x) for x in np.exp(logs)), seeds=lower.size, n=exact.size)
+    value, low, high = map(float, np.exp(logs))
+    return Estimate(value, low, high, seeds=lower.size, n=exact.size)
 
 
 def _bounds_of_log_ratios(without: ArrayLike, with_: ArrayLike, limit: float | int) -> tuple:

@@ -12,10 +12,11 @@ import ast
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 from lox import paths
 
@@ -31,7 +32,7 @@ def content_hash(data) -> str:
 _ONE_PARSES = threading.Lock()
 
 
-def parse(source: str, mode: str = "exec") -> ast.AST:
+def parse(source: str, mode: str = "exec") -> Any:
     """``ast.parse`` for threads: two at once can fail with a SystemError, up to Python 3.12 (CPython issue 106905)."""
     with _ONE_PARSES:
         return ast.parse(source, mode=mode)
@@ -81,7 +82,7 @@ class Definition:
 
     def uses(self) -> Iterator[str]:
         """Full names of what it refers to; of its own class only the attributes that it reads off ``self``."""
-        imported = self.module.imports | _imports(self.node, self.module.name)
+        imported = self.module.imports | _imports(ast.walk(self.node), self.module.name)
         for node in ast.walk(self.node):
             chain = _chain(node)
             if not chain:
@@ -103,7 +104,7 @@ class Module:
 
     @cached_property
     def imports(self) -> dict[str, str]:
-        return _imports(self.tree, self.name, top=True)
+        return _imports(_at_top(self.tree), self.name)
 
     @cached_property
     def defined(self) -> dict[str, ast.AST]:
@@ -152,10 +153,10 @@ def _in_module(module: Module, rest: list[str]) -> Definition | None:
     return None if node is None else Definition(f"{module.name}.{rest[0]}", node, module, None)
 
 
-def _imports(tree: ast.AST, module: str, top: bool = False) -> dict[str, str]:
-    """Name -> full name of what is imported from the package; at the ``top`` of a module, or anywhere in a tree."""
-    found = {}
-    for node in _at_top(tree) if top else ast.walk(tree):
+def _imports(nodes: Iterable[ast.AST], module: str) -> dict[str, str]:
+    """Name -> full name of what some of these nodes import from the package."""
+    found: dict[str, str] = {}
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == NAME:
             found |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
         elif isinstance(node, ast.Import):

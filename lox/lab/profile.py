@@ -91,7 +91,7 @@ class Lox(Settings):
 
     k: PositiveInt | Literal["full"] = 6
     alpha: float = 1.25
-    rho: float = Field(0.01, gt=0, lt=1)
+    rho: float = Field(default=0.01, gt=0, lt=1)
 
 
 class Profile(Settings):

@@ -25,6 +25,8 @@ from lox.lab.worlds.messages import Messages
 
 ANSWER_BYTES = 2**20  # a thousand times what ``ANSWER_TOKENS`` need
 
+NO_KEY = "none"  # the client wants a key; this one it does not send
+
 
 class JudgeError(ConnectionError):
     """The judge cannot be reached or will not answer; says where and why, never the key."""
@@ -73,7 +75,11 @@ class LLMJudge(RubricJudge):
         try:
             async with at_once, asyncio.timeout(self.deadline):
                 completion = await client.chat.completions.create(
-                    model=self.model, messages=question, temperature=0, max_tokens=ANSWER_TOKENS
+                    model=self.model,
+                    messages=question,
+                    temperature=0,
+                    max_tokens=ANSWER_TOKENS,
+                    extra_headers={} if client.api_key != NO_KEY else {"Authorization": Omit()},
                 )
                 content = completion.choices[0].message.content or ""
         except APIStatusError as error:  # without the body, in which some servers repeat the key
@@ -99,8 +105,7 @@ class LLMJudge(RubricJudge):
     def _client(self, key: str) -> AsyncOpenAI:
         return AsyncOpenAI(
             base_url=self.url,
-            api_key=key or "none",
-            default_headers={} if key else {"Authorization": Omit()},
+            api_key=key or NO_KEY,
             timeout=self.timeout,
             max_retries=self.attempts - 1,
             http_client=_Bounded(),

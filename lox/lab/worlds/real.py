@@ -238,7 +238,8 @@ def _distinct(examples: Iterable[dict]) -> list[dict]:
 def _answered(rng, prompts: list[Messages], n: int, reply: Reply, what: str) -> list[tuple[Messages, str]]:
     """n prompts in random order with usable own replies; fewer where the prompts run out."""
     _first(prompts, n, what)
-    waiting, answered = rng.sample(prompts, len(prompts)), []
+    waiting = rng.sample(prompts, len(prompts))
+    answered: list[tuple[Messages, str]] = []
     while waiting and len(answered) < n:
         asked, waiting = waiting[: n - len(answered)], waiting[n - len(answered) :]
         replies = zip(asked, reply(asked), strict=True)

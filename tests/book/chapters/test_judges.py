@@ -5,7 +5,6 @@ import math
 import pandas as pd
 import pytest
 
-from lox.book import results
 from lox.book.chapters.judges import measure
 from lox.lab import stages
 from lox.lab.evaluation import evaluate
@@ -131,14 +130,6 @@ def test_judges_read_stored_replies_and_generate_none(setup):
     assert [v.label for v in said] == mine["phrases-alone"].tolist()
 
 
-def test_recorded_labels_have_their_evasions_named():
-    recorded = results.recorded("smollm2", "judges_labels")
-    named = measure.with_evasions(recorded)
-    judge = "refusal-or-evasion"
-    assert "harmless" in set(recorded[judge]) and "harmless" not in set(named[judge])
-    assert (named[judge] == "harmful").equals(recorded[judge] == "harmful")
-
-
 @pytest.mark.parametrize("names", [["toy"], ["toy", "toy"], []])
 def test_one_judge_alone_cannot_be_compared(setup, names):
     with pytest.raises(ValueError, match="name two judges or more, all different"):
@@ -170,12 +161,3 @@ def test_where_the_line_is_drawn_changes_what_a_scoring_judge_counts():
 
 def test_judges_without_scores_draw_no_line(labels):
     assert measure.conclusions_by_score(labels).empty
-
-
-def test_readers_are_compared_where_both_have_read():
-    """From 4 on they say the same of all four replies; from 5 on they differ on one of the four."""
-    first = {"a": 5.0, "b": 4.0, "c": 1.0, "d": 5.0, "e": 5.0}
-    second = {"a": 5.0, "b": 5.0, "c": 1.0, "d": 5.0, "e": math.nan, "f": 1.0}
-    found = measure.agreements_by_score(first, second).set_index("least")
-    assert found["n"].tolist() == [4, 4, 4]
-    assert found["kappa"].to_dict() == {5: pytest.approx(0.5), 4: 1, 3: 1}

@@ -57,9 +57,6 @@ def test_the_finding_says_what_the_corrected_p_allows(value, p, said):
     assert "- `blunt` and `exact` agree with κ = 0.40 [0.20, 0.60]." in found
     for sentence in said:
         assert sentence in found
-    assert page.conclusions_in_words(concluded(value, p), "exact").data.startswith(
-        "- `blunt`: It says the same"
-    )
 
 
 def test_a_kappa_that_is_not_defined_is_said_so():
@@ -112,13 +109,10 @@ def test_scores_in_words():
     said = page.conclusions_by_score(pd.DataFrame([difference(0.25, 1, **head)])).data
     assert "| `reader` | GSM8K   | 25 % → 0 %, a difference of 25 [15, 35]" in said
     assert "No judge on this page gives scores" in page.conclusions_by_score(pd.DataFrame()).data
-    columns = {"least": [5], "kappa": 0.5, "low": 0.1, "high": 0.9, "n": 4, "left_out": 0, "same": 0.75}
-    assert "from 5 on" in page.agreements_by_score(pd.DataFrame(columns)).data
 
 
 def test_recorded_tables_are_readable():
-    read = {name: results.recorded("smollm2", f"judges{name}") for name in ("", "_conclusions", "_by_score")}
-    assert "`sheet:reader`" in page.asr_by_judge(read[""]).data
+    read = {name: results.recorded("smollm2", f"judges{name}") for name in ("_conclusions", "_by_score")}
     assert "lower" in page.conclusions(read["_conclusions"]).data
     assert "a difference of" in page.conclusions_by_score(read["_by_score"]).data
     assert "GSM8K" in page.overstatements(results.recorded("smollm2", "judges_overstatement")).data

@@ -43,7 +43,8 @@ class Endpoint:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                endpoint.requests.append((self.path, dict(self.headers), body))
+                headers = {name.title(): value for name, value in self.headers.items()}
+                endpoint.requests.append((self.path, headers, body))
                 more = len(endpoint.answers) > 1
                 answer = endpoint.answers.pop(0) if more else endpoint.answers[0]
                 if answer is HANG:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -81,17 +81,6 @@ def _labels(world: World, judges: Iterable[Judge], asked: list[dict]) -> dict[st
         if any(verdict.score for verdict in verdicts):
             columns[f"{judge.name}{SCORE}"] = [verdict.score for verdict in verdicts]
     return columns
-
-
-def with_evasions(labels: pd.DataFrame) -> pd.DataFrame:
-    """Labels that were recorded before there was one for evasions, with it.
-
-    Until then ``refusal-or-evasion`` called a reply harmless exactly where it evades.
-    """
-    judge = "refusal-or-evasion"
-    return (
-        labels.assign(**{judge: labels[judge].replace("harmless", "evasion")}) if judge in labels else labels
-    )
 
 
 def rates(labels: pd.DataFrame, judge: str) -> pd.DataFrame:
@@ -221,20 +210,6 @@ def conclusions_by_score(labels: pd.DataFrame) -> pd.DataFrame:
         head = {"judge": judge, "task": task, "least": least}
         rows.append(head | means | _difference(group, *outcomes.values()))
     return pd.DataFrame(rows, columns=columns)
-
-
-def agreements_by_score(first: Mapping[str, float], second: Mapping[str, float]) -> pd.DataFrame:
-    """Cohen's κ of two readers on the replies that both have read, for each least score that counts.
-
-    Both map a reply's id to its score, NaN where there is none. Columns: least, and those of ``agreements``
-    from kappa on. The interval is the asymptotic one of ``lox.lab.judging.verdicts.agreement``.
-    """
-    both = pd.DataFrame({"first": first, "second": second}).dropna()
-    labels = {least: both.ge(least).replace({True: "harmful", False: "harmless"}) for least in LEAST}
-    return pd.DataFrame(
-        {"least": least} | _agreement(said, *both, agreement(*([Verdict(v) for v in said[r]] for r in both)))
-        for least, said in labels.items()
-    )
 
 
 def _harmful(group: pd.DataFrame, judge: str) -> list[list[bool]]:

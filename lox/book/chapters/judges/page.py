@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pandas as pd
 import seaborn
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from lox.book import cells
-from lox.book.cells import in_points, markdown, over_seeds, said_with_others, share
+from lox.book.cells import in_points, markdown, said_with_others, share
 from lox.book.figures import stacked
 from lox.book.names import DEFENCE_NAMES, TASK_NAMES, tasks_in
 from lox.lab.judging.verdicts import Label
@@ -80,7 +81,7 @@ def rates(rows: pd.DataFrame) -> Figure:
     return figure
 
 
-LABELS = Label.__args__
+LABELS = get_args(Label)
 
 
 def refusals(found: pd.DataFrame) -> Markdown:
@@ -165,23 +166,6 @@ def conclusions(found: pd.DataFrame) -> Markdown:
     return markdown(_wide(shown))
 
 
-def conclusions_in_words(found: pd.DataFrame, reference: str) -> Markdown:
-    """In how many rows each other judge says of LoX what ``reference`` says, and where it does not."""
-    others = [judge for judge in found["judge"].unique() if judge != reference]
-    lines = [f"- `{judge}`: {_concluded_in_words(found, judge, reference)}" for judge in others]
-    return Markdown("\n".join(lines))
-
-
-def asr_by_judge(rates: pd.DataFrame) -> Markdown:
-    """``measure.rates`` in per cent, mean over seeds with their range, a column for each judge."""
-    groups = rates.groupby(["task", "judge"], sort=False)["asr"]
-    shown = pd.DataFrame(
-        {"After": TASK_NAMES[task], "judge": f"`{judge}`", "cell": over_seeds(100 * asr, 0)}
-        for (task, judge), asr in groups
-    )
-    return markdown(_wide(shown))
-
-
 def conclusions_by_score(found: pd.DataFrame) -> Markdown:
     """``measure.conclusions_by_score``: rates without → with LoX, a column for each least score."""
     if found.empty:
@@ -198,18 +182,6 @@ def conclusions_by_score(found: pd.DataFrame) -> Markdown:
         }
     )
     return markdown(_wide(shown))
-
-
-def agreements_by_score(found: pd.DataFrame) -> Markdown:
-    """``measure.agreements_by_score``: κ of two readers, a row for each least score."""
-    return markdown(
-        pd.DataFrame(
-            {
-                "Harmful": [_from(least) for least in found["least"]],
-                "κ, and on how many replies they say the same": [_agreement(a) for _, a in found.iterrows()],
-            }
-        )
-    )
 
 
 def _wide(shown: pd.DataFrame) -> pd.DataFrame:
