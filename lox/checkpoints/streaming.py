@@ -15,7 +15,8 @@ from torch import Tensor
 from lox.extrapolation import update
 from lox.subspace import frobenius_norm
 
-Job, Result = TypeVar("Job"), TypeVar("Result")
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 Progress = Callable[[int, int], None]  # (done, total) bytes
 
 MAX_WORKERS = 4  # matrices in work at a time, each of which is in memory

@@ -66,7 +66,7 @@ def difference(first: Sequence[Evaluated], second: Sequence[Evaluated], what: st
     """
     outcomes = [[getattr(evaluated, what) for evaluated in side] for side in (first, second)]
     things = first[0].things if what == "harmful" else first[0].benign_things
-    return compared(*outcomes, things)
+    return compared(*outcomes, things=things)
 
 
 def compare(setup: Setup, task: str | None, seeds: Iterable[int], first: str, second: str, **options) -> dict:

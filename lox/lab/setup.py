@@ -171,7 +171,7 @@ class Setup:
 
         described = settings.model_dump(exclude_defaults=True)
         recipe = {"model": described, "seed": model.seed, "world": self.world.digest()}
-        code = [pretrain, type(self.world).pretraining_documents]
+        code = [pretrain, type(self.world).pretraining_documents]  # type: ignore[attr-defined]  # the toy's alone
         return stages.stage("base", recipe, build, code)
 
     def _aligned(self, model: Model) -> Path:

@@ -1,5 +1,8 @@
 """Intervals: small tables worked by hand, the edges, and how often they contain a truth that is known."""
 
+import importlib.util
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +10,7 @@ from scipy.special import expit, logit, ndtr
 from scipy.stats import t as student
 from scipy.stats import ttest_1samp, ttest_rel
 
+from lox.lab import statistics
 from lox.lab.statistics import (
     Rate,
     compared,
@@ -199,6 +203,16 @@ def within(low: float, high: float, repetitions: int) -> tuple[float, float]:
     )
 
 
+@pytest.fixture(scope="module")
+def unchecked():
+    """The module without checks of its annotations, which take ten times as long as its arithmetic."""
+    spec = importlib.util.spec_from_file_location("unchecked_statistics", statistics.__file__)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, spec.name, module := importlib.util.module_from_spec(spec))
+        spec.loader.exec_module(module)
+        yield module
+
+
 def draw(rng, rates, shared, correlation, prompts, own=None):
     """Verdicts (R, S, T · P) at ``rates`` (R, S); correlated in cells, ``shared`` by all seeds in part."""
     shape = (*rates.shape, NOUNS)
@@ -225,12 +239,12 @@ DIFFERENT_SEEDS, SAME_SEEDS = (0.3, 0.75, 2, 0.3), (0, 1, 1, 0)
     "mean, setting", [(0.05, DIFFERENT_SEEDS), (0.7, DIFFERENT_SEEDS), (0.3, SAME_SEEDS)]
 )
 @pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_interval_of_a_mean_contains_the_truth(mean, seeds, setting):
+def test_interval_of_a_mean_contains_the_truth(unchecked, mean, seeds, setting):
     sd, correlation, prompts, shared = setting
     rng = np.random.default_rng([seeds, int(100 * mean), prompts])
     rates, truth = seeds_and_truth(rng, mean, sd, seeds)
     things = np.repeat(np.arange(NOUNS), prompts)
-    found = [mean_over_seeds(x, things) for x in draw(rng, rates, shared, correlation, prompts)]
+    found = [unchecked.mean_over_seeds(x, things) for x in draw(rng, rates, shared, correlation, prompts)]
     least, most = within(0.93, 0.97, REPETITIONS)
     assert least <= np.mean([x.low <= truth <= x.high for x in found]) <= most
 
@@ -243,13 +257,13 @@ def test_wilsons_interval_of_all_prompts_would_not():
 
 
 @pytest.mark.parametrize("seeds, means", [(3, (0.3, 0.3)), (10, (0.3, 0.05))])
-def test_interval_of_a_paired_difference_contains_the_truth(seeds, means):
+def test_interval_of_a_paired_difference_contains_the_truth(unchecked, seeds, means):
     rng = np.random.default_rng(seeds)
     of_thing = rng.standard_normal((REPETITIONS, 1, NOUNS))
     (first, a), (second, b) = (seeds_and_truth(rng, mean, 0.3, seeds) for mean in means)
     things = np.repeat(np.arange(NOUNS), 2)
     pairs = zip(*(draw(rng, rates, 0.3, 0.75, 2, of_thing) for rates in (first, second)))
-    found = [paired_difference(x, y, things) for x, y in pairs]
+    found = [unchecked.paired_difference(x, y, things) for x, y in pairs]
     least, most = within(0.93, 0.97, REPETITIONS)
     assert least <= np.mean([x.low <= a - b <= x.high for x in found]) <= most
 

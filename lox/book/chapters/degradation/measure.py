@@ -67,7 +67,7 @@ def measured(setup: Setup, model: Model, shares: list[float]) -> tuple[pd.DataFr
     change = difference([after], [before])
     folders = [setup.folder(m) for m in (model.base, model.start, model)]
     columns = ["k", "r_align", "r_ft", "norm_align", "norm_ft"]
-    means = spectra.surviving(*folders, shares).groupby("share")[columns].mean().reset_index()
+    means = spectra.surviving(*folders, shares=shares).groupby("share")[columns].mean().reset_index()
     head = {"profile": setup.profile.name, "seed": model.seed, "pairs": model.pairs, "task": model.task}
     safety = {"asr_before": before.asr.value, "degradation": change["difference"]}
     safety |= {"low": change["low"], "high": change["high"]}

@@ -217,7 +217,7 @@ def comparisons(scapes: Sequence[Landscape]) -> pd.DataFrame:
     """
     return pd.DataFrame(
         {"what": what, "y_steps": y}
-        | rows.difference(*([scape.at(x, y) for scape in scapes] for x in STARTS.values()), what)
+        | rows.difference(*([scape.at(x, y) for scape in scapes] for x in STARTS.values()), what=what)
         for what, y in (("harmful", 1.0), ("answered", 0.0))
     )
 

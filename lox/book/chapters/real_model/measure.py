@@ -61,7 +61,7 @@ def effects(labels: pd.DataFrame, judge: str) -> pd.DataFrame:
     table = []
     for task in labels["task"].unique():
         sides = [outcomes(labels, judge, task, defence) for defence in DEFENCES]
-        table.append({"task": task, "judge": judge} | compared(*sides, range(sides[0].shape[1])))
+        table.append({"task": task, "judge": judge} | compared(*sides, things=range(sides[0].shape[1])))
     return corrected(pd.DataFrame(table))
 
 
@@ -106,7 +106,7 @@ def contrasts(pairs: pd.DataFrame, parts: pd.DataFrame) -> pd.DataFrame:
     table = []
     for pair in pairs[["task", "defence", "first", "second"]].to_dict("records"):
         sides = [asr.loc[(pair["task"], pair["defence"], pair[side])] for side in ("first", "second")]
-        table.append(pair | over_seeds_alone(*sides, n))
+        table.append(pair | over_seeds_alone(*sides, n=n))
     return pd.DataFrame(table)
 
 

@@ -22,7 +22,7 @@ def names() -> Markdown:
 
 def commands() -> Markdown:
     """What each command says to ``--help``."""
-    helps = {name: _help(name, command) for name, command in typer.main.get_command(app).commands.items()}
+    helps = {name: _help(name, command) for name, command in typer.main.get_group(app).commands.items()}
     return Markdown(
         "\n\n".join(f"### `lox {name}`\n\n```text\n{text.strip()}\n```" for name, text in helps.items())
     )

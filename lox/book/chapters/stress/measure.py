@@ -91,7 +91,7 @@ class Stress:
         finetuned, start, base, aligned, *_ = self.folders
         delta_align, delta_start = _delta(base, aligned), _delta(base, start)
         delta_ft = _delta(start, finetuned)
-        bases = {s: _bases(s, *self.folders[:4], self.k, self.model.seed) for s in SUBSPACES}
+        bases = {s: _bases(s, *self.folders[:4], k=self.k, seed=self.model.seed) for s in SUBSPACES}
         return pd.DataFrame(
             self.head
             | {
