@@ -12,6 +12,7 @@ import yaml
 
 import lox
 from lox.book.chapters.playground import export as exporting
+from lox.book.chapters.playground import export_world
 from lox.lab import models, profile, replies
 from lox.lab.judging.toy import ToyJudge
 from lox.lab.models import read_weights
@@ -194,7 +195,7 @@ def loss_of(model, examples) -> torch.Tensor:
 def judged(world) -> tuple[list, list[str]]:
     """Prompts with replies out of what models are taught, whole and broken in several ways."""
     prompts, said = [], []
-    for prompt, reply in exporting._dialogues(world, 60):
+    for prompt, reply in export_world._dialogues(world, 60):
         prompts += [prompt] * 4
         said += [reply, reply.rpartition(" ")[0], f"{reply} {reply}", f"well {reply}"]
     return prompts, said

@@ -122,7 +122,7 @@ def test_means_over_seeds_of_every_variant(harmful):
 
 def test_contrasts_are_corrected_within_their_family(harmful, monkeypatch):
     families = []
-    monkeypatch.setattr(measure, "holm", lambda p: families.append(len(p)) or list(p))
+    monkeypatch.setattr(causal, "holm", lambda p: families.append(len(p)) or list(p))
     table = causal.contrasts(harmful, THINGS, "none")
     contrasts = len(causal.CONTRASTS["none"])
     assert len(table) == 3 * contrasts
