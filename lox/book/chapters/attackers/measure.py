@@ -9,9 +9,9 @@ import pandas as pd
 
 from lox.book import results
 from lox.book.chapters.dose import measure as dose
-from lox.book.chapters.robustness.measure import Record, difference, labels_of, summary
 from lox.lab import attackers
 from lox.lab.evaluation import evaluate
+from lox.lab.labels import Record, difference, labels_of, summary
 from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
 from lox.lab.rows import rates

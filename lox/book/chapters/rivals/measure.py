@@ -8,8 +8,8 @@ import pandas as pd
 
 from lox.book import results
 from lox.book.chapters.baselines.measure import by_defence, over_tasks, pooled_tasks
-from lox.book.chapters.robustness.measure import Record, difference, outcomes
 from lox.lab.evaluation import located
+from lox.lab.labels import Record, difference, outcomes
 from lox.lab.model import AFTERWARDS, DURING, Model
 from lox.lab.replies import Computed
 from lox.lab.rivals import Weights

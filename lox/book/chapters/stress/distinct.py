@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from lox.book.chapters.robustness.measure import over_seeds
-from lox.book.chapters.stress.measure import INSIDE, NOTHING, OUTSIDE, WHOLE, Variant, contrast
+from lox.book.chapters.stress.causal import contrast
+from lox.book.chapters.stress.measure import INSIDE, NOTHING, OUTSIDE, WHOLE, Variant
+from lox.lab.statistics import mean_of_seeds
 
 ABILITIES = ("helpful", "utility")
 SIDES = {"inside": INSIDE, "outside": OUTSIDE}
@@ -29,9 +30,8 @@ def ability(table: pd.DataFrame, task: str) -> pd.DataFrame:
     lines = []
     for side, kept in (("inside", OUTSIDE), ("outside", INSIDE)):
         for what in ABILITIES:
-            mean, low, high, _ = over_seeds(_by_seed(of_task, WHOLE, what) - _by_seed(of_task, kept, what))
-            line = {"side": side, "what": what, "difference": mean, "low": low, "high": high}
-            lines.append(line | {"seeds": of_task["seed"].nunique()})
+            lost = mean_of_seeds(_by_seed(of_task, WHOLE, what) - _by_seed(of_task, kept, what))
+            lines.append({"side": side, "what": what} | lost.columns("difference"))
     return pd.DataFrame(lines)
 
 
