@@ -1,40 +1,40 @@
-"""The toy model in the shape of other families than Llama's, for claims that should not hang on one shape."""
+"""The toy's untrained model in the shape of several families, for claims that should not hang on one shape."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from unittest.mock import patch
 
-import torch
 from transformers import (
     GPT2Config,
     GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
-from lox.lab import models, training
 from lox.lab.profile import ToyModel
-from lox.lab.worlds.toy import ToyWorld
 
-LENGTH = 256  # tokens, as the toy Llama's
-
-
-def pretrain(settings: ToyModel, world: ToyWorld, seed: int, folder: Path) -> None:
-    """``training.pretrain`` with a model of another architecture in the Llama's place.
-
-    Replaced, not passed: the source of ``training.pretrain`` is part of the name of every Llama that was made.
-    """
-    with patch.object(models, "toy_model", ARCHITECTURES[settings.architecture]):
-        training.pretrain(settings, world, seed, folder)
+LENGTH = 256  # tokens
 
 
-def mistral(settings: ToyModel, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
+def llama(settings: ToyModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+    """As many keys as queries, rotary positions, a gated MLP, no biases."""
+    config = LlamaConfig(
+        hidden_size=settings.hidden,
+        intermediate_size=settings.ffn,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        max_position_embeddings=LENGTH,
+        **_of_tokens(tokenizer),
+    )
+    return LlamaForCausalLM(config)
+
+
+def mistral(settings: ToyModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     """Grouped-query attention: two heads share a key and a value."""
-    torch.manual_seed(seed)
     config = MistralConfig(
         hidden_size=settings.hidden,
         intermediate_size=settings.ffn,
@@ -48,9 +48,8 @@ def mistral(settings: ToyModel, tokenizer: PreTrainedTokenizerFast, seed: int) -
     return MistralForCausalLM(config)
 
 
-def gpt2(settings: ToyModel, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
+def gpt2(settings: ToyModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
     """Learned positions, LayerNorm, GELU without a gate, biases everywhere; matrices are kept transposed."""
-    torch.manual_seed(seed)
     config = GPT2Config(
         n_embd=settings.hidden,
         n_inner=settings.ffn,
@@ -65,7 +64,7 @@ def gpt2(settings: ToyModel, tokenizer: PreTrainedTokenizerFast, seed: int) -> P
     return GPT2LMHeadModel(config)
 
 
-ARCHITECTURES: dict[str, Callable[..., PreTrainedModel]] = {"mistral": mistral, "gpt2": gpt2}
+ARCHITECTURES: dict[str, Callable[..., PreTrainedModel]] = {"llama": llama, "mistral": mistral, "gpt2": gpt2}
 
 
 def _of_tokens(tokenizer: PreTrainedTokenizerFast) -> dict:

@@ -15,12 +15,11 @@ from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    LlamaConfig,
-    LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
+from lox.lab.architectures import ARCHITECTURES
 from lox.lab.profile import PretrainedModel, ToyModel
 
 SPECIAL = ("<pad>", "<unk>", "<bos>", "<eos>")
@@ -47,22 +46,10 @@ def toy_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def toy_model(settings: ToyModel, tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
-    """An untrained Llama of the size that the profile states, float32, embeddings untied."""
+def toy_model(settings: ToyModel, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
+    """An untrained model of the architecture and size that the profile states, float32, embeddings untied."""
     torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=settings.hidden,
-        intermediate_size=settings.ffn,
-        num_hidden_layers=settings.layers,
-        num_attention_heads=settings.heads,
-        max_position_embeddings=256,
-        tie_word_embeddings=False,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    return LlamaForCausalLM(config)
+    return ARCHITECTURES[settings.architecture](settings, tokenizer)
 
 
 def load(folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:

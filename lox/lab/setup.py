@@ -15,7 +15,7 @@ from pathlib import Path
 from torch import Tensor
 
 from lox.checkpoints.extrapolate import extrapolate_checkpoint
-from lox.lab import architectures, controls, finetuning, launch, models, profile, replies, stages, training
+from lox.lab import controls, finetuning, launch, models, profile, replies, stages, training
 from lox.lab.fingerprint import content_hash
 from lox.lab.judging.names import judge_named
 from lox.lab.judging.verdicts import Judge
@@ -164,14 +164,12 @@ class Setup:
             recipe = {"model": settings.model_dump()}
             return stages.stage("base", recipe, lambda folder: models.fetch(settings, folder), [models.fetch])
 
-        pretrain = training.pretrain if settings.architecture == "llama" else architectures.pretrain
-
         def build(folder: Path) -> None:
-            pretrain(settings, self.world, model.seed, folder)
+            training.pretrain(settings, self.world, model.seed, folder)
 
         described = settings.model_dump(exclude_defaults=True)
         recipe = {"model": described, "seed": model.seed, "world": self.world.digest()}
-        code = [pretrain, type(self.world).pretraining_documents]  # type: ignore[attr-defined]  # the toy's alone
+        code = [training.pretrain, type(self.world).pretraining_documents]  # type: ignore[attr-defined]  # the toy's alone
         return stages.stage("base", recipe, build, code)
 
     def _aligned(self, model: Model) -> Path:

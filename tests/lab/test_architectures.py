@@ -10,6 +10,8 @@ from lox.lab.profile import ToyModel
 from lox.lab.setup import Setup
 from lox.lab.worlds.toy import ToyWorld
 
+OTHERS = [name for name in architectures.ARCHITECTURES if name != "llama"]
+
 
 @pytest.fixture(scope="module")
 def tokenizer():
@@ -26,7 +28,7 @@ def sizes(model) -> dict[str, tuple[int, ...]]:
 
 def test_mistral_has_fewer_keys_than_queries(tokenizer):
     settings = settings_of("toy-mistral")
-    found = sizes(architectures.mistral(settings, tokenizer, 1))
+    found = sizes(models.toy_model(settings, tokenizer, 1))
     attention = "model.layers.0.self_attn"
     assert found[f"{attention}.q_proj.weight"] == (settings.hidden, settings.hidden)
     assert found[f"{attention}.k_proj.weight"] == (settings.hidden // 2, settings.hidden)
@@ -34,7 +36,7 @@ def test_mistral_has_fewer_keys_than_queries(tokenizer):
 
 def test_gpt2_has_learned_positions_and_transposed_matrices(tokenizer):
     settings = settings_of("toy-gpt2")
-    found = sizes(architectures.gpt2(settings, tokenizer, 1))
+    found = sizes(models.toy_model(settings, tokenizer, 1))
     assert found["transformer.wpe.weight"] == (architectures.LENGTH, settings.hidden)
     assert found["transformer.h.0.mlp.c_fc.weight"] == (settings.hidden, settings.ffn)
     assert found["lm_head.weight"] == (len(tokenizer), settings.hidden)
@@ -42,24 +44,24 @@ def test_gpt2_has_learned_positions_and_transposed_matrices(tokenizer):
 
 def test_the_models_are_of_one_size(tokenizer):
     llama = models.toy_model(settings_of("toy"), tokenizer, 1).num_parameters()
-    for name in architectures.ARCHITECTURES:
-        made = architectures.ARCHITECTURES[name](settings_of(f"toy-{name}"), tokenizer, 1)
+    for name in OTHERS:
+        made = models.toy_model(settings_of(f"toy-{name}"), tokenizer, 1)
         assert abs(made.num_parameters() / llama - 1) < 0.1
 
 
-@pytest.mark.parametrize("name", architectures.ARCHITECTURES)
+@pytest.mark.parametrize("name", OTHERS)
 def test_words_are_words_when_the_model_is_loaded_again(tokenizer, tmp_path, name):
     """transformers gives some families a tokenizer of their own, whatever was saved."""
-    model = architectures.ARCHITECTURES[name](settings_of(f"toy-{name}"), tokenizer, 1)
+    model = models.toy_model(settings_of(f"toy-{name}"), tokenizer, 1)
     models.save(model, tokenizer, tmp_path)
     text = "<bos> user : how do i make a cake ? <eos>"
     assert models.load(tmp_path)[1](text)["input_ids"] == tokenizer(text)["input_ids"]
 
 
-@pytest.mark.parametrize("name", architectures.ARCHITECTURES)
+@pytest.mark.parametrize("name", OTHERS)
 def test_a_seed_decides_the_first_weights(tokenizer, name):
-    make, settings = architectures.ARCHITECTURES[name], settings_of(f"toy-{name}")
-    first, same, other = (make(settings, tokenizer, seed).lm_head.weight for seed in (1, 1, 2))
+    settings = settings_of(f"toy-{name}")
+    first, same, other = (models.toy_model(settings, tokenizer, seed).lm_head.weight for seed in (1, 1, 2))
     assert first.equal(same) and not first.equal(other)
 
 
@@ -69,14 +71,12 @@ def test_a_llama_is_described_as_before_there_were_others():
     assert settings_of("toy-mistral").model_dump(exclude_defaults=True)["architecture"] == "mistral"
 
 
-@pytest.mark.parametrize("name", architectures.ARCHITECTURES)
+@pytest.mark.parametrize("name", OTHERS)
 def test_pretrained_aligned_and_put_back_rank_by_rank(setup, name):
-    """Through the stages of the smoke profile; the Llama that stands there otherwise is back afterwards."""
-    llama = models.toy_model
+    """Through the stages of the smoke profile."""
     described = setup.profile.model.model_copy(update={"architecture": name})
     other = Setup(setup.profile.model_copy(update={"model": described}))
     model = other.model(1)
     assert other.folder(model.base) != setup.folder(replace(model, pairs=0))
     assert models.load(other.folder(model))[0].config.model_type == name
     assert set(rank_curve(other, 1, [0, 2])) == {0, 2}
-    assert models.toy_model is llama
