@@ -52,7 +52,7 @@ def changed(tmp_path):
         ("lab/training.py", '"max_grad_norm": 2.0', '"max_grad_norm": 1.0', FINETUNED),
         ("lab/training.py", '"max_grad_norm": 2.0', '"max_grad_norm": 1.0', ALIGNED),
         ("lab/training.py", "weight_decay=0.01", "weight_decay=0.1", PRETRAINED),
-        ("lab/models.py", "tie_word_embeddings=False", "tie_word_embeddings=True", PRETRAINED),
+        ("lab/architectures.py", '"tie_word_embeddings": False', '"tie_word_embeddings": True', PRETRAINED),
         (
             "lab/models.py",
             "{% if add_generation_prompt %} assistant :",

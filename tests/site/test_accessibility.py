@@ -43,13 +43,13 @@ def test_no_page_has_a_serious_violation_or_is_wider_than_its_window(site, pages
 
 
 @pytest.mark.parametrize(
-    ("fault", "rule"),
+    ("violation", "rule"),
     [('<img src="x.png">', "image-alt"), ('<p style="color: #ccc">Pale</p>', "color-contrast")],
 )
-def test_a_page_with_a_violation_is_found_out(tmp_path, fault, rule):
+def test_a_page_with_a_violation_is_found_out(tmp_path, violation, rule):
     bad = tmp_path / "bad.html"
     bad.write_text(
-        f'<html lang="en"><title>Bad</title><body style="background: #fff"><main><h1>Bad</h1>{fault}</main>'
+        f'<html lang="en"><title>Bad</title><body style="background: #fff"><main><h1>Bad</h1>{violation}</main>'
     )
     with chromium.Page() as page:
         assert [found for _, found, *_ in grave_violations(page, bad, {})] == [rule]
