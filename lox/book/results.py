@@ -22,9 +22,11 @@ LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "papermill", "j
 
 
 def save(frame: pd.DataFrame, name: str) -> Markdown:
-    """Write a table as ``<name>.csv`` beside the executed notebook; shows a link to download it."""
+    """Write a table as ``<name>.csv`` beside the executed notebook; shows a link to download it, if it has rows."""
     path = Path(f"{name}.csv")
     frame.to_csv(path, index=False, float_format="%.6g")
+    if frame.empty:
+        return Markdown(f"This run leaves nothing for the table {path}.")
     return Markdown(f"Download this table: [{path}]({path}) ({len(frame)} rows)")
 
 

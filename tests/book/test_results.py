@@ -1,5 +1,8 @@
 """Recorded tables: found by name, complete, and what the README says of them."""
 
+from pathlib import Path
+
+import pandas as pd
 import pytest
 
 from lox import paths
@@ -50,3 +53,11 @@ def test_every_reply_that_the_second_reader_read_was_read_by_the_first():
         for name in ("reader", "second_reader")
     )
     assert len(second) == 300 and set(second) <= set(first)
+
+
+def test_a_table_without_rows_offers_no_link(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    some, none = pd.DataFrame({"a": [1]}), pd.DataFrame({"a": []})
+    assert "[some.csv](some.csv) (1 rows)" in results.save(some, "some").data
+    assert results.save(none, "none").data == "This run leaves nothing for the table none.csv."
+    assert Path("none.csv").read_text() == "a\n"
