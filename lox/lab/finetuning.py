@@ -215,22 +215,13 @@ def _of_labels(logits: Tensor, labels: Tensor) -> Tensor:
 # --- the run --------------------------------------------------------------------------------------------
 
 
-class KeepMerged(TrainerCallback):
+class KeepMerged(training.KeepSteps):
     """Keeps the model as it is after certain optimisation steps, a LoRA merged."""
-
-    def __init__(self, trainer: SFTTrainer, tokenizer, folder: Path, steps: Sequence[int]):
-        self.trainer, self.tokenizer, self.folder, self.steps = trainer, tokenizer, folder, set(steps)
-
-    def on_train_begin(self, args, state, control, **kwargs) -> None:
-        if max(self.steps) > state.max_steps:
-            raise ValueError(
-                f"the run has {state.max_steps} steps: there is no model after {max(self.steps)}"
-            )
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
         if state.global_step in self.steps:
             to = training.step_folder(self.folder, state.global_step)
-            _save_merged(self.trainer.model, self.tokenizer, to)
+            _save_merged(self.trainer.model, self.trainer.processing_class, to)
 
 
 def _finetune(
@@ -262,7 +253,7 @@ def _finetune(
         for change in changes:
             run.add_callback(change(run.model))
         if keep:
-            run.add_callback(KeepMerged(run, tokenizer, folder, keep))
+            run.add_callback(KeepMerged(run, folder, keep))
         training._train(run)
         _save_merged(run.model, tokenizer, folder)
 
