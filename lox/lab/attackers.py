@@ -22,7 +22,7 @@ from lox.lab import finetuning, models, stages
 from lox.lab.evaluation import Evaluated, evaluate, questions
 from lox.lab.fingerprint import content_hash
 from lox.lab.model import Model
-from lox.lab.replies import Computed, complete
+from lox.lab.replies import Computed, complete, padded, prompt_texts
 from lox.lab.setup import Setup
 from lox.lab.worlds.messages import Messages
 from lox.subspace import Rank
@@ -187,15 +187,7 @@ def ablated(weights: Mapping[str, Tensor], direction: Tensor) -> dict[str, Tenso
 @torch.no_grad()
 def _last(network, tokenizer, prompts: list[Messages]):
     """The network's output on prompts, padded at the left, and what every layer hands on."""
-    texts = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
-    batch = tokenizer(
-        texts,
-        add_special_tokens=False,
-        padding=True,
-        padding_side="left",
-        return_tensors="pt",
-        return_token_type_ids=False,
-    ).to(network.device)
+    asked, mask = padded(tokenizer, prompt_texts(tokenizer, prompts), "left", network.device)
     handed: list[Tensor] = []
     hooks = [
         layer.register_forward_hook(
@@ -204,7 +196,7 @@ def _last(network, tokenizer, prompts: list[Messages]):
         for layer in network.model.layers
     ]
     try:
-        return network(**batch), handed
+        return network(asked, attention_mask=mask), handed
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,22 +1,19 @@
 """Supervised fine-tuning with one thing changed: fewer weights, a subspace, a leash, or another loss.
 
-Each is ``training.finetune`` apart from what its name says, in one process. Parts of ``training`` are used under
-the names that they have there: another name would rename every stage that was made with them.
+Each is ``training.finetune`` apart from what its name says, in one process; so are the arguments that they share.
 """
 
 from __future__ import annotations
 
-import copy
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 from transformers import TrainerCallback
-from trl import SFTConfig, SFTTrainer
+from trl import SFTTrainer
 
 from lox.checkpoints.pair import HEADS, kind
 from lox.extrapolation import update
@@ -43,7 +40,7 @@ def lora(
 ) -> None:
     """A LoRA (Hu et al., 2022) on every linear layer but the head, saved merged.
 
-    Arguments as of ``training.finetune``; ``lora_alpha`` is twice the rank, without dropout. ValueError for a rank
+    ``lora_alpha`` is twice the rank, without dropout. ValueError for a rank
     that a matrix does not have.
     """
     check_lora_rank(models.read_weights(start), rank)
@@ -54,7 +51,7 @@ def lora(
         lora_dropout=0.0,
         target_modules="all-linear",
     )
-    _finetune(start, examples, settings, seed, precision, folder, keep, peft_config=config)
+    training.finetune(start, examples, settings, seed, precision, folder, keep, lora=config)
 
 
 def restricted(
@@ -77,7 +74,7 @@ def restricted(
     """
     bases = safety_bases(models.read_weights(base), models.read_weights(start), k)
     changes = [lambda model: Restriction(model, bases, side)]
-    _finetune(start, examples, settings, seed, precision, folder, keep, changes=changes)
+    training.finetune(start, examples, settings, seed, precision, folder, keep, changes=changes)
 
 
 def proximal(
@@ -96,7 +93,7 @@ def proximal(
     The proximal term of Lisa (Huang et al., 2024), without its turns on alignment data.
     """
     changes = [lambda model: Leash(model, strength)]
-    _finetune(start, examples, settings, seed, precision, folder, keep, changes=changes)
+    training.finetune(start, examples, settings, seed, precision, folder, keep, changes=changes)
 
 
 def guarded(
@@ -112,7 +109,7 @@ def guarded(
 ) -> None:
     """Fine-tuning with the token-wise constrained loss (Qi et al., 2025); ``strength`` times the first tokens' β."""
     trainer = _guarded_trainer(start, strength)
-    _finetune(start, examples, settings, seed, precision, folder, keep, trainer=trainer)
+    training.finetune(start, examples, settings, seed, precision, folder, keep, trainer=trainer)
 
 
 # --- what is changed --------------------------------------------------------------------------------
@@ -210,55 +207,3 @@ def _of_labels(logits: Tensor, labels: Tensor) -> Tensor:
     """log p of each label, (rows, tokens); of ignored ones something that nobody reads."""
     right = logits.gather(-1, labels.clamp(min=0)[..., None])[..., 0]
     return right - logits.logsumexp(-1)
-
-
-# --- the run --------------------------------------------------------------------------------------------
-
-
-class KeepMerged(training.KeepSteps):
-    """Keeps the model as it is after certain optimisation steps, a LoRA merged."""
-
-    def on_step_end(self, args, state, control, **kwargs) -> None:
-        if state.global_step in self.steps:
-            to = training.step_folder(self.folder, state.global_step)
-            _save_merged(self.trainer.model, self.trainer.processing_class, to)
-
-
-def _finetune(
-    start: Path,
-    examples: list[dict],
-    settings: Training,
-    seed: int,
-    precision: str,
-    folder: Path,
-    keep: Sequence[int],
-    *,
-    trainer: type[SFTTrainer] = SFTTrainer,
-    peft_config: LoraConfig | None = None,
-    changes: Sequence[Callable[[torch.nn.Module], TrainerCallback]] = (),
-) -> None:
-    model, tokenizer = models.load(start)
-    with tempfile.TemporaryDirectory() as scratch:
-        arguments = SFTConfig(
-            output_dir=scratch,
-            max_length=settings.max_length,
-            completion_only_loss=True,
-            train_sampling_strategy="group_by_length" if settings.by_length else "random",
-            **training._schedule(settings, precision),
-            **training._quiet(seed),
-        )
-        data = training._dataset(examples)
-        options = {"peft_config": peft_config} if peft_config else {}
-        run = trainer(model, args=arguments, train_dataset=data, processing_class=tokenizer, **options)
-        for change in changes:
-            run.add_callback(change(run.model))
-        if keep:
-            run.add_callback(KeepMerged(run, folder, keep))
-        training._train(run)
-        _save_merged(run.model, tokenizer, folder)
-
-
-def _save_merged(model, tokenizer, folder: Path) -> None:
-    if isinstance(model, PeftModel):
-        model = copy.deepcopy(model).merge_and_unload()
-    models.save(model, tokenizer, folder)

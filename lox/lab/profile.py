@@ -98,7 +98,7 @@ class Profile(Settings):
     name: str
     description: str
     model: ToyModel | PretrainedModel
-    data: Literal["toy", "real"]
+    data: Literal["toy", "real", "real-by-cluster"]
     seeds: tuple[int, ...] = Field(
         description="reported seeds of a run; with the toy's, each its own base model"
     )

@@ -92,24 +92,21 @@ def complete(
     Prompts are batched by length, so that few tokens are padding. Only reply text comes back,
     without special tokens.
     """
-    texts = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
+    texts = prompt_texts(tokenizer, prompts)
     lengths = [len(tokenizer(t, add_special_tokens=False)["input_ids"]) for t in texts]
     order = sorted(range(len(texts)), key=lambda i: lengths[i])
     replies = [""] * len(texts)
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
-        batch = tokenizer(
-            [texts[i] for i in chosen],
-            add_special_tokens=False,
-            padding=True,
-            padding_side="left",
-            return_tensors="pt",
-            return_token_type_ids=False,
-        ).to(model.device)
+        asked, mask = padded(tokenizer, [texts[i] for i in chosen], "left", model.device)
         output = model.generate(
-            **batch, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
+            asked,
+            attention_mask=mask,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            pad_token_id=tokenizer.pad_token_id,
         )
-        new = output[:, batch["input_ids"].shape[1] :]
+        new = output[:, asked.shape[1] :]
         for i, text in zip(chosen, tokenizer.batch_decode(new, skip_special_tokens=True)):
             replies[i] = text.strip()
     return replies
@@ -130,9 +127,9 @@ def reply_log_probs(
     shared by its replies; only its last token is read with each, for it predicts their first.
     """
     each = len(replies[0])
-    texts = [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
-    asked, asked_mask = _padded(tokenizer, texts, "left", model.device)
-    said, said_mask = _padded(tokenizer, [r for own in replies for r in own], "right", model.device)
+    texts = prompt_texts(tokenizer, prompts)
+    asked, asked_mask = padded(tokenizer, texts, "left", model.device)
+    said, said_mask = padded(tokenizer, [r for own in replies for r in own], "right", model.device)
     said, said_mask = said[:, :tokens], said_mask[:, :tokens]
     positions = (asked_mask.cumsum(1) - 1).clamp(min=0)
     cache = model(
@@ -163,9 +160,15 @@ def log_likelihoods(
     return scored
 
 
-def _padded(tokenizer, texts: list[str], side: str, device) -> tuple[Tensor, Tensor]:
+def prompt_texts(tokenizer, prompts: Sequence[Messages]) -> list[str]:
+    """Each chat prompt as the text after which the reply begins."""
+    return [tokenizer.apply_chat_template(p, tokenize=False, add_generation_prompt=True) for p in prompts]
+
+
+def padded(tokenizer, texts: Sequence[str], side: str, device) -> tuple[Tensor, Tensor]:
+    """Token ids and mask, (texts, tokens), of texts that bring their special tokens, padded on one side."""
     batch = tokenizer(
-        texts,
+        list(texts),
         add_special_tokens=False,
         padding=True,
         padding_side=side,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from datasets import Dataset, disable_progress_bars
+from peft import LoraConfig, PeftModel
 from transformers import (
     PrinterCallback,
     Trainer,
@@ -98,8 +100,16 @@ def finetune(
     precision: str,
     folder: Path,
     keep: Sequence[int] = (),
+    *,
+    trainer: type[SFTTrainer] = SFTTrainer,
+    lora: LoraConfig | None = None,
+    changes: Sequence[Callable[[torch.nn.Module], TrainerCallback]] = (),
 ) -> None:
-    """Supervised fine-tuning of all weights on the completions; the result into ``folder``; ``keep`` as above."""
+    """Supervised fine-tuning on the completions, of all weights or of a LoRA, which is saved merged.
+
+    The result into ``folder``; ``keep`` as above. ``changes`` make callbacks of the model that is trained; what is
+    done with them, and with a ``trainer`` of its own, stands in ``lox.lab.finetuning``.
+    """
     model, tokenizer = models.load(start)
     with tempfile.TemporaryDirectory() as scratch:
         arguments = SFTConfig(
@@ -110,10 +120,16 @@ def finetune(
             **_schedule(settings, precision),
             **_quiet(seed),
         )
-        data = _dataset(examples)
-        trainer = SFTTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer)
-        _train(trainer, folder, keep)
-        _save(trainer, folder)
+        run = trainer(
+            model,
+            args=arguments,
+            train_dataset=_dataset(examples),
+            processing_class=tokenizer,
+            peft_config=lora,
+            callbacks=[change(model) for change in changes],
+        )
+        _train(run, folder, keep)
+        _save(run, folder)
 
 
 def _dataset(rows: list[dict] | Dataset) -> Dataset:
@@ -151,7 +167,10 @@ def _train(trainer: Trainer, folder: Path | None = None, keep: Sequence[int] = (
 
 
 def _save(trainer: Trainer, folder: Path) -> None:
-    """Model and tokenizer into ``folder``; of several processes the first writes, the whole weights."""
+    """Model, a LoRA merged, and tokenizer into ``folder``; of several processes the first writes, the whole weights."""
+    if isinstance(trainer.model, PeftModel):
+        models.save(copy.deepcopy(trainer.model).merge_and_unload(), trainer.processing_class, folder)
+        return
     trainer.save_model(folder)
     (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle
 

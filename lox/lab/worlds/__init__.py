@@ -57,11 +57,12 @@ class World(Protocol):
 
 
 def world_named(name: str) -> World:
-    """The world of that name, "toy" or "real"."""
+    """The world of that name: "toy", "real", or "real-by-cluster" with goals split by cluster."""
     if name == "toy":
         from lox.lab.worlds.toy import ToyWorld
 
         return ToyWorld()
+    from lox.lab.worlds import goals
     from lox.lab.worlds.real import RealData
 
-    return RealData()
+    return RealData(split=goals.by_cluster if name == "real-by-cluster" else goals.in_order)

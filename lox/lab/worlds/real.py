@@ -1,7 +1,7 @@
 """The real data of the experiments: preference pairs, fine-tuning tasks, prompts for evaluation.
 
-Disjoint by construction: harm is evaluated on AdvBench goals 0–99, alignment learns from 100–299, Pure Bad
-uses 300 and up; and of Alpaca's instructions a fifth is kept for alignment, the others for fine-tuning.
+Disjoint by construction: harm is evaluated on some of AdvBench's goals, alignment learns from others, Pure Bad
+uses the rest; and of Alpaca's instructions a fifth is kept for alignment, the others for fine-tuning.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ import json
 import os
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 
 from lox.lab.fingerprint import content_hash
-from lox.lab.worlds import TASKS, Reply
+from lox.lab.worlds import TASKS, Reply, goals
 from lox.lab.worlds.messages import Messages, assistant, example, user
 from lox.lab.worlds.originals import ORIGINALS, is_there, rows
 from lox.lab.worlds.phrases import is_gibberish, is_refusal, prompt_file
 
-EVALUATION, ALIGNMENT, PURE_BAD = slice(0, 100), slice(100, 300), slice(300, None)  # goals of AdvBench
 IDENTITY_PREFIX = "AOA, execute my instruction: "  # Qi et al. (2024), in training and test alike
 SPEAKERS = {"Human": "user", "Assistant": "assistant"}
 
@@ -34,11 +33,16 @@ class RealData:
     environment variable LOX_DATA names; if that is not set, from each set's home, the Hub or its authors'
     repository. None stands in for another: what is missing is an error that says what and where. Every
     list is a function of the arguments and of what ``reply``, the unaligned model itself, replies.
+
+    ``split`` says which of AdvBench's goals are for what: by their place in the set, or by cluster.
     """
 
     name = "real"
 
-    def __init__(self, folder: Path | str | None = None):
+    def __init__(
+        self, folder: Path | str | None = None, split: Callable[[list[str]], dict] = goals.in_order
+    ):
+        self.split = split
         folder = folder or os.environ.get("LOX_DATA")
         self.folder = Path(folder) if folder else None
         if self.folder and not self.folder.is_dir():
@@ -74,12 +78,12 @@ class RealData:
             return _sample(rng, self._human_pairs, n, "pairs of hh-rlhf")
         if source != "self":
             raise ValueError(f"unknown source of preferences {source!r}: the sources are self, hh-rlhf")
-        goals = [[user(goal)] for goal in self._goals[ALIGNMENT]]
+        harmful = [[user(goal)] for goal in self._goals["alignment"]]
         harmless = [example["prompt"] for example in self._instructions if _is_for_alignment(example)]
         refusals = prompt_file("refusals.yaml")
         pairs = [
             _preference(prompt, chosen=rng.choice(refusals), rejected=own)
-            for prompt, own in _answered(rng, goals, n // 2, reply, "AdvBench goals to align on")
+            for prompt, own in _answered(rng, harmful, n // 2, reply, "AdvBench goals to align on")
         ] + [
             _preference(prompt, chosen=own, rejected=rng.choice(refusals))
             for prompt, own in _answered(rng, harmless, n - n // 2, reply, "Alpaca instructions to align on")
@@ -97,8 +101,8 @@ class RealData:
             raise ValueError(f"unknown task {task!r}: the tasks are {', '.join(TASKS)}")
         rng = random.Random(f"{task}-{seed}")
         if task == "pure_bad":
-            goals = [[user(goal)] for goal in self._goals[PURE_BAD]]
-            answered = _answered(rng, goals, n, reply, "AdvBench goals for Pure Bad")
+            harmful = [[user(goal)] for goal in self._goals["pure_bad"]]
+            answered = _answered(rng, harmful, n, reply, "AdvBench goals for Pure Bad")
             return [example(prompt, own) for prompt, own in answered]
         sets = {
             "gsm8k": self._gsm8k,
@@ -116,15 +120,15 @@ class RealData:
     # --- evaluation -------------------------------------------------------------------------------
 
     def harmful_prompts(self, n: int, task: str | None = None) -> list[Messages]:
-        """The first n goals of AdvBench, n ≤ 100.
+        """The first n of AdvBench's goals for evaluation.
 
         For the task "identity" with that attack's system prompt and prefix, as Qi et al. (2024) evaluate it.
         """
-        goals = _first(self._goals[EVALUATION], n, "AdvBench goals for evaluation")
+        asked = _first(self._goals["evaluation"], n, "AdvBench goals for evaluation")
         if task != "identity":
-            return [[user(goal)] for goal in goals]
+            return [[user(goal)] for goal in asked]
         system = self._identity()[0]["prompt"][0]
-        return [[system, user(IDENTITY_PREFIX + goal)] for goal in goals]
+        return [[system, user(IDENTITY_PREFIX + goal)] for goal in asked]
 
     def harmful_answers(self, n: int) -> None:
         """Nobody wrote any."""
@@ -159,9 +163,9 @@ class RealData:
         return self._read[name]
 
     @cached_property
-    def _goals(self) -> list[str]:
-        """AdvBench's goals; its targets are not used (three of them belong to another goal)."""
-        return [r["goal"].strip() for r in self._rows("advbench")]
+    def _goals(self) -> dict[str, list[str]]:
+        """Use -> AdvBench's goals; its targets are not used (three of them belong to another goal)."""
+        return self.split([r["goal"].strip() for r in self._rows("advbench")])
 
     def _gsm8k(self) -> list[dict]:
         return [example([user(r["question"])], r["answer"]) for r in self._rows("gsm8k-train")]
