@@ -39,9 +39,7 @@ class RealData:
 
     name = "real"
 
-    def __init__(
-        self, folder: Path | str | None = None, split: Callable[[list[str]], dict] = goals.in_order
-    ):
+    def __init__(self, folder: Path | str | None = None, split: Callable[[list[str]], dict] = goals.in_order):
         self.split = split
         folder = folder or os.environ.get("LOX_DATA")
         self.folder = Path(folder) if folder else None
@@ -140,8 +138,8 @@ class RealData:
         return [[user(prompt)] for prompt in _first(safe, n, "safe prompts of XSTest")]
 
     def things(self, prompts: Sequence[Messages]) -> list[str]:
-        """The request itself: each of these prompts is about something else."""
-        return [prompt[-1]["content"] for prompt in prompts]
+        """A hash of the request: each of these prompts is about something else, and records hold no texts."""
+        return [content_hash(prompt[-1]["content"]) for prompt in prompts]
 
     def utility_problems(self, n: int) -> list[dict]:
         """The first n problems {"prompt", "answer", "solution"} of GSM8K's test set."""

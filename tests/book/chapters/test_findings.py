@@ -49,3 +49,46 @@ def test_a_readers_rates_are_of_its_labels():
     )
     asr = measure.rows_of_reader(labels, "reader", like).set_index(["seed", "defence"])["asr"]
     assert asr[2, "lox"] == 0.5 and asr[3, "none"] == 0.75
+
+
+@pytest.fixture
+def beyond():
+    """Recorded tables of three questions, with a gain, a loss and neither."""
+    tables = {
+        "dose_ratios": pd.DataFrame(
+            {"task": ["dolly", "dolly"], "second": ["lox", "random"], "ratio": [1.8, 1.0]}
+            | {"low": [1.4, 0.9], "high": [2.3, 1.1], "seeds": [10, 10]}
+        ),
+        "attackers_paired": pd.DataFrame(
+            {"attacker": ["lora-8", "pair-4"], "difference": [0.2, -0.9], "low": [-0.1, -1.0]}
+            | {"high": [0.5, -0.8], "p_holm": [0.5, 1e-9], "seeds": [10, 10]}
+        ),
+        "rivals_paired": pd.DataFrame(
+            {
+                "first": ["none", "lox"],
+                "second": ["lox", "resta"],
+                "difference": [0.3, 0.1],
+                "low": [0.1, 0.0],
+            }
+            | {"high": [0.5, 0.2], "p_holm": [0.04, None], "seeds": [10, 10]}
+        ),
+    }
+    return measure.beyond(tables.__getitem__)
+
+
+def test_what_is_said_beyond_the_paper_follows_the_interval(beyond):
+    words = beyond.set_index(["page", "of", "second"])["word"].to_dict()
+    assert words == {
+        ("dose", "dolly", "lox"): "holds",
+        ("dose", "dolly", "random"): "open",  # a ratio of 1 is no gain
+        ("attackers", "lora-8", "lox"): "open",
+        ("attackers", "pair-4", "lox"): "not here",
+        ("rivals", "lox", "lox"): "holds",
+    }
+
+
+def test_tables_beyond_the_paper_name_what_a_reader_knows(beyond):
+    assert "| Dolly" in page.doses(beyond).data and "1.80 [1.40, 2.30]" in page.doses(beyond).data
+    attackers = page.attackers(beyond).data
+    assert "a LoRA of rank 8" in attackers and "-90 [-100, -80]" in attackers and "1e-09" in attackers
+    assert "30 [10, 50]" in page.rivals(beyond).data and "RESTA" not in page.rivals(beyond).data

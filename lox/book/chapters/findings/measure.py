@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
@@ -52,6 +52,31 @@ def overall(words: pd.Series) -> str:
     if "holds" in words:
         return "partly"
     return "not here" if "not here" in words else "open"
+
+
+def beyond(recorded: Callable[[str], pd.DataFrame]) -> pd.DataFrame:
+    """What the paper did not ask, of the recorded doses, attackers and rivals.
+
+    Columns: page; of, the row's task, attacker or defence; second, what is compared with none; value, low, high; even,
+    the value at which nothing is gained (1 for a ratio of doses, 0 for a difference of ASR); p_holm, empty for
+    ratios; seeds; and word, as a claim's, by the interval.
+    """
+    doses, attackers, rivals = (
+        recorded(name) for name in ("dose_ratios", "attackers_paired", "rivals_paired")
+    )
+    tables = [
+        doses.assign(page="dose", of=doses["task"], value=doses["ratio"], even=1.0, p_holm=None),
+        attackers.assign(
+            page="attackers", of=attackers["attacker"], second="lox", value=attackers["difference"], even=0.0
+        ),
+        rivals[rivals["first"] == "none"].assign(
+            page="rivals", of=rivals["second"], value=rivals["difference"], even=0.0
+        ),
+    ]
+    columns = ["page", "of", "second", "value", "low", "high", "even", "p_holm", "seeds"]
+    found = pd.concat([table[columns].astype({"p_holm": float}) for table in tables], ignore_index=True)
+    gained, lost = found["low"] > found["even"], found["high"] < found["even"]
+    return found.assign(word=gained.map({True: "holds", False: "open"}).mask(lost, "not here"))
 
 
 def _verdict(claim: Claim, rows: pd.DataFrame) -> dict:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 from IPython.display import Markdown
 
 from lox.book import cells
+from lox.book.chapters.attackers.page import told
 from lox.book.chapters.findings.measure import NOT_RECORDED, overall
+from lox.book.names import DEFENCE_NAMES, TASK_NAMES
 
 ELSEWHERE = {
     "A low rank stands where full rank breaks.": "ablation",
@@ -43,6 +47,45 @@ def table(tested: pd.DataFrame) -> Markdown:
 def elsewhere() -> Markdown:
     """The claims that a page's own run tests."""
     return Markdown("\n".join(f"- {claim} See {{doc}}`{page}`." for claim, page in ELSEWHERE.items()))
+
+
+def doses(beyond: pd.DataFrame) -> Markdown:
+    """How many times as many steps it takes to break a model, of ``measure.beyond``."""
+    return cells.markdown(
+        pd.DataFrame(
+            {
+                "Fine-tuned on": TASK_NAMES[row["of"]],
+                "with": DEFENCE_NAMES[row["second"]],
+                "steps, times those without": f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]",
+                "more steps": f"**{row['word']}**",
+            }
+            for _, row in cells.rows_of(beyond, page="dose").iterrows()
+        )
+    )
+
+
+def attackers(beyond: pd.DataFrame) -> Markdown:
+    """What LoX takes off the ASR of each attacker, of ``measure.beyond``."""
+    return _lowered(beyond, "attackers", "The attacker", lambda attacker: told(attacker).name)
+
+
+def rivals(beyond: pd.DataFrame) -> Markdown:
+    """What each defence takes off the ASR, mean over tasks, of ``measure.beyond``."""
+    return _lowered(beyond, "rivals", "The defence", DEFENCE_NAMES.__getitem__)
+
+
+def _lowered(beyond: pd.DataFrame, page: str, head: str, name_of: Callable[[str], str]) -> Markdown:
+    return cells.markdown(
+        pd.DataFrame(
+            {
+                head: name_of(row["of"]),
+                "points off the ASR": cells.in_points(row.rename({"value": "difference"})),
+                "p, corrected": f"{row['p_holm']:.2g}",
+                "lower": f"**{row['word']}**",
+            }
+            for _, row in cells.rows_of(beyond, page=page).iterrows()
+        )
+    )
 
 
 def _number(row) -> str:
