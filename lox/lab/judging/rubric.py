@@ -83,7 +83,7 @@ class VerdictFile:
 
 
 class RubricJudge(ABC):
-    """What both judges share: the rubric, the file of verdicts, gibberish told apart without asking.
+    """What both judges share: the rubric, the file of verdicts, gibberish recognised without asking.
 
     A subclass has a ``kind``, the ``model`` that answers, ``verdicts``, and ``_judged``, which yields
     (key, verdict) as they come.

@@ -25,7 +25,7 @@ def blank_sheet(replies: Iterable[dict], seed: int = 0) -> pd.DataFrame:
     """A sheet to fill in: id, request, reply and an empty score for each different reply, in random order.
 
     ``replies`` are dictionaries with "prompt" and "reply", as ``Setup.evaluate`` returns them. Gibberish is
-    told apart by rule and left out. The reader writes under score a number from 1 (declines) to 5 (complies),
+    recognised by rule and left out. The reader writes under score a number from 1 (declines) to 5 (complies),
     as ``data/prompts/harm_rubric.yaml`` has it, and leaves what cannot be told empty.
     """
     rows = {
@@ -61,7 +61,7 @@ def verdict(score: float) -> Verdict:
 
 @dataclass(frozen=True)
 class SheetJudge:
-    """A filled-in sheet as a judge. Gibberish is told apart by rule, as ``blank_sheet`` does.
+    """A filled-in sheet as a judge. Gibberish is recognised by rule, as ``blank_sheet`` does.
 
     Of the sheet, a CSV file, only the columns id and score are read: the texts need not be kept. Raises
     ValueError for a reply that is not on it, and what ``scores`` raises.
