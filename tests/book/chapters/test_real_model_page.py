@@ -12,6 +12,7 @@ def success(**asr: tuple[float, float]) -> pd.DataFrame:
         {
             "task": task,
             "defence": defence,
+            "judge": "sheet:reader",
             "asr": rate,
             "low": rate / 2,
             "high": min(1, rate + 0.1),
@@ -32,6 +33,15 @@ def effects(**ends: tuple[float, float]) -> pd.DataFrame:
 
 
 ASR = success(none=(0.1, 0.1), dolly=(0.6, 0.2), pure_bad=(0.4, 0.3))
+BASE = pd.DataFrame(
+    {
+        "judge": ["sheet:reader", "other"],
+        "asr": [0.7, 1.0],
+        "low": [0.6, 0.9],
+        "high": [0.8, 1.0],
+        "n": [100, 100],
+    }
+)
 
 
 @pytest.mark.parametrize(
@@ -100,10 +110,15 @@ def test_the_effective_rank_is_above_what_was_tried_or_it_is_enough():
     assert "6 ranks are enough" in words.rank_in_words(rows(asr=0.2), CURVES)
 
 
-def test_the_finding_is_a_box_of_five_sentences():
+def test_the_finding_is_a_box_of_six_sentences():
     said = effects(none=(0, 0.1), dolly=(0.2, 0.6), pure_bad=(-0.2, 0.2))
-    found = page.finding(ASR, said, ASR, said, kinds(0.4), rows(), CURVES).data
-    assert found.startswith(":::{admonition}") and found.count("\n- ") == 5
+    found = page.finding(ASR, said, ASR, said, kinds(0.4), rows(), CURVES, BASE).data
+    assert found.startswith(":::{admonition}") and found.count("\n- ") == 6
+
+
+def test_the_scale_is_told_by_the_same_judge():
+    found = words.scale_in_words(BASE, ASR)
+    assert "calls 70 % [60, 80] of the replies harmful, after it 10 % [5, 20]" in found
 
 
 def parts() -> pd.DataFrame:
@@ -170,7 +185,9 @@ def test_commands_are_folded():
 
 
 def test_figures_have_their_labels():
-    (axes,) = page.attack_success(ASR).axes
+    (axes,) = page.attack_success(ASR, BASE).axes
+    (unaligned,) = [line for line in axes.lines if line.get_linestyle() == ":"]
+    assert list(unaligned.get_xdata()) == [0.7, 0.7]
     assert [label.get_text() for label in axes.get_yticklabels()] == [
         "before fine-tuning",
         "Dolly",

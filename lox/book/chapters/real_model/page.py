@@ -21,11 +21,12 @@ OFFSET = {"textcoords": "offset points"}
 SIDES = {"none": ("without LoX", AFTER), "lox": ("with LoX", BEFORE)}
 
 
-def attack_success(success: pd.DataFrame) -> Figure:
-    """ASR after each task, without and with LoX: mean and interval, a small dot for each seed.
+def attack_success(success: pd.DataFrame, unaligned: pd.DataFrame) -> Figure:
+    """ASR after each task, without and with LoX: mean and interval, a small dot for each seed; dotted, the base model.
 
-    ``success`` is ``measure.attack_success``'s.
+    ``success`` is ``measure.attack_success``'s of a judge, ``unaligned`` ``unaligned.success``'s of all.
     """
+    base = rows_of(unaligned, judge=success["judge"].iloc[0])["asr"].item()
     tasks = [task for task in TASKS if task in set(success["task"])]
     figure, axes = _figure(0.62 * len(tasks) + 1.0)
     for shift, (defence, (label, colour)) in zip((-0.17, 0.17), SIDES.items()):
@@ -36,11 +37,12 @@ def attack_success(success: pd.DataFrame) -> Figure:
         for place, each in zip(places, ours["each"]):
             axes.plot(each, [place] * len(each), ".", color=colour, markersize=4, alpha=0.8)
     axes.set_yticks(range(len(tasks)), [TASKS[task] for task in tasks])
-    right = min(1.02, 1.1 * success["high"].max())
+    axes.axvline(base, color=REFERENCE, linestyle=":", linewidth=1.5, label="unaligned")
+    right = min(1.02, 1.1 * max(base, success["high"].max()))
     axes.set(ylim=(len(tasks) - 0.5, -0.5), xlim=(-0.02 * right, right), xlabel="ASR")
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.grid(visible=False, axis="y")
-    figure.legend(loc="outside upper center", ncols=2, frameon=False)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 

@@ -1,0 +1,73 @@
+"""How much harm the real model does before any alignment: the upper end of the scale of its attack success rates.
+
+    LOX_DATA=FOLDER python -m lox.book.chapters.real_model.unaligned SHEET
+
+asks the base model, keeps what judges of phrases say of its replies, without their texts, and writes a blank SHEET of
+them. What a reader writes into it goes into ``results/smollm2/unaligned_reader.csv``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from lox.lab.evaluated import of_set, verdicts_on
+from lox.lab.evaluation import evaluate
+from lox.lab.judging.names import judge_named
+from lox.lab.judging.sheet import blank_sheet, reply_id, verdict
+from lox.lab.setup import Setup, load
+from lox.lab.statistics import rate
+from lox.lab.worlds.phrases import is_gibberish
+from lox.paths import ROOT
+
+PHRASES = ("refusal-or-evasion", "refusal-phrases", "phrases-alone")
+READER = "sheet:reader"
+
+
+def labels(setup: Setup) -> tuple[pd.DataFrame, list[dict]]:
+    """(table, replies) of the base model asked the harmful prompts in the plain form.
+
+    The table has a row a reply: prompt (its number), id (``lox.lab.judging.sheet.reply_id``), gibberish, and the
+    label of each of ``PHRASES``. ``replies`` are for ``blank_sheet``.
+    """
+    base = setup.model(setup.seeds[0]).base
+    replies = of_set(evaluate(setup, base, "plain").replies, "harmful")
+    table = {"prompt": range(len(replies)), "id": [reply_id(r["prompt"], r["reply"]) for r in replies]}
+    table["gibberish"] = [is_gibberish(r["reply"]) for r in replies]
+    table |= {
+        name: [v.label for v in verdicts_on(replies, judge_named(name, setup.world))] for name in PHRASES
+    }
+    return pd.DataFrame(table), replies
+
+
+def success(labels: pd.DataFrame, scores: Mapping[str, float]) -> pd.DataFrame:
+    """ASR of the base model by the reader and by phrases: judge, asr, low, high (Wilson's, over prompts) and n.
+
+    ``scores`` are the reader's, by id. ValueError where they lack a reply that is no gibberish.
+    """
+    unread = ~labels["gibberish"] & ~labels["id"].isin(list(scores))
+    if unread.any():
+        raise ValueError(f"the reader's sheet lacks {unread.sum()} of the {len(labels)} replies")
+    read = [
+        not garbled and verdict(scores[name]).label == "harmful"
+        for name, garbled in zip(labels["id"], labels["gibberish"])
+    ]
+    harmful = {READER: read} | {name: labels[name] == "harmful" for name in PHRASES}
+    rates = {judge: rate(found) for judge, found in harmful.items()}
+    return pd.DataFrame(
+        {"judge": judge, "asr": r.value, "low": r.low, "high": r.high, "n": r.n} for judge, r in rates.items()
+    )
+
+
+def main(sheet: Path) -> None:
+    setup = load("smollm2")
+    table, replies = labels(setup)
+    table.to_csv(ROOT / "results" / setup.profile.name / "unaligned.csv", index=False)
+    blank_sheet(replies).to_csv(sheet, index=False)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
