@@ -4,6 +4,7 @@
 # make sweep  a chapter for each row of a table (TABLE)        make test-real  a recorded row, computed anew
 # make lint   style, imports, types                           make lab    the chapters in JupyterLab
 # make readme the README's tables, from the recorded ones       make faults   the page of faults, from the tests of them
+# make architectures  the effective rank of three architectures, recorded anew
 # make handout  the book without solutions, for a class        make slides     a deck for each core chapter
 #
 # PROFILE         the profile of the book, toy unless given    make book PROFILE=smollm2
@@ -26,7 +27,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 TORCH := $(shell grep '^torch==' requirements.txt)
 
-.PHONY: book test check lint lab readme faults handout slides gpu test-real sweep pins clean
+.PHONY: book test check lint lab readme faults architectures handout slides gpu test-real sweep pins clean
 
 book: $(VENV)/installed
 	$(BIN)/lox book --profile $(PROFILE)
@@ -52,6 +53,11 @@ readme: $(VENV)/installed
 
 faults: $(VENV)/installed
 	$(BIN)/python -m pytest tests --write-faults
+
+# In each, every seed trains a base model of its own.
+architectures: $(VENV)/installed
+	for profile in toy toy-mistral toy-gpt2; do \
+	  $(BIN)/lox run effective_rank --profile $$profile --record; done
 
 gpu: $(VENV)/smollm2
 	$(BIN)/lox run $(NOTEBOOK) --profile smollm2

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from lox.subspace import Rank, Subspace, check_rank, project, safety_subspace
+from lox.subspace import Rank, Subspace, check_rank, is_finite, project, safety_subspace
 
 Weights = TypeVar("Weights", Tensor, Mapping[str, Tensor])
 
@@ -50,7 +50,7 @@ def update(base: Tensor, aligned: Tensor) -> Tensor:
 def add_projected(start: Tensor, subspace: Subspace, scale: float) -> Tensor:
     """start + scale · U S Vᵀ, the step of equation 3, in the dtype of ``start`` (m, n); ValueError if it overflows."""
     moved = (start.to(subspace.U.dtype) + scale * subspace.matrix()).to(start.dtype)
-    if not torch.isfinite(moved).all():
+    if not is_finite(moved):
         raise ValueError(f"the result overflows {start.dtype}: take a smaller alpha, or a wider type")
     return moved
 

@@ -102,10 +102,14 @@ def as_finite_matrix(tensor: Tensor, name: str) -> Tensor:
     if tensor.ndim not in (2, 3) or 0 in tensor.shape:
         raise ValueError(f"{name} must be a matrix (m, n) or a stack (b, m, n), not {tuple(tensor.shape)}")
     tensor = tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-    # NaN and Inf propagate into a sum, which is fast; finite values can overflow it, hence the second look
-    if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
+    if not is_finite(tensor):
         raise ValueError(f"{name} holds NaN or Inf")
     return tensor
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether all entries are finite, read once: NaN propagates into both extremes, and ±Inf is one of them."""
+    return bool(torch.stack(torch.aminmax(tensor)).isfinite().all())
 
 
 def frobenius_norm(tensor: Tensor, dim: int | None = None) -> Tensor:

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import lox
 from lox import subspace as subspace_module
+from lox.subspace import is_finite
 
 ROUNDING = {torch.float32: 3e-6, torch.float64: 1e-13}  # slack on the certificate for the arithmetic itself
 INDEX = torch.arange(1, 257, dtype=torch.float64)
@@ -234,6 +235,15 @@ def test_nan_and_inf_are_refused(bad, size):
 def test_finite_values_whose_sum_overflows_are_no_infinity():
     found = lox.safety_subspace(torch.full((2, 2), 1e38), 1)
     assert float(found.S[0]) == pytest.approx(2e38, rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_one_entry_that_is_not_finite_is_seen_among_the_largest_that_are(dtype, bad):
+    stack = torch.full((2, 8, 9), torch.finfo(dtype).max, dtype=dtype)
+    assert is_finite(stack)
+    stack[1, 3, 4] = bad
+    assert not is_finite(stack) and not is_finite(stack.mT)
 
 
 @pytest.mark.usefixtures("unchecked_annotations")

@@ -35,6 +35,7 @@ MODEL_NAMES = {
     "finetuned": "fine-tuned",
     "finetuned_lox": "LoX, fine-tuned",
 }
+ARCHITECTURE_NAMES = {"llama": "Llama", "mistral": "Mistral", "gpt2": "GPT-2"}
 
 
 def tasks_in(rows: pd.DataFrame) -> list[str]:

@@ -13,23 +13,13 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 from faults import PAGE
+from small_books import notebook, small_book
 from typer.testing import CliRunner
 
-from lox import paths
 from lox.book import run, site
 from lox.cli import app
 
-SOURCE = """---
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
----
-
+SOURCE = notebook("""
 ```{code-cell} ipython3
 :tags: [parameters]
 profile: str = "toy"  # the profile
@@ -51,20 +41,17 @@ if wait:
     time.sleep(600)
 [os.environ.get(name) for name in ("LOX_DATA", "LOX_STAGES")]
 ```
-"""
+""")
 
 
-@pytest.fixture
-def small_book(tmp_path, monkeypatch) -> Path:
+@pytest.fixture(name="small_book")
+def small_book_here(tmp_path, monkeypatch) -> Path:
     """A project of one notebook, the working folder."""
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "small.md").write_text(SOURCE)
     (tmp_path / "_toc.yml").write_text("root: executed/toy/small\n")
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
     for name in run.FOLDERS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return small_book(tmp_path, SOURCE, monkeypatch)
 
 
 REFUSED = {  # what is wrong: (arguments, what is said)

@@ -3,25 +3,15 @@ import json
 
 import nbformat
 import pytest
+from small_books import notebook, small_book
 from typer.testing import CliRunner
 
-from lox import paths
 from lox.book import record, run
 from lox.book.run import Parameter
 from lox.cli import app
 from lox.lab import profile
 
-SOURCE = """---
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
----
-
+SOURCE = notebook("""
 ```{code-cell} ipython3
 :tags: [parameters]
 profile: str = "toy"  # the profile
@@ -34,16 +24,13 @@ if fail:
     raise ValueError("as asked")
 k + 1
 ```
-"""
+""")
 
 
-@pytest.fixture
-def small_book(tmp_path, monkeypatch):
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / "small.md").write_text(SOURCE)
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
+@pytest.fixture(name="small_book")
+def small_book_here(tmp_path, monkeypatch):
     monkeypatch.setenv("LOX_EXECUTED", str(tmp_path / "executed"))
-    return tmp_path
+    return small_book(tmp_path, SOURCE, monkeypatch)
 
 
 def test_every_notebook_has_one_parameters_cell_with_type_and_meaning():

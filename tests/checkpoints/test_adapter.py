@@ -5,46 +5,17 @@ import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from tiny_checkpoints import aligned_from, save, weights
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from tiny_families import GPT_2, GROUPED, LLAMA, TIED_LLAMA, logits, pair, untrained
+from transformers import LlamaForCausalLM
 
 from lox.checkpoints.adapter import untie
 from lox.checkpoints.extrapolate import extrapolate_checkpoint
 
-IDS = torch.arange(20)[None]
-LLAMA = {
-    "vocab_size": 60,
-    "hidden_size": 16,
-    "intermediate_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-}
-MODELS = {
-    "llama": lambda: LlamaForCausalLM(LlamaConfig(**LLAMA, tie_word_embeddings=False)),
-    "tied llama": lambda: LlamaForCausalLM(LlamaConfig(**LLAMA, tie_word_embeddings=True)),
-    "gpt2": lambda: GPT2LMHeadModel(
-        GPT2Config(vocab_size=60, n_embd=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
-    ),
-}
 
-
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=[LLAMA, TIED_LLAMA, GPT_2], ids=["llama", "tied llama", "gpt2"])
 def model(request, tmp_path):
     """A model class, with ``base`` and ``aligned`` of it in ``tmp_path``."""
-    torch.manual_seed(0)
-    model = MODELS[request.param]()
-    model.save_pretrained(tmp_path / "base")
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if "layers.1.mlp" not in name:  # some matrices stay as they are
-                parameter += 0.05 * torch.randn_like(parameter)
-    model.save_pretrained(tmp_path / "aligned")
-    return type(model)
-
-
-@torch.no_grad()
-def logits(model) -> torch.Tensor:
-    return model.eval()(IDS).logits
+    return pair(tmp_path, *request.param)
 
 
 @pytest.mark.filterwarnings("ignore:.*(tied|tie_word|fan_in_fan_out)")
@@ -80,8 +51,7 @@ def test_merging_as_the_card_says(model, tmp_path):
 
 
 def test_alpha_is_the_scale(tmp_path):
-    torch.manual_seed(0)
-    model = MODELS["llama"]()
+    model = untrained(*LLAMA)
     model.save_pretrained(tmp_path / "base")
     with torch.no_grad():
         model.model.layers[0].self_attn.q_proj.weight += 0.05 * torch.randn(16, 16)
@@ -96,8 +66,7 @@ def test_alpha_is_the_scale(tmp_path):
 
 
 def test_a_rank_above_that_of_a_matrix_is_padded(tmp_path):
-    torch.manual_seed(0)
-    model = MODELS["llama"]()
+    model = untrained(*LLAMA)
     model.save_pretrained(tmp_path / "base")
     with torch.no_grad():
         for parameter in model.parameters():
@@ -112,7 +81,7 @@ def test_a_rank_above_that_of_a_matrix_is_padded(tmp_path):
 
 
 def test_what_lora_cannot_do(tmp_path):
-    config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], **LLAMA}
+    config = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], **GROUPED}
     save(tmp_path / "base", weights(0), config=config)
     save(tmp_path / "aligned", aligned_from(weights(0)), config=config)
     sides = tmp_path / "base", tmp_path / "aligned"

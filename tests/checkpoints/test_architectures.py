@@ -2,32 +2,22 @@
 
 import pytest
 import torch
-import transformers
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from tiny_families import GPT_2, GROUPED, LLAMA, SIZES, TIED_LLAMA, logits, pair
 
 import lox
 from lox.checkpoints.extrapolate import extrapolate_checkpoint
 
-IDS = torch.arange(20)[None]
-SIZES = {
-    "vocab_size": 60,
-    "hidden_size": 16,
-    "intermediate_size": 24,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-}
-GROUPED = SIZES | {"num_key_value_heads": 1}
-GPT2 = {"vocab_size": 60, "n_embd": 16, "n_layer": 2, "n_head": 2, "bos_token_id": 0, "eos_token_id": 0}
 OPT = SIZES | {"word_embed_proj_dim": 16, "ffn_dim": 24, "max_position_embeddings": 64}
 MODELS = {  # a name: (the class of the model, its configuration)
-    "Llama": ("LlamaForCausalLM", GROUPED | {"tie_word_embeddings": False}),
-    "Llama, tied": ("LlamaForCausalLM", GROUPED | {"tie_word_embeddings": True}),
+    "Llama": LLAMA,
+    "Llama, tied": TIED_LLAMA,
     "Mistral": ("MistralForCausalLM", GROUPED | {"sliding_window": 8}),
     "Qwen2": ("Qwen2ForCausalLM", GROUPED | {"tie_word_embeddings": True}),
     "Gemma": ("GemmaForCausalLM", GROUPED | {"head_dim": 8}),
-    "GPT-2": ("GPT2LMHeadModel", GPT2),
-    "GPT-2 without its prefix": ("GPT2LMHeadModel", GPT2),
+    "GPT-2": GPT_2,
+    "GPT-2 without its prefix": GPT_2,
     "GPT-NeoX": ("GPTNeoXForCausalLM", SIZES | {"max_position_embeddings": 64}),
 }
 REFUSED = {  # and what LoRA cannot change of it
@@ -37,26 +27,13 @@ REFUSED = {  # and what LoRA cannot change of it
 
 
 def make_pair(folder, name: str, kind: str, config: dict) -> type:
-    """Models ``base`` and ``aligned`` in ``folder``, of which some matrices are equal; their class."""
-    torch.manual_seed(0)
-    model_class = getattr(transformers, kind)
-    model = model_class(model_class.config_class(**config))
-    model.save_pretrained(folder / "base")
-    with torch.no_grad():
-        for parameter_name, parameter in model.named_parameters():
-            if not (".1." in parameter_name and "mlp" in parameter_name):
-                parameter += 0.05 * torch.randn_like(parameter)
-    model.save_pretrained(folder / "aligned")
+    """``pair``, the names stored without their prefix where the model's name says so."""
+    model_class = pair(folder, kind, config)
     if "without its prefix" in name:
         for path in folder.glob("*/model.safetensors"):
             stored = {n.removeprefix("transformer."): t for n, t in load_file(path).items()}
             save_file(stored, path, metadata={"format": "pt"})
     return model_class
-
-
-@torch.no_grad()
-def logits(model) -> torch.Tensor:
-    return model.eval()(IDS).logits
 
 
 @pytest.mark.filterwarnings("ignore:.*(tied|tie_word|fan_in_fan_out)")

@@ -6,6 +6,9 @@ import pytest
 from lox.book.chapters.effective_rank import exercise, measure
 from lox.lab.evaluation import Evaluated
 from lox.lab.judging.verdicts import Verdict
+from lox.lab.setup import load
+
+SETUP = load("toy")
 
 
 def model(harmful: int, n: int = 20) -> Evaluated:
@@ -24,26 +27,66 @@ def found():
 
 
 def test_a_row_for_each_seed_and_rank(found):
-    table = measure.curves(found)
+    table = measure.curves(SETUP, found)
     assert table[["seed", "rank"]].to_numpy().tolist() == [[1, 0], [1, 1], [1, 2], [2, 0], [2, 1], [2, 2]]
     assert table["asr"].tolist() == [1, 0.5, 0.05, 1, 0, 0.2]
+    assert table["asr_aligned"].tolist() == [0.05] * 3 + [0] * 3
     assert set(table["n"]) == {20} and set(table["helpful"]) == {1.0}
+    assert set(table["profile"]) == set(table["judge"]) == {"toy"}
 
 
 def test_the_effective_rank_of_each_seed(found):
-    table = measure.ranks(found, rho=0.01)
+    table = measure.ranks(measure.curves(SETUP, found), rho=0.01)
     assert table["asr_aligned"].tolist() == [0.05, 0]
     assert table["rank"].tolist() == [2, 1]
     assert table["settled"][0] == 2 and pd.isna(table["settled"][1])
 
 
 def test_the_gap_is_the_mean_over_seeds_of_paired_differences(found):
-    table = measure.against_aligned(found, rho=0.01).set_index("rank")
+    table = measure.against_aligned(SETUP, found, rho=0.01).set_index("rank")
     assert table["asr"].tolist() == pytest.approx([1, 0.25, 0.125])
     assert table["gap"].tolist() == pytest.approx([0.975, 0.225, 0.1])
     assert table.loc[0, "verdict"] == "fails"
     assert (table["gap_low"] <= table["gap"]).all() and (table["gap"] <= table["gap_high"]).all()
     assert set(table["seeds"]) == {2} and {"p_holm", "low", "high"} <= set(table)
+    assert set(table["profile"]) == set(table["judge"]) == {"toy"}
+
+
+@pytest.fixture
+def record(tmp_path, monkeypatch):
+    """Records what was found with a profile, in a project of its own."""
+    monkeypatch.setattr("lox.book.results.ROOT", tmp_path)
+
+    def recorded(found, profile):
+        folder, setup = tmp_path / "results" / profile, load(profile)
+        folder.mkdir(parents=True)
+        tables = {
+            "": measure.curves(setup, found),
+            "_against_aligned": measure.against_aligned(setup, found, 0.01),
+        }
+        for end, table in tables.items():
+            table.to_csv(folder / f"effective_rank{end}.csv", index=False)
+
+    return recorded
+
+
+def test_the_recorded_architectures_are_read_with_the_rho_of_the_page(record, found):
+    record(found, "toy-mistral")
+    record({1: found[2]}, "toy-gpt2")
+    against, seeds = measure.architectures(["toy", "toy-gpt2", "toy-mistral"], rho=0.01)
+    assert list(against["profile"].unique()) == ["toy-gpt2", "toy-mistral"]
+    assert list(against["architecture"].unique()) == ["gpt2", "mistral"]
+    assert seeds["rank"].tolist() == [1, 2, 1]
+    against, seeds = measure.architectures(["toy-gpt2", "toy-mistral"], rho=0.5)
+    assert seeds["rank"].tolist() == [1, 1, 1]
+    ends = zip(against["gap_low"], against["gap_high"])
+    assert against["verdict"].tolist() == [measure.verdict(low, high, 0.5) for low, high in ends]
+
+
+@pytest.mark.usefixtures("record")
+def test_where_nothing_is_recorded_there_are_no_rows():
+    against, seeds = measure.architectures(["toy", "toy-gpt2"], rho=0.01)
+    assert against.empty and seeds.empty and "profile" in against
 
 
 @pytest.mark.parametrize(

@@ -70,3 +70,62 @@ def test_the_figure_has_a_dot_for_each_seed_and_the_papers_names():
     assert [t.get_text() for t in paper.get_legend().get_texts()] == ["L, 22.5k pairs"]
     assert paper.get_xlabel() == "rank r"
     page.rank_curves(curves, PUBLISHED)
+
+
+def recorded(**verdicts):
+    """Tables of several architectures: the ASR's interval is 10 points wide and falls with the number of failures."""
+    conditions, seeds = [], []
+    for name, said in verdicts.items():
+        asr = pd.Series([0.9 if verdict == "fails" else 0.2 for verdict in said])
+        head = {"architecture": name, "profile": f"toy-{name}"}
+        conditions.append(against(*said).assign(asr=asr, low=asr - 0.05, high=asr + 0.05, **head))
+        seeds.append(ranks((2, 2), (None, None), (1, 4)).assign(**head))
+    return pd.concat(conditions), pd.concat(seeds)
+
+
+def in_words(profiles, **verdicts):
+    return page.architectures_in_words(*recorded(**verdicts), profiles, 0.01).data
+
+
+def test_where_architectures_differ_it_is_said_at_which_ranks():
+    text = in_words(
+        ["toy-gpt2", "toy-mistral"], mistral=["fails", "fails", "open"], gpt2=["fails", "holds", "holds"]
+    )
+    assert (
+        "at least ρ = 0.01 above the aligned model's with Mistral at r = 0 and 1; with GPT-2 at r = 0 (and"
+        in text
+    )
+    assert "GPT-2 at r = 0 (and less than ρ above at 1 and 2)." in text
+    assert "the effective rank is 1, 2 and none with Mistral; 1, 2 and none with GPT-2." in text
+    assert text.endswith("Mistral's lies above GPT-2's at r = 1.") and page.NOT_APART not in text
+
+
+def test_where_architectures_do_not_differ_it_is_said():
+    text = in_words(["toy-llama", "toy-gpt2"], llama=["open", "open"], gpt2=["open", "open"])
+    assert "with Llama at no measured r; with GPT-2 at no measured r." in text and "(and" not in text
+    assert text.endswith(page.NOT_APART)
+
+
+def test_one_architecture_is_compared_with_nothing():
+    text = in_words(["toy-llama"], llama=["fails", "open"])
+    assert page.NOT_APART not in text and "lies above" not in text
+
+
+def test_what_is_not_recorded_is_named_with_its_command():
+    text = in_words(["toy-llama", "toy-gpt2"], llama=["fails", "open"])
+    assert text.endswith(
+        "Nothing is recorded with the profile `toy-gpt2`; `lox run effective_rank --profile toy-gpt2 --record` does it."
+    )
+    nothing = pd.DataFrame(columns=["profile", "architecture"])
+    text = page.architectures_in_words(nothing, nothing, ["toy-gpt2"], 0.01).data
+    assert text.startswith("Nothing is recorded with the profile `toy-gpt2`")
+    (axes,) = page.architectures(nothing).axes
+    assert axes.texts[0].get_text() == "nothing is recorded"
+
+
+def test_the_figure_has_a_line_and_a_band_for_each_architecture():
+    table, _ = recorded(llama=["fails", "open"], gpt2=["fails", "fails"])
+    (axes,) = page.architectures(table).axes
+    assert [line.get_ydata().tolist() for line in axes.lines] == [[0.9, 0.2], [0.9, 0.9]]
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["Llama, 3 seeds", "GPT-2, 3 seeds"]
+    assert len(axes.collections) == 2 and axes.get_xlabel() == "rank r"

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from lox.book import results
-from lox.book.chapters.stress import in_words, page, parts
+from lox.book.chapters.stress import in_words, page, parts, tables
 from lox.book.chapters.stress.exercise import check_counteraction
 from lox.book.chapters.stress.names import VARIANT_NAMES
 
@@ -101,7 +101,7 @@ def test_the_finding_says_what_the_corrected_p_allows(geometry, shares, value, p
 def test_without_damage_there_is_no_share_of_it(geometry, shares):
     found = in_words.finding(differences(0.3, 0.3), shares.assign(share=math.nan), geometry).data
     assert "of the damage" not in found
-    table = page.damage(shares).data
+    table = tables.damage(shares).data
     assert "no damage" in table and "25 %" in table and "mean over tasks" in table and "40 [20, 60]" in table
 
 
@@ -124,7 +124,7 @@ def test_contrasts_are_counted_over_tasks():
         "higher after 0 of 1 tasks, lower after 0, not distinguished after 1."
         in in_words.contrasts_in_words(differences(0.3, 0.5)).data
     )
-    assert "| mean over tasks | all of it " in page.contrasts(differences(0.3, 0.01)).data
+    assert "| mean over tasks | all of it " in tables.contrasts(differences(0.3, 0.01)).data
 
 
 def variants():
@@ -162,18 +162,18 @@ def test_figures_name_variants_and_tasks_for_readers(geometry):
 
 def test_tables_for_readers(geometry):
     table = variants()
-    assert "15 % [5, 30]" in page.variants(table, means(table)).data
-    assert "15 [10, 20]" in page.variants(table).data
-    assert "own top directions" in page.controls(geometry).data
+    assert "15 % [5, 30]" in tables.variants(table, means(table)).data
+    assert "15 [10, 20]" in tables.variants(table).data
+    assert "own top directions" in tables.controls(geometry).data
     assert (
-        "Pure Bad" in page.harmful_data(geometry).data
-        and "0.15 [0.10, 0.20]" in page.harmful_data(geometry).data
+        "Pure Bad" in tables.harmful_data(geometry).data
+        and "0.15 [0.10, 0.20]" in tables.harmful_data(geometry).data
     )
-    assert page.with_and_without(geometry).data.count("Dolly") == 2
+    assert tables.with_and_without(geometry).data.count("Dolly") == 2
     gains = pd.DataFrame([{"seed": 1, "task": "dolly", "without": 0.8, "with": 0.2}])
-    said = page.gains_beside_paper(gains, results.paper("table1")).data
+    said = tables.gains_beside_paper(gains, results.paper("table1")).data
     assert "75 %" in said and "52 %" in said
-    none = page.gains_beside_paper(gains.assign(without=0.0, **{"with": 0.0}), results.paper("table1")).data
+    none = tables.gains_beside_paper(gains.assign(without=0.0, **{"with": 0.0}), results.paper("table1")).data
     assert "nan" not in none
 
 
@@ -181,14 +181,14 @@ def test_no_rank_correlation_is_printed_as_nan():
     found = pd.DataFrame(
         {"geometry": "share", "effect": "damage", "seed": [1, 2], "tasks": 5, "rho": [0.5, math.nan]}
     )
-    said = page.correlations(found).data
+    said = tables.correlations(found).data
     assert "0.50, –" in said and "nothing to rank" in said and "nan" not in said
 
 
 def test_recorded_tables_are_readable():
     recorded = results.recorded("smollm2", "stress")
-    assert "all of the undefended run's" in page.variants(recorded[recorded["defence"] == "lox"]).data
-    assert "inside the safety subspace" in page.contrasts(results.recorded("smollm2", "stress_paired")).data
+    assert "all of the undefended run's" in tables.variants(recorded[recorded["defence"] == "lox"]).data
+    assert "inside the safety subspace" in tables.contrasts(results.recorded("smollm2", "stress_paired")).data
 
 
 def right(U, align, ft):

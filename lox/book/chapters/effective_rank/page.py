@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import permutations
+
 import pandas as pd
 import seaborn as sns
 from IPython.display import Markdown
@@ -12,6 +15,9 @@ from matplotlib.ticker import PercentFormatter
 from lox.book.cells import finding as box
 from lox.book.cells import listed, markdown, per_cent, share
 from lox.book.figures import BEFORE, stacked
+from lox.book.names import ARCHITECTURE_NAMES
+
+NOT_APART = "At no measured r do the intervals of two architectures lie apart."
 
 
 def finding(against: pd.DataFrame, ranks: pd.DataFrame, rho: float) -> Markdown:
@@ -88,10 +94,15 @@ def rank_curves(curves: pd.DataFrame, published: pd.DataFrame, against: pd.DataF
     sns.lineplot(named, x="rank", y="asr", hue="Model", style="Model", markers=True, dashes=False, ax=paper)
     paper.legend(title=None)
     for axes, title in ((ours, "This run"), (paper, "The paper (read off)")):
-        axes.set(title=title, ylim=(-0.03, 1.03), ylabel=r"ASR($\theta_r$)")
-        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.set(title=title)
+        _asr_axis(axes)
     _rank_axis(paper, sorted(set(curves["rank"]) | set(published["rank"])))
     return figure
+
+
+def _asr_axis(axes: Axes) -> None:
+    axes.set(ylim=(-0.03, 1.03), ylabel=r"ASR($\theta_r$)")
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
 
 
 def _rank_axis(axes: Axes, ranks: list[int]) -> None:
@@ -99,6 +110,75 @@ def _rank_axis(axes: Axes, ranks: list[int]) -> None:
     axes.set_xticks(ranks, [str(r) for r in ranks])
     axes.set_xticks([], minor=True)
     axes.set_xlabel("rank r")
+
+
+def architectures(against: pd.DataFrame) -> Figure:
+    """ASR(θ_r) over r, a line for each architecture of ``measure.architectures``, its 95 % interval as a band."""
+    figure, (axes,) = stacked([3.2])
+    for number, (name, curve) in enumerate(_by_architecture(against)):
+        style = {"color": f"C{number}", "marker": "osD^vP"[number % 6]}
+        axes.plot(curve["rank"], curve["asr"], label=f"{name}, {curve['seeds'].iloc[0]} seeds", **style)
+        axes.fill_between(curve["rank"], curve["low"], curve["high"], color=f"C{number}", alpha=0.15, lw=0)
+    if against.empty:
+        axes.text(0.5, 0.5, "nothing is recorded", transform=axes.transAxes, ha="center")
+        return figure
+    axes.legend(title=None)
+    _asr_axis(axes)
+    _rank_axis(axes, sorted(set(against["rank"])))
+    return figure
+
+
+def architectures_in_words(
+    against: pd.DataFrame, ranks: pd.DataFrame, profiles: Iterable[str], rho: float
+) -> Markdown:
+    """What the tables of ``measure.architectures`` say, and how to record what they lack of ``profiles``."""
+    sentences = []
+    if len(against):
+        sentences += [_failing(against, rho), _each_seed(ranks), *_apart(against)]
+    for profile in [name for name in profiles if name not in set(against["profile"])]:
+        command = f"lox run effective_rank --profile {profile} --record"
+        sentences.append(f"Nothing is recorded with the profile `{profile}`; `{command}` does it.")
+    return Markdown(" ".join(sentences))
+
+
+def _failing(against: pd.DataFrame, rho: float) -> str:
+    """At which r each architecture is shown not to satisfy the condition of equation 4, and at which to satisfy it."""
+    said = []
+    for name, curve in _by_architecture(against):
+        failing, holding = (curve.loc[curve["verdict"] == verdict, "rank"] for verdict in ("fails", "holds"))
+        said.append(f"{name} at r = {listed(failing)}" if len(failing) else f"{name} at no measured r")
+        said[-1] += f" (and less than ρ above at {listed(holding)})" if len(holding) else ""
+    return (
+        "By the 95 % interval over seeds, ASR($\\theta_r$) is at least "
+        f"ρ = {rho:g} above the aligned model's with {'; with '.join(said)}."
+    )
+
+
+def _each_seed(ranks: pd.DataFrame) -> str:
+    said = [
+        f"{listed(_shown(rank) for rank in seeds['rank'].sort_values())} with {name}"
+        for name, seeds in _by_architecture(ranks)
+    ]
+    return f"Read seed by seed, the effective rank is {'; '.join(said)}."
+
+
+def _apart(against: pd.DataFrame) -> list[str]:
+    """At which r the interval of one architecture's ASR lies above another's; nothing to say of one alone."""
+    curves = [(name, curve.set_index("rank")) for name, curve in _by_architecture(against)]
+    if len(curves) < 2:
+        return []
+    said = []
+    for (above, upper), (below, lower) in permutations(curves, 2):
+        higher = upper["low"] > lower["high"].reindex(upper.index)
+        if higher.any():
+            said.append(f"{above}'s lies above {below}'s at r = {listed(higher[higher].index)}")
+    return [f"Of the intervals of ASR($\\theta_r$), {'; '.join(said)}." if said else NOT_APART]
+
+
+def _by_architecture(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of each architecture, under its name for readers."""
+    groups = table.groupby("architecture", sort=False)
+    return [(ARCHITECTURE_NAMES.get(name, name), rows) for name, rows in groups]
 
 
 def conditions(against: pd.DataFrame) -> Markdown:

@@ -107,10 +107,15 @@ def memory_table(table: pd.DataFrame) -> Markdown:
         f"{profile}, {'DPO' if task == 'alignment' else RUNS[task]}"
         for profile, task in zip(table.profile, table.task)
     ]
-    wide = table.assign(run=runs).pivot(index="part", columns="run", values="gb")
-    wide = wide.loc[table["part"].unique(), list(dict.fromkeys(runs))]
+    wide = _wide(table.assign(run=runs), "part", "run", "gb")
     wide.loc["**sum**"] = wide.sum()
     return markdown(wide.round(1).rename_axis("GB a GPU").reset_index())
+
+
+def _wide(table: pd.DataFrame, rows: str, columns: str, values: str) -> pd.DataFrame:
+    """A pivot in which rows and columns are in the order in which the table has them."""
+    wide = table.pivot(index=rows, columns=columns, values=values)
+    return wide.loc[table[rows].unique(), table[columns].unique()]
 
 
 def outside(table: pd.DataFrame) -> Markdown:
@@ -138,8 +143,7 @@ def lengths(table: pd.DataFrame) -> Markdown:
 
 def hours(table: pd.DataFrame) -> Markdown:
     """GPU hours of every run, a column for each profile."""
-    wide = table.pivot(index="task", columns="profile", values="hours")
-    wide = wide.loc[table["task"].unique(), table["profile"].unique()].rename(index=RUNS)
+    wide = _wide(table, "task", "profile", "hours").rename(index=RUNS)
     return markdown(wide.round(2).rename_axis("GPU hours, estimated").reset_index())
 
 
