@@ -39,9 +39,7 @@ class RealData:
 
     name = "real"
 
-    def __init__(
-        self, folder: Path | str | None = None, split: Callable[[list[str]], dict] = goals.in_order
-    ):
+    def __init__(self, folder: Path | str | None = None, split: Callable[[list[str]], dict] = goals.in_order):
         self.split = split
         folder = folder or os.environ.get("LOX_DATA")
         self.folder = Path(folder) if folder else None
