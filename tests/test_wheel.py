@@ -143,6 +143,7 @@ def test_an_adapter_with_its_extra(tmp_path, wheel):
 # --- what is imported ------------------------------------------------------------------------------------
 
 HEAVY = "torch transformers peft pandas numpy datasets matplotlib scipy huggingface_hub trl sphinx".split()
+HEAVY += ["transformers.modeling_utils", "transformers.trainer"]  # most of what transformers costs
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,8 @@ HEAVY = "torch transformers peft pandas numpy datasets matplotlib scipy huggingf
         ("from lox.cli import app; app(['extrapolate', '--help'], standalone_mode=False)", ""),
         ("import lox; lox.effective_rank, lox.extrapolate, lox.r_align", "torch numpy"),
         ("import lox.checkpoints.extrapolate, lox.checkpoints.energy", "torch numpy pandas"),
+        ("import lox.book.run", "numpy"),
+        ("import lox.lab.setup", "torch numpy pandas scipy transformers huggingface_hub"),
     ],
 )
 def test_nothing_is_imported_before_it_is_needed(code, allowed):

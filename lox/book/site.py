@@ -16,6 +16,7 @@ from lox.lab import profile as profiles
 from lox.lab import stages
 
 JOBS = 2  # notebooks run at once: most of each is work that one core does
+LONG = ("degradation",)  # begun among the last, it would run on alone while a core idles
 
 
 def build(profile: str = "toy", report: Callable[[str], None] = print) -> Path:
@@ -23,7 +24,7 @@ def build(profile: str = "toy", report: Callable[[str], None] = print) -> Path:
     profiles.load(profile)
     _require_own_folder()
     run.require_writable(run.executed_folder(profile), stages.root(), paths.project("_build"))
-    names = _in_book_order()
+    names = in_order()
     waiting = [name for name in names if not run.is_current(name, profile)]
     report(f"{len(names) - len(waiting)} of {len(names)} notebooks are current, {len(waiting)} to run")
     if waiting:
@@ -63,10 +64,11 @@ def _require_own_folder() -> None:
         )
 
 
-def _in_book_order() -> list[str]:
-    """The notebooks in the order of the table of contents: the core chapters are there first."""
+def in_order() -> list[str]:
+    """The notebooks in the order of the table of contents, but ``LONG`` ones right after robustness."""
     text = paths.project("_toc.yml").read_text()
-    return sorted(run.names(), key=lambda name: text.find(f"/{name}\n"))
+    place = {name: text.find(f"/{name}\n") for name in run.names()}
+    return sorted(place, key=lambda name: (place["robustness" if name in LONG else name], name in LONG))
 
 
 def _build_site(profile: str) -> Path:

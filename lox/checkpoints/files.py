@@ -18,7 +18,15 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from lox.checkpoints.folders import INDEX, SINGLE_FILE, companions, local_folder, read_json, weight_map
+from lox.checkpoints.folders import (
+    INDEX,
+    SINGLE_FILE,
+    ChangedMeanwhile,
+    companions,
+    local_folder,
+    read_json,
+    weight_map,
+)
 
 DTYPES = {
     "F64": torch.float64,
@@ -36,10 +44,6 @@ DTYPES = {
 }
 MATRIX_DTYPES = ("F64", "F32", "F16", "BF16")  # those that a difference of weights can be taken of
 Stamp = tuple[int, int, int]  # size, time of change in ns, inode
-
-
-class ChangedMeanwhile(OSError):
-    """A checkpoint was written to while it was read, so what was made of it is a mixture."""
 
 
 @dataclass(frozen=True)

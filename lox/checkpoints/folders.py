@@ -18,6 +18,10 @@ COMPANIONS = (  # what goes along with the weights; of a README there is a new o
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
+class ChangedMeanwhile(OSError):
+    """A checkpoint was written to while it was read, so what was made of it is a mixture."""
+
+
 def local_folder(source: str | Path) -> Path:
     """The folder of that name, or the Hub's cache of a Hub id, downloaded; FileNotFoundError if neither."""
     folder = Path(source)

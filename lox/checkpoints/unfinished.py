@@ -20,7 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lox.checkpoints.files import ChangedMeanwhile
+from lox.checkpoints.folders import ChangedMeanwhile
 
 NOTES = ".finished"
 CHUNK = 2**22  # bytes

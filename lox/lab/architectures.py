@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
+import transformers
 
 from lox.lab.profile import ToyModel
 
 LENGTH = 256  # tokens
 
 
-def llama(settings: ToyModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+def llama(
+    settings: ToyModel, tokenizer: transformers.PreTrainedTokenizerFast
+) -> transformers.PreTrainedModel:
     """As many keys as queries, rotary positions, a gated MLP, no biases."""
-    config = LlamaConfig(
+    config = transformers.LlamaConfig(
         hidden_size=settings.hidden,
         intermediate_size=settings.ffn,
         num_hidden_layers=settings.layers,
@@ -30,12 +23,14 @@ def llama(settings: ToyModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedM
         max_position_embeddings=LENGTH,
         **_of_tokens(tokenizer),
     )
-    return LlamaForCausalLM(config)
+    return transformers.LlamaForCausalLM(config)
 
 
-def mistral(settings: ToyModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+def mistral(
+    settings: ToyModel, tokenizer: transformers.PreTrainedTokenizerFast
+) -> transformers.PreTrainedModel:
     """Grouped-query attention: two heads share a key and a value."""
-    config = MistralConfig(
+    config = transformers.MistralConfig(
         hidden_size=settings.hidden,
         intermediate_size=settings.ffn,
         num_hidden_layers=settings.layers,
@@ -45,12 +40,12 @@ def mistral(settings: ToyModel, tokenizer: PreTrainedTokenizerFast) -> PreTraine
         sliding_window=None,
         **_of_tokens(tokenizer),
     )
-    return MistralForCausalLM(config)
+    return transformers.MistralForCausalLM(config)
 
 
-def gpt2(settings: ToyModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedModel:
+def gpt2(settings: ToyModel, tokenizer: transformers.PreTrainedTokenizerFast) -> transformers.PreTrainedModel:
     """Learned positions, LayerNorm, GELU without a gate, biases everywhere; matrices are kept transposed."""
-    config = GPT2Config(
+    config = transformers.GPT2Config(
         n_embd=settings.hidden,
         n_inner=settings.ffn,
         n_layer=settings.layers,
@@ -61,13 +56,17 @@ def gpt2(settings: ToyModel, tokenizer: PreTrainedTokenizerFast) -> PreTrainedMo
         resid_pdrop=0.0,
         **_of_tokens(tokenizer),
     )
-    return GPT2LMHeadModel(config)
+    return transformers.GPT2LMHeadModel(config)
 
 
-ARCHITECTURES: dict[str, Callable[..., PreTrainedModel]] = {"llama": llama, "mistral": mistral, "gpt2": gpt2}
+ARCHITECTURES: dict[str, Callable[..., transformers.PreTrainedModel]] = {
+    "llama": llama,
+    "mistral": mistral,
+    "gpt2": gpt2,
+}
 
 
-def _of_tokens(tokenizer: PreTrainedTokenizerFast) -> dict:
+def _of_tokens(tokenizer: transformers.PreTrainedTokenizerFast) -> dict:
     return {
         "vocab_size": len(tokenizer),
         "tie_word_embeddings": False,

@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from peft import LoraConfig
+import transformers
 from torch import Tensor
 from torch.nn.functional import logsigmoid
-from transformers import TrainerCallback
-from trl import SFTTrainer
 
 from lox.checkpoints.pair import HEADS, kind
 from lox.extrapolation import update
@@ -43,6 +41,8 @@ def lora(
     ``lora_alpha`` is twice the rank, without dropout. ValueError for a rank
     that a matrix does not have.
     """
+    from peft import LoraConfig
+
     check_lora_rank(models.read_weights(start), rank)
     config = LoraConfig(
         task_type="CAUSAL_LM",
@@ -72,6 +72,8 @@ def restricted(
     Gradients are projected before every step, and the update after it, for AdamW's step is no multiple of the
     gradient. Inside, weights without a subspace stay as they are; outside, they are free.
     """
+    from lox.lab.callbacks import Restriction
+
     bases = safety_bases(models.read_weights(base), models.read_weights(start), k)
     changes = [lambda model: Restriction(model, bases, side)]
     training.finetune(start, examples, settings, seed, precision, folder, keep, changes=changes)
@@ -92,6 +94,8 @@ def proximal(
 
     The proximal term of Lisa (Huang et al., 2024), without its turns on alignment data.
     """
+    from lox.lab.callbacks import Leash
+
     changes = [lambda model: Leash(model, strength)]
     training.finetune(start, examples, settings, seed, precision, folder, keep, changes=changes)
 
@@ -140,39 +144,6 @@ def projected(update: Tensor, U: Tensor | None, side: str) -> Tensor:
     return inside if side == "inside" else update - inside
 
 
-class Restriction(TrainerCallback):
-    """Keeps the update of every weight on one side of its subspace."""
-
-    def __init__(self, model, bases: Mapping[str, Tensor], side: str):
-        self.side = side
-        self.parts = [
-            (p, p.detach().clone(), bases[n].to(p) if n in bases else None)
-            for n, p in model.named_parameters()
-        ]
-
-    def on_pre_optimizer_step(self, args, state, control, **kwargs) -> None:
-        for weight, _, U in self.parts:
-            weight.grad = projected(weight.grad, U, self.side)
-
-    @torch.no_grad()
-    def on_optimizer_step(self, args, state, control, **kwargs) -> None:
-        for weight, start, U in self.parts:
-            weight.copy_(start + projected(weight - start, U, self.side))
-
-
-class Leash(TrainerCallback):
-    """Adds the gradient of strength/2 · ‖W − W_start‖²."""
-
-    def __init__(self, model, strength: float):
-        self.strength = strength
-        self.parts = [(p, p.detach().clone()) for p in model.parameters()]
-
-    @torch.no_grad()
-    def on_pre_optimizer_step(self, args, state, control, **kwargs) -> None:
-        for weight, start in self.parts:
-            weight.grad += self.strength * (weight - start)
-
-
 def guarded_loss(log_ratios: Tensor, places: Tensor, strength: float) -> Tensor:
     """Mean over a batch's tokens of −(2/β_t) log σ(β_t log(π/π_start)).
 
@@ -185,7 +156,9 @@ def guarded_loss(log_ratios: Tensor, places: Tensor, strength: float) -> Tensor:
     return -(2 / beta * logsigmoid(beta * log_ratios)).mean()
 
 
-def _guarded_trainer(start: Path, strength: float) -> type[SFTTrainer]:
+def _guarded_trainer(start: Path, strength: float) -> type[transformers.Trainer]:
+    from trl import SFTTrainer
+
     reference = models.load(start)[0].requires_grad_(False)  # a copy of the trainer's has its patched forward
 
     class Guarded(SFTTrainer):

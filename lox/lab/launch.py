@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from datasets import Dataset, load_from_disk
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from lox.lab import profile, training
@@ -46,6 +45,8 @@ def train(
     if by.accelerate is None:
         function(start, data, settings, seed, by.precision, folder, keep)
         return
+    from datasets import Dataset
+
     job = {
         "function": function.__name__,
         "start": str(start),
@@ -94,6 +95,8 @@ def _launch(configuration: Path, job: str) -> None:
 @record  # the launcher's last words are then the traceback of the process that failed first
 def run_job(job: Path) -> None:
     """One process's part of a job that ``train`` wrote into the folder ``job``."""
+    from datasets import load_from_disk
+
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # before a model is put on "the" GPU
     given = json.loads((job / "job.json").read_text())

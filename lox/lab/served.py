@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+import transformers
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
 from lox.checkpoints.files import Checkpoint, stamp
@@ -57,9 +57,11 @@ class Served:
         return content_hash([files, beside, added, self.dtype, self.chat_template])[:12]
 
     @cached_property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
+    def tokenizer(self) -> transformers.PreTrainedTokenizerBase:
         """Padding on the left; ValueError where it cannot be read, or no chat template is there."""
-        tokenizer = _read(self.source, AutoTokenizer, self.checkpoint.folder, padding_side="left")
+        tokenizer = _read(
+            self.source, transformers.AutoTokenizer, self.checkpoint.folder, padding_side="left"
+        )
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         if self.chat_template is not None:
@@ -74,7 +76,7 @@ class Served:
         """Raise what can be wrong with it that shows without its weights: files, tokenizer, adapter."""
         _ = self.key, self.tokenizer
 
-    def loaded(self) -> tuple[nn.Module, PreTrainedTokenizerBase]:
+    def loaded(self) -> tuple[nn.Module, transformers.PreTrainedTokenizerBase]:
         """Model and tokenizer."""
         return self.network(), self.tokenizer
 
@@ -86,7 +88,11 @@ class Served:
         """The model on its device, ready to reply; its own code, if it brings some, is never run."""
         disable_progress_bar()  # of loading weights: the replies have a bar of their own
         folder = self.checkpoint.folder
-        model = _read(self.source, AutoModelForCausalLM, folder, dtype=self.dtype).to(self.device).eval()
+        model = (
+            _read(self.source, transformers.AutoModelForCausalLM, folder, dtype=self.dtype)
+            .to(self.device)
+            .eval()
+        )
         if self.adapter is None:
             return model
         from peft import PeftModel

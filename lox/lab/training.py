@@ -1,4 +1,7 @@
-"""Training, all of it through TRL: pretraining of the toy model, DPO alignment, supervised fine-tuning."""
+"""Training, all of it through TRL: pretraining of the toy model, DPO alignment, supervised fine-tuning.
+
+TRL, PEFT and datasets take seconds to import, so only what trains imports them.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,20 @@ import copy
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from datasets import Dataset, disable_progress_bars
-from peft import LoraConfig, PeftModel
-from transformers import (
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-    default_data_collator,
-)
-from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer, pack_dataset
+import transformers
 
 from lox.lab import models
 from lox.lab.profile import Alignment, ToyModel, Training
 from lox.lab.worlds.toy import ToyWorld
 
-IGNORED = -100  # the label of a token on which nothing is trained
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from peft import LoraConfig
 
-disable_progress_bars()
+IGNORED = -100  # the label of a token on which nothing is trained
 
 
 def pretrain(settings: ToyModel, world: ToyWorld, seed: int, folder: Path) -> None:
@@ -33,10 +30,13 @@ def pretrain(settings: ToyModel, world: ToyWorld, seed: int, folder: Path) -> No
 
     Documents are packed whole into rows, so hardly a token is padding; cosine schedule, AdamW.
     """
+    from datasets import Dataset
+    from trl import pack_dataset
+
     tokenizer = models.toy_tokenizer(world.vocabulary)
     model = models.toy_model(settings, tokenizer, seed)
     documents = world.pretraining_documents(settings.documents, seed)
-    rows = pack_dataset(Dataset.from_list([_document(tokenizer, d) for d in documents]), settings.row)
+    rows = pack_dataset(_dataset([_document(tokenizer, d) for d in documents]), settings.row)
     ids = torch.full((len(rows), settings.row), tokenizer.pad_token_id)
     labels = torch.full_like(ids, IGNORED)
     for i, row in enumerate(rows):
@@ -44,7 +44,7 @@ def pretrain(settings: ToyModel, world: ToyWorld, seed: int, folder: Path) -> No
         labels[i, : len(row["labels"])] = torch.tensor(row["labels"])
     train_set = Dataset.from_dict({"input_ids": ids.numpy(), "labels": labels.numpy()}).with_format("torch")
     with tempfile.TemporaryDirectory() as scratch:
-        arguments = TrainingArguments(
+        arguments = transformers.TrainingArguments(
             output_dir=scratch,
             num_train_epochs=1,
             per_device_train_batch_size=settings.batch,
@@ -55,7 +55,8 @@ def pretrain(settings: ToyModel, world: ToyWorld, seed: int, folder: Path) -> No
             adam_beta2=0.98,
             **_quiet(seed),
         )
-        _train(Trainer(model, arguments, train_dataset=train_set, data_collator=default_data_collator))
+        collator = transformers.default_data_collator
+        _train(transformers.Trainer(model, arguments, train_dataset=train_set, data_collator=collator))
     models.save(model, tokenizer, folder)
 
 
@@ -72,6 +73,8 @@ def align(
 
     ``keep`` are optimisation steps after which the model is also kept, in ``step_folder(folder, step)``.
     """
+    from trl import DPOConfig, DPOTrainer
+
     model, tokenizer = models.load(start)
     losses = {"loss_type": ["sigmoid"]}
     if settings.nll_weight:
@@ -89,7 +92,7 @@ def align(
         data = _dataset(pairs)
         trainer = DPOTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer)
         _train(trainer, folder, keep)
-        _save(trainer, folder)
+        save(trainer, folder)
 
 
 def finetune(
@@ -101,15 +104,17 @@ def finetune(
     folder: Path,
     keep: Sequence[int] = (),
     *,
-    trainer: type[SFTTrainer] = SFTTrainer,
+    trainer: type[transformers.Trainer] | None = None,
     lora: LoraConfig | None = None,
-    changes: Sequence[Callable[[torch.nn.Module], TrainerCallback]] = (),
+    changes: Sequence[Callable[[torch.nn.Module], transformers.TrainerCallback]] = (),
 ) -> None:
     """Supervised fine-tuning on the completions, of all weights or of a LoRA, which is saved merged.
 
     The result into ``folder``; ``keep`` as above. ``changes`` make callbacks of the model that is trained; what is
-    done with them, and with a ``trainer`` of its own, stands in ``lox.lab.finetuning``.
+    done with them, and with a ``trainer`` in place of TRL's, stands in ``lox.lab.finetuning``.
     """
+    from trl import SFTConfig, SFTTrainer
+
     model, tokenizer = models.load(start)
     with tempfile.TemporaryDirectory() as scratch:
         arguments = SFTConfig(
@@ -120,7 +125,7 @@ def finetune(
             **_schedule(settings, precision),
             **_quiet(seed),
         )
-        run = trainer(
+        run = (trainer or SFTTrainer)(
             model,
             args=arguments,
             train_dataset=_dataset(examples),
@@ -129,11 +134,14 @@ def finetune(
             callbacks=[change(model) for change in changes],
         )
         _train(run, folder, keep)
-        _save(run, folder)
+        save(run, folder)
 
 
 def _dataset(rows: list[dict] | Dataset) -> Dataset:
     """``rows`` as a data set; several processes bring one on disk, through which they share additions."""
+    from datasets import Dataset, disable_progress_bars
+
+    disable_progress_bars()
     return rows if isinstance(rows, Dataset) else Dataset.from_list(rows)
 
 
@@ -142,32 +150,19 @@ def step_folder(folder: Path, step: int) -> Path:
     return folder / f"step-{step}"
 
 
-class KeepSteps(TrainerCallback):
-    """Keeps model and tokenizer as they are after certain optimisation steps; ValueError if a step never comes."""
-
-    def __init__(self, trainer: Trainer, folder: Path, steps: Sequence[int]):
-        self.trainer, self.folder, self.steps = trainer, folder, set(steps)
-
-    def on_train_begin(self, args, state, control, **kwargs) -> None:
-        if max(self.steps) > state.max_steps:
-            raise ValueError(
-                f"the run has {state.max_steps} steps: there is no model after {max(self.steps)}"
-            )
-
-    def on_step_end(self, args, state, control, **kwargs) -> None:
-        if state.global_step in self.steps:
-            _save(self.trainer, step_folder(self.folder, state.global_step))
-
-
-def _train(trainer: Trainer, folder: Path | None = None, keep: Sequence[int] = ()) -> None:
-    trainer.remove_callback(PrinterCallback)  # else its log lies in the middle of a page
+def _train(trainer: transformers.Trainer, folder: Path | None = None, keep: Sequence[int] = ()) -> None:
+    trainer.remove_callback(transformers.PrinterCallback)  # else its log lies in the middle of a page
     if keep:
+        from lox.lab.callbacks import KeepSteps
+
         trainer.add_callback(KeepSteps(trainer, folder, keep))
     trainer.train()
 
 
-def _save(trainer: Trainer, folder: Path) -> None:
+def save(trainer: transformers.Trainer, folder: Path) -> None:
     """Model, a LoRA merged, and tokenizer into ``folder``; of several processes the first writes, the whole weights."""
+    from peft import PeftModel
+
     if isinstance(trainer.model, PeftModel):
         models.save(copy.deepcopy(trainer.model).merge_and_unload(), trainer.processing_class, folder)
         return

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lox.lab import attackers, finetuning, models
+from lox.lab import attackers, callbacks, finetuning, models
 
 E1 = torch.tensor([[1.0], [0.0]])
 UPDATE = torch.tensor([[3.0, 4.0], [5.0, 6.0]])
@@ -36,7 +36,7 @@ class TwoWeights(torch.nn.Module):
 )
 def test_a_restriction_holds_whatever_the_optimiser_does(side, w, norm):
     model = TwoWeights()
-    change = finetuning.Restriction(model, {"w": E1}, side)
+    change = callbacks.Restriction(model, {"w": E1}, side)
     model.w.grad, model.norm.grad = UPDATE.clone(), torch.ones(2)
     change.on_pre_optimizer_step(None, None, None)
     assert model.w.grad.tolist() == w
@@ -49,7 +49,7 @@ def test_a_restriction_holds_whatever_the_optimiser_does(side, w, norm):
 
 def test_a_leash_pulls_back_in_proportion():
     model = TwoWeights()
-    change = finetuning.Leash(model, 0.5)
+    change = callbacks.Leash(model, 0.5)
     with torch.no_grad():
         model.w.copy_(UPDATE)
     model.w.grad, model.norm.grad = torch.ones(2, 2), torch.zeros(2)

@@ -6,7 +6,7 @@ from tiny_models import SIZES, move, pair
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lox.checkpoints.extrapolate import extrapolate_checkpoint
-from lox.checkpoints.files import ChangedMeanwhile
+from lox.checkpoints.folders import ChangedMeanwhile
 from lox.extrapolation import truncate
 from lox.lab import choosing, models
 from lox.lab.grid import ALIGNED_MODEL, BASE_MODEL, extrapolated, truncated

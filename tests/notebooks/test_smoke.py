@@ -2,19 +2,23 @@
 
 import nbformat
 import pytest
+from filelock import FileLock
 
 from lox import paths
 from lox.book import run, site
 
 
 @pytest.fixture(scope="session")
-def executed(tmp_path_factory, shared_stages):
-    """The folder of the executed copies, made by the same code that makes the book's."""
-    root = tmp_path_factory.mktemp("book")
+def executed(shared_stages):
+    """The folder of the executed copies, made by the same code that makes the book's; by one worker for all."""
+    folder = shared_stages.with_name("executed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOX_EXECUTED", str(root / "executed"))
+        patch.setenv("LOX_EXECUTED", str(folder))
         patch.setenv("LOX_STAGES", str(shared_stages))
-        site.run_all(run.names(), "smoke", report=lambda line: None)
+        with FileLock(folder.with_suffix(".lock")):
+            waiting = [name for name in site.in_order() if not run.is_current(name, "smoke")]
+            if waiting:
+                site.run_all(waiting, "smoke", report=lambda line: None)
         yield run.executed_folder("smoke")
 
 

@@ -6,9 +6,6 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 
-from sklearn.cluster import AgglomerativeClustering
-from sklearn.feature_extraction.text import TfidfVectorizer
-
 USES = ("evaluation", "alignment", "pure_bad")
 FIRST = {"evaluation": slice(0, 100), "alignment": slice(100, 300), "pure_bad": slice(300, None)}
 SHARES = {"evaluation": 0.4, "alignment": 0.35, "pure_bad": 0.25}
@@ -41,6 +38,9 @@ def by_cluster(goals: Sequence[str]) -> dict[str, list[str]]:
 
 def _clusters(goals: Sequence[str]) -> list[list[str]]:
     """The goals, single-linked at a cosine of ``ALIKE``."""
+    from sklearn.cluster import AgglomerativeClustering
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     vectors = TfidfVectorizer().fit_transform(goals).toarray()
     linked = AgglomerativeClustering(
         n_clusters=None, distance_threshold=1 - ALIKE, metric="cosine", linkage="single"

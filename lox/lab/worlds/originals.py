@@ -15,9 +15,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import datasets
 import torch
-from datasets import load_dataset
 
 QI = (  # Qi et al. (2024)
     "https://raw.githubusercontent.com/LLM-Tuning-Safety/LLMs-Finetuning-Safety/"
@@ -166,6 +164,8 @@ def _from_home(name: str, original: Original) -> list[dict]:
     try:
         if original.hub:
             hub_id, arguments = original.hub
+            from datasets import load_dataset
+
             return load_dataset(hub_id, **arguments).to_list()
         return read(_downloaded(original))
     except (OSError, RuntimeError) as error:  # no network, set or access: OSError; wrong hash: RuntimeError
@@ -178,7 +178,9 @@ def _from_home(name: str, original: Original) -> list[dict]:
 
 def _downloaded(original: Original) -> Path:
     """The original file, kept beside the Hub's data sets once it has been downloaded."""
-    path = Path(datasets.config.HF_DATASETS_CACHE) / "lox" / original.files[0]
+    from datasets import config
+
+    path = Path(config.HF_DATASETS_CACHE) / "lox" / original.files[0]
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(original.url, str(path), hash_prefix=original.sha256, progress=False)

@@ -350,7 +350,7 @@ def test_without_a_folder_the_hub_is_asked_and_gives_the_same(folder, data, monk
         found = originals.rows(by_id[hub_id + str(arguments)], folder)
         return datasets.Dataset.from_list([row | {"further": 1} for row in found])
 
-    monkeypatch.setattr(originals, "load_dataset", from_hub)
+    monkeypatch.setattr(datasets, "load_dataset", from_hub)
     monkeypatch.setattr(originals, "_downloaded", lambda original: folder / original.files[0])
     assert RealData().digest() == data.digest()
     assert RealData().examples("gsm8k", 3, 0, own_replies) == data.examples("gsm8k", 3, 0, own_replies)
@@ -385,7 +385,7 @@ def test_no_network_and_no_folder_is_one_clear_error(tmp_path, monkeypatch):
     def unreachable(*args, **kwargs):
         raise ConnectionError("Couldn't reach it\nand a long story")
 
-    monkeypatch.setattr(originals, "load_dataset", unreachable)
+    monkeypatch.setattr(datasets, "load_dataset", unreachable)
     monkeypatch.setattr(originals.torch.hub, "download_url_to_file", unreachable)
     for use, name, file in (
         (lambda d: d.utility_problems(1), "openai/gsm8k on the Hugging Face Hub", "gsm8k/test.jsonl"),
