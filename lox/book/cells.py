@@ -10,6 +10,7 @@ from IPython.display import Markdown
 
 from lox.lab.statistics import Rate
 
+FINDING = ":::{admonition} Finding"  # how the box under a page's title begins
 PAPER_PROMPTS = 100  # the paper's n
 
 
@@ -26,9 +27,9 @@ def rows_of(rows: pd.DataFrame, **values) -> pd.DataFrame:
 
 
 def finding(*sentences: str) -> Markdown:
-    """The box under a page's title: what this run finds, a bullet for each sentence."""
+    """The box under a page's title: what is found, a bullet for each sentence."""
     lines = "\n".join(f"- {sentence}" for sentence in sentences)
-    return Markdown(f":::{{admonition}} What this run finds\n:class: important\n{lines}\n:::")
+    return Markdown(f"{FINDING}\n:class: important\n{lines}\n:::")
 
 
 def per_cent(value: float, low: float, high: float) -> str:

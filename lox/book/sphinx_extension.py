@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -63,11 +64,11 @@ def add_plotly_script(app: Sphinx, page: str, template: str, context: dict, doct
 
 
 def begin_with_the_finding(app: Sphinx, document: nodes.document) -> None:
-    """Move a page's first box of a run's finding above the folded cells that computed it, and name those folds."""
+    """Move a page's first box of a finding above the folded cells that computed it, and make of those one fold."""
     for cell in _code_cells(document):
         tags = {name.removeprefix("tag_") for name in cell["classes"]}
-        what = "parameters" if tags & {"parameters", "injected-parameters"} else "code"
-        cell["prompt_show"], cell["prompt_hide"] = f"Show {what}", f"Hide {what}"
+        _name_fold(cell, "parameters" if tags & {"parameters", "injected-parameters"} else "code")
+    _fold_together(_code_cells(document))
     for cell in _code_cells(document):
         output = next((node for node in cell.children if node.get("nb_element") == "cell_code_output"), None)
         if output is not None and any(
@@ -79,6 +80,25 @@ def begin_with_the_finding(app: Sphinx, document: nodes.document) -> None:
             cell.remove(output)
             cell.parent.insert(first, nodes.container("", output, classes=["cell"]))
             return
+
+
+def _fold_together(cells: list[nodes.container]) -> None:
+    """Put a folded cell that shows nothing into the folded cell right after it."""
+    for cell, following in pairwise(cells):
+        neighbours = cell.next_node(descend=False, siblings=True) is following
+        if neighbours and len(cell.children) == 1 and {_folded(cell), _folded(following)} == {True}:
+            if cell["prompt_show"] != following["prompt_show"]:
+                _name_fold(following, "parameters and code")
+            following[0][:0] = cell[0].children
+            cell.parent.remove(cell)
+
+
+def _folded(cell: nodes.container) -> bool:
+    return cell.get("hide_mode") == "input"
+
+
+def _name_fold(cell: nodes.container, what: str) -> None:
+    cell["prompt_show"], cell["prompt_hide"] = f"Show {what}", f"Hide {what}"
 
 
 def _code_cells(document: nodes.document) -> list[nodes.container]:
