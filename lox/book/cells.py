@@ -14,9 +14,25 @@ FINDING = ":::{admonition} Finding"  # how the box under a page's title begins
 PAPER_PROMPTS = 100  # the paper's n
 
 
-def markdown(frame: pd.DataFrame) -> Markdown:
-    """Any table, as it is."""
-    return Markdown(frame.to_markdown(index=False))
+def markdown(frame: pd.DataFrame, note: str = "") -> Markdown:
+    """Any table, and a paragraph under it; columns of numbers to the right, each with the digits it is written with."""
+    columns = [_written(column) for _, column in frame.items()]
+    numbers = [pd.to_numeric(column, errors="coerce").notna().all() for column in columns]
+    align = ["right" if number else "left" for number in numbers]
+    text = pd.concat(columns, axis=1) if columns else frame
+    table = text.to_markdown(index=False, disable_numparse=True, colalign=align)
+    return Markdown(f"{table}\n\n{note}" if note else table)
+
+
+def _written(column: pd.Series) -> pd.Series:
+    """The cells of a column as text; floats with equally many decimals, as many as the longest needs."""
+    if column.dtype != float or column.empty:
+        return column.map(str)
+    text = column.map("{:g}".format)
+    if text.str.contains("e").any():
+        return text
+    decimals = text.str.partition(".")[2].str.len().max()
+    return column.map(f"{{:.{decimals}f}}".format)
 
 
 def rows_of(rows: pd.DataFrame, **values) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from sphinx.util.docutils import SphinxDirective
 from lox.book.names import TASK_NAMES
 
 FOR_READERS = {"task": TASK_NAMES, "defence": {"none": "without LoX", "lox": "with LoX"}}
+HEADS = {"alpha": "α", "lr": "learning rate"}  # columns of a file whose names are no words
 PLOTLY_MIME_TYPE = "application/vnd.plotly.v1+json"
 
 
@@ -163,12 +164,13 @@ class CsvPivot(SphinxDirective):
         keys = [key for key in order[0] if (key if len(key) > 1 else key[0]) in wide.index]
         wide = wide.reindex([key if len(key) > 1 else key[0] for key in keys])[order[1]].fillna("–")
         named = FOR_READERS.get(columns, {})
-        shown = wide.rename(columns=lambda value: named.get(value, f"{columns} {value}")).reset_index()
+        head = HEADS.get(columns, columns)
+        shown = wide.rename(columns=lambda value: named.get(value, f"{head} {value}")).reset_index()
         for column in set(index) & set(FOR_READERS):
             shown[column] = shown[column].map(
                 lambda value, names=FOR_READERS[column]: names.get(value, value)
             )
-        return shown.to_markdown(index=False, disable_numparse=True).splitlines()
+        return shown.rename(columns=HEADS).to_markdown(index=False, disable_numparse=True).splitlines()
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

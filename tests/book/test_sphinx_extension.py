@@ -67,7 +67,7 @@ def test_csv_pivot_spreads_a_tidy_file_out(tmp_path):
     html = (out / "page.html").read_text()
     assert warnings == ""
     assert rows(html) == [
-        ["task", "alpha 0", "alpha 1"],
+        ["task", "α 0", "α 1"],
         ["first", "7 %", "–"],
         ["second", "84.3 %", "0 %"],
     ]

@@ -66,7 +66,7 @@ BROKEN = broken(none=[2, 4, 8], lox=[8, 12, math.inf])
             2.0,
             0.5,
             math.inf,
-            "that LoX changes the number of steps is not established, 2 times [0.5, ∞] as many. ",
+            "with LoX no change of the number of steps is established, 2 times [0.5, ∞] as many. ",
         ),
         (
             math.inf,
@@ -77,8 +77,8 @@ BROKEN = broken(none=[2, 4, 8], lox=[8, 12, math.inf])
     ],
 )
 def test_a_delay_is_said_by_the_interval(value, low, high, expected):
-    said = in_words.delay_in_words(ratio(value, low, high), BROKEN, "of this run")
-    assert said.startswith("**Dolly**, 3 seeds of this run: ") and expected in said
+    said = in_words.delay_in_words(ratio(value, low, high), BROKEN, "this run")
+    assert said.startswith("**Dolly**, this run, 3 seeds: ") and expected in said
     assert said.endswith("Within 16 steps 3 of 3 models break without a defence, 2 of 3 models with LoX.")
 
 
@@ -114,6 +114,18 @@ def test_the_finding_has_two_sentences_for_each_task_and_defence():
     lost = pd.DataFrame([difference(0.1, 0.3)])
     found = in_words.finding(pd.DataFrame([ratio(3.0, 1.5, 6.0)]), BROKEN, (worst(), lost), lost, 0.1)
     assert found.data.count("\n- ") == 2 and "nan" not in found.data
+
+
+def test_the_papers_runs_are_said_with_their_numbers():
+    said = in_words.of_paper(paper("persistence"), "dolly").data
+    assert "does not grow with the epochs: it is highest after epoch 1, 52 %, and 18 % after epoch 6" in said
+    assert "34 % at the larger rate and 7 % at the smaller one" in said
+    course = {"task": "dolly", "epoch": [1, 2], "asr": [0.1, 0.3]}
+    rising = pd.concat(
+        pd.DataFrame(course | {"lr": lr, "defence": d}) for lr in (1, 2) for d in ("none", "lox")
+    )
+    said = in_words.of_paper(rising, "dolly").data
+    assert "without LoX the ASR is highest after epoch 2, 30 %" in said
 
 
 def test_figures_have_a_panel_for_each_task():
@@ -184,7 +196,7 @@ def test_the_recorded_run_is_said_before_this_one():
     recorded = pd.DataFrame([ratio(1.8, 1.4, 2.3, seeds=10, measured=9)]), BROKEN
     assert "recorded" not in in_words.finding(*box).data
     said = in_words.finding(*box, recorded).data
-    assert "\n- **Dolly**, 3 seeds recorded: with LoX it takes 1.8 times [1.4, 2.3]" in said
-    assert said.index("seeds recorded") < said.index("seeds of this run")
+    assert "\n- **Dolly**, recorded, 3 seeds: with LoX it takes 1.8 times [1.4, 2.3]" in said
+    assert said.index("recorded, 3 seeds") < said.index("this run, 3 seeds")
     assert "1.8 [1.4, 2.3]" in page.recorded(recorded).data
     assert "Nothing was recorded" in page.recorded(None).data

@@ -51,12 +51,12 @@ def test_damage_is_said_by_the_interval():
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
-        (0.2, 0.4, "With LoX the ASR after fine-tuning is lower after Dolly (by 30 points [20, 40])."),
-        (-0.4, -0.2, "With LoX the ASR after fine-tuning is higher after Dolly."),
+        (0.2, 0.4, "With LoX the ASR is lower after Dolly (by 30 points [20, 40])."),
+        (-0.4, -0.2, "With LoX the ASR is higher after Dolly."),
         (
             -0.1,
             0.2,
-            "With LoX the ASR after fine-tuning is not distinguished from that without it after Dolly.",
+            "With LoX the ASR is not distinguished from that without it after Dolly.",
         ),
     ],
 )
@@ -101,7 +101,7 @@ def test_the_finding_tells_what_was_recorded_beside_this_run():
     alone = in_words.finding(summary(), damage, run, costs(-0.1, 0.1)).data
     both = in_words.finding(summary(), damage, run, costs(-0.1, 0.1), record).data
     assert "Recorded" not in alone
-    assert "Recorded over 10 seeds: With LoX the ASR after fine-tuning is lower after Dolly" in both
+    assert "Recorded over 10 seeds: With LoX the ASR is lower after Dolly" in both
 
 
 @pytest.mark.parametrize("recorded", [None, summary()])

@@ -27,17 +27,17 @@ def finding(
         sentences += [delay_in_words(ratio, recorded[1], "recorded") for _, ratio in recorded[0].iterrows()]
     for task in attacks_in(broken):
         for _, ratio in ratios[ratios["task"] == task].iterrows():
-            sentences.append(delay_in_words(ratio, broken, "of this run"))
+            sentences.append(delay_in_words(ratio, broken, "this run"))
             lost = [rows_of(d, task=task, second=ratio["second"]).iloc[0] for d in (worst[1], last)]
             sentences.append(worst_in_words(worst[0], lost[0], budget) + " " + last_in_words(lost[1]))
     return cells.finding(*sentences)
 
 
-def delay_in_words(ratio: pd.Series, broken: pd.DataFrame, kind: str) -> str:
-    """Whether a defence makes a task take more steps, by the interval of the ratio; ``kind`` is of the seeds."""
+def delay_in_words(ratio: pd.Series, broken: pd.DataFrame, run: str) -> str:
+    """Whether a defence makes a task take more steps, by the interval of the ratio; ``run`` is what run it is."""
     defence, of_task = DEFENCE_NAMES[ratio["second"]], rows_of(broken, task=ratio["task"])
     seeds = of_task["seed"].nunique()
-    head = f"**{TASK_NAMES[ratio['task']]}**, {seeds} {'seed' if seeds == 1 else 'seeds'} {kind}"
+    head = f"**{TASK_NAMES[ratio['task']]}**, {run}, {seeds} {'seed' if seeds == 1 else 'seeds'}"
     counts = {
         d: f"{(rows_of(of_task, defence=d)['dose'] < math.inf).sum()} of {seeds} models"
         for d in ("none", ratio["second"])
@@ -53,9 +53,9 @@ def delay_in_words(ratio: pd.Series, broken: pd.DataFrame, kind: str) -> str:
     elif ratio["high"] < 1:
         said = f"with {defence} it takes fewer steps to break the model, {times(ratio)} as many"
     elif ratio["low"] > 0 or ratio["high"] < math.inf:
-        said = f"that {defence} changes the number of steps is not established, {times(ratio)} as many"
+        said = f"with {defence} no change of the number of steps is established, {times(ratio)} as many"
     else:
-        said = f"whether {defence} changes the number of steps cannot be said from these runs"
+        said = f"with {defence} nothing can be said of the number of steps"
     left_out = f"; {ratio['left_out']} seeds are left out, in which a model is broken before any step"
     return f"{head}: {said}. {within}{left_out if ratio['left_out'] else ''}."
 
@@ -77,3 +77,21 @@ def last_in_words(d: pd.Series) -> str:
         d, "still has the lower ASR", "has the higher ASR", "is not distinguished from the model without it"
     )
     return f"After the last step the model with {DEFENCE_NAMES[d['second']]} {said}."
+
+
+def of_paper(published: pd.DataFrame, task: str) -> Markdown:
+    """What more epochs and a larger rate do in the paper's runs of one task."""
+    asr = rows_of(published, task=task).set_index(["lr", "defence", "epoch"])["asr"].sort_index()
+    smaller, larger = asr.index.unique("lr")[[0, -1]]
+    plain = asr[smaller, "none"].drop(0, errors="ignore")  # epoch 0 is the start
+    first, last = plain.index.min(), plain.index.max()
+    grows = (
+        "is highest after" if plain.idxmax() == last else "does not grow with the epochs: it is highest after"
+    )
+    lox = {rate: share(asr[rate, "lox", first]) for rate in (smaller, larger)}
+    return Markdown(
+        f"In the paper's runs on {TASK_NAMES[task]} without LoX the ASR {grows} epoch {plain.idxmax()}, "
+        f"{share(plain.max())}, and {share(plain[last])} after epoch {last}. A larger learning rate is another way "
+        f"to raise the dose: with LoX the ASR after epoch {first} is {lox[larger]} at the larger rate and "
+        f"{lox[smaller]} at the smaller one."
+    )

@@ -48,4 +48,4 @@ def elsewhere() -> Markdown:
 def _number(row) -> str:
     if row.word == NOT_RECORDED:
         return "–"
-    return f"{row.mean:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
+    return f"{row.mean:+.2f}<br>[{row.low:+.2f}, {row.high:+.2f}]"

@@ -67,9 +67,7 @@ def protection_in_words(against_none: pd.DataFrame) -> list[str]:
             )
             if names
         ]
-        sentences.append(
-            f"With {DEFENCE_NAMES[defence]} the ASR after fine-tuning is {'; it is '.join(parts)}."
-        )
+        sentences.append(f"With {DEFENCE_NAMES[defence]} the ASR is {'; it is '.join(parts)}.")
     return sentences
 
 
@@ -84,9 +82,9 @@ def costs_in_words(summary: pd.DataFrame, costs: pd.DataFrame) -> list[str]:
         rates = {name: share(before.loc[name, "helpful"]) for name in ("none", defence)}
         utilities = {name: f"{before.loc[name, 'utility']:.2f}" for name in ("none", defence)}
         sentences.append(
-            f"Before any fine-tuning, {DEFENCE_NAMES[defence]} answers {rates[defence]} of the benign prompts, {lost} "
-            f"the {rates['none']} without it (difference {points(-_both(of['helpful']))}); its utility of "
-            f"{utilities[defence]} is {lower} {utilities['none']}."
+            f"Before any fine-tuning, the model with {DEFENCE_NAMES[defence]} answers {rates[defence]} of the benign "
+            f"prompts, {lost} the {rates['none']} without it (difference {points(-_both(of['helpful']))}); its utility "
+            f"of {utilities[defence]} is {lower} {utilities['none']}."
         )
     return sentences
 
@@ -101,7 +99,7 @@ def gibberish_in_words(summary: pd.DataFrame) -> str:
         f"{asked(line)}, {IN_LEGENDS[line['defence']]} ({share(line['gibberish'])})"
         for _, line in worst.head(NAMED).iterrows()
     ]
-    most = ":" if len(broken) <= NAMED else ", most of all in"
+    most = ":" if len(broken) <= NAMED else ", most of all:"
     return (
         f"More than {share(GIBBERISH)} of the replies to harmful prompts are gibberish in {len(broken)} of "
         f"{len(summary)} cases{most} {listed(named)}. A low ASR is no sign of safety there."
