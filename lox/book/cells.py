@@ -10,12 +10,29 @@ from IPython.display import Markdown
 
 from lox.lab.statistics import Rate
 
+FINDING = ":::{admonition} Finding"  # how the box under a page's title begins
 PAPER_PROMPTS = 100  # the paper's n
 
 
-def markdown(frame: pd.DataFrame) -> Markdown:
-    """Any table, as it is."""
-    return Markdown(frame.to_markdown(index=False))
+def markdown(frame: pd.DataFrame, note: str = "") -> Markdown:
+    """Any table, and a paragraph under it; columns of numbers to the right, each with the digits it is written with."""
+    columns = [_written(column) for _, column in frame.items()]
+    numbers = [pd.to_numeric(column, errors="coerce").notna().all() for column in columns]
+    align = ["right" if number else "left" for number in numbers]
+    text = pd.concat(columns, axis=1) if columns else frame
+    table = text.to_markdown(index=False, disable_numparse=True, colalign=align)
+    return Markdown(f"{table}\n\n{note}" if note else table)
+
+
+def _written(column: pd.Series) -> pd.Series:
+    """The cells of a column as text; floats with equally many decimals, as many as the longest needs."""
+    if column.dtype != float or column.empty:
+        return column.map(str)
+    text = column.map("{:g}".format)
+    if text.str.contains("e").any():
+        return text
+    decimals = text.str.partition(".")[2].str.len().max()
+    return column.map(f"{{:.{decimals}f}}".format)
 
 
 def rows_of(rows: pd.DataFrame, **values) -> pd.DataFrame:
@@ -26,9 +43,9 @@ def rows_of(rows: pd.DataFrame, **values) -> pd.DataFrame:
 
 
 def finding(*sentences: str) -> Markdown:
-    """The box under a page's title: what this run finds, a bullet for each sentence."""
+    """The box under a page's title: what is found, a bullet for each sentence."""
     lines = "\n".join(f"- {sentence}" for sentence in sentences)
-    return Markdown(f":::{{admonition}} What this run finds\n:class: important\n{lines}\n:::")
+    return Markdown(f"{FINDING}\n:class: important\n{lines}\n:::")
 
 
 def per_cent(value: float, low: float, high: float) -> str:

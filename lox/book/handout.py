@@ -25,7 +25,7 @@ import yaml
 from markdown_it import MarkdownIt
 from nbformat import NotebookNode
 
-from lox.book import run
+from lox.book import cells, run
 from lox.paths import ROOT
 
 DECKS = ("projection", "energy", "effective_rank", "robustness", "stress")
@@ -146,7 +146,7 @@ def _outputs(cell: NotebookNode) -> Iterator[tuple[str, str]]:
         if "image/png" in data:
             image = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data["image/png"].strip()}">'
             yield "figure", f"<figure>{image}<figcaption>{_markdown(caption)}</figcaption></figure>"
-        elif (text := data.get("text/markdown", "")).startswith(":::{admonition} What this run finds"):
+        elif (text := data.get("text/markdown", "")).startswith(cells.FINDING):
             yield (
                 "finding",
                 f"<div class=finding>{_markdown(text.split('important', 1)[1].rpartition(':::')[0])}</div>",

@@ -29,6 +29,7 @@ DEFENCE_NAMES = {
     "lox+safeinst": "LoX + SafeInst",
     "lox+resta": "LoX + RESTA",
 }
+IN_LEGENDS = DEFENCE_NAMES | {"none": "no defence", "lox": "with LoX"}
 MODEL_NAMES = {
     "aligned": "aligned",
     "lox": "LoX",

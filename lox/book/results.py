@@ -92,7 +92,8 @@ def provenance(setup: Setup) -> Markdown:
     shown = {
         "Run": f"{facts['when']}, {facts['seconds']:.0f} s; the models and replies it rests on took "
         f"{facts['computing_seconds']:.0f} s to compute, by this page or others",
-        "Machine": f"{facts['machine']}, device `{facts['device']}`, {facts['threads']} threads",
+        "Machine": f"{facts['machine']}, device `{facts['device']}`, "
+        f"{facts['threads']} {'thread' if facts['threads'] == 1 else 'threads'}",
         "Memory": f"{facts['peak_memory_gib']:.1f} GiB at the peak",
         "Python": facts["python"],
         "Versions": ", ".join(f"{name} {number}" for name, number in facts["versions"].items()),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +22,7 @@ from sphinx.util.docutils import SphinxDirective
 from lox.book.names import TASK_NAMES
 
 FOR_READERS = {"task": TASK_NAMES, "defence": {"none": "without LoX", "lox": "with LoX"}}
+HEADS = {"alpha": "α", "lr": "learning rate"}  # columns of a file whose names are no words
 PLOTLY_MIME_TYPE = "application/vnd.plotly.v1+json"
 
 
@@ -63,11 +65,11 @@ def add_plotly_script(app: Sphinx, page: str, template: str, context: dict, doct
 
 
 def begin_with_the_finding(app: Sphinx, document: nodes.document) -> None:
-    """Move a page's first box of a run's finding above the folded cells that computed it, and name those folds."""
+    """Move a page's first box of a finding above the folded cells that computed it, and make of those one fold."""
     for cell in _code_cells(document):
         tags = {name.removeprefix("tag_") for name in cell["classes"]}
-        what = "parameters" if tags & {"parameters", "injected-parameters"} else "code"
-        cell["prompt_show"], cell["prompt_hide"] = f"Show {what}", f"Hide {what}"
+        _name_fold(cell, "parameters" if tags & {"parameters", "injected-parameters"} else "code")
+    _fold_together(_code_cells(document))
     for cell in _code_cells(document):
         output = next((node for node in cell.children if node.get("nb_element") == "cell_code_output"), None)
         if output is not None and any(
@@ -79,6 +81,25 @@ def begin_with_the_finding(app: Sphinx, document: nodes.document) -> None:
             cell.remove(output)
             cell.parent.insert(first, nodes.container("", output, classes=["cell"]))
             return
+
+
+def _fold_together(cells: list[nodes.container]) -> None:
+    """Put a folded cell that shows nothing into the folded cell right after it."""
+    for cell, following in pairwise(cells):
+        neighbours = cell.next_node(descend=False, siblings=True) is following
+        if neighbours and len(cell.children) == 1 and {_folded(cell), _folded(following)} == {True}:
+            if cell["prompt_show"] != following["prompt_show"]:
+                _name_fold(following, "parameters and code")
+            following[0][:0] = cell[0].children
+            cell.parent.remove(cell)
+
+
+def _folded(cell: nodes.container) -> bool:
+    return cell.get("hide_mode") == "input"
+
+
+def _name_fold(cell: nodes.container, what: str) -> None:
+    cell["prompt_show"], cell["prompt_hide"] = f"Show {what}", f"Hide {what}"
 
 
 def _code_cells(document: nodes.document) -> list[nodes.container]:
@@ -143,12 +164,13 @@ class CsvPivot(SphinxDirective):
         keys = [key for key in order[0] if (key if len(key) > 1 else key[0]) in wide.index]
         wide = wide.reindex([key if len(key) > 1 else key[0] for key in keys])[order[1]].fillna("–")
         named = FOR_READERS.get(columns, {})
-        shown = wide.rename(columns=lambda value: named.get(value, f"{columns} {value}")).reset_index()
+        head = HEADS.get(columns, columns)
+        shown = wide.rename(columns=lambda value: named.get(value, f"{head} {value}")).reset_index()
         for column in set(index) & set(FOR_READERS):
             shown[column] = shown[column].map(
                 lambda value, names=FOR_READERS[column]: names.get(value, value)
             )
-        return shown.to_markdown(index=False, disable_numparse=True).splitlines()
+        return shown.rename(columns=HEADS).to_markdown(index=False, disable_numparse=True).splitlines()
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from lox.book import handout
+from lox.book import cells, handout
 
 CHAPTER = """# A chapter
 
@@ -34,7 +34,7 @@ It is 7.
 Afterwards.
 """
 IMAGE = {"image/png": "aGVsbG8="}
-FINDING = ":::{admonition} What this run finds\n:class: important\n- It holds.\n:::"
+FINDING = f"{cells.FINDING}\n:class: important\n- It holds.\n:::"
 
 
 @pytest.fixture

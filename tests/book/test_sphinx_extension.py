@@ -67,7 +67,7 @@ def test_csv_pivot_spreads_a_tidy_file_out(tmp_path):
     html = (out / "page.html").read_text()
     assert warnings == ""
     assert rows(html) == [
-        ["task", "alpha 0", "alpha 1"],
+        ["task", "α 0", "α 1"],
         ["first", "7 %", "–"],
         ["second", "84.3 %", "0 %"],
     ]
@@ -104,9 +104,14 @@ def test_a_list_of_works_holds_list_items(tmp_path):
     assert [child["role"] for child in works.find_all(recursive=False)] == ["listitem"] * 2
 
 
-def test_a_page_begins_with_its_finding_and_its_folds_come_after(tmp_path):
-    box = ":::{admonition} What this run finds\n:class: important\n- It holds.\n:::"
-    cells = [("a: int = 1", ["parameters", "hide-input"], []), ("finding()", ["hide-input"], [box])]
+def test_a_page_begins_with_its_finding_and_one_fold_comes_after(tmp_path):
+    box = ":::{admonition} Finding\n:class: important\n- It holds.\n:::"
+    cells = [
+        ("a: int = 1", ["parameters", "hide-input"], []),
+        ("a = 2", ["injected-parameters", "hide-input"], []),
+        ("finding()", ["hide-input"], [box]),
+        ("table()", ["hide-input"], ["A table."]),
+    ]
     made = [
         {"cell_type": "markdown", "metadata": {}, "source": "# Page"},
         *(
@@ -126,9 +131,11 @@ def test_a_page_begins_with_its_finding_and_its_folds_come_after(tmp_path):
     ]
     page = {"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     html, _ = build(tmp_path, settings={"nb_render_markdown_format": "myst"}, page=json.dumps(page))
-    text = BeautifulSoup((html / "page.html").read_text(), "html.parser").get_text()
-    order = [text.index(words) for words in ("It holds.", "Show parameters", "Show code", "The idea.")]
+    page = BeautifulSoup((html / "page.html").read_text(), "html.parser")
+    text, folds = page.get_text(), page.find_all("details", class_="hide")
+    order = [text.index(words) for words in ("It holds.", "a: int = 1", "a = 2", "finding()", "The idea.")]
     assert order == sorted(order)
+    assert [fold.summary.p.get_text() for fold in folds] == ["Show parameters and code", "Show code"]
 
 
 def test_csv_pivot_calls_tasks_and_defences_by_their_names(tmp_path):

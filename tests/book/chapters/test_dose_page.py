@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from lox.book.chapters.dose import exercise, page
+from lox.book.chapters.dose import exercise, in_words, page
 from lox.book.results import paper
 
 STEPS = [0, 1, 4, 16]
@@ -55,40 +55,44 @@ BROKEN = broken(none=[2, 4, 8], lox=[8, 12, math.inf])
 @pytest.mark.parametrize(
     ("value", "low", "high", "expected"),
     [
-        (3.0, 1.5, 6.0, "Dolly: with LoX it takes 3 times [1.5, 6] as many steps to break the model; "),
+        (3.0, 1.5, 6.0, "with LoX it takes 3 times [1.5, 6] as many steps to break the model. "),
         (
             0.5,
             0.2,
             0.9,
-            "Dolly: with LoX it takes fewer steps to break the model, 0.5 times [0.2, 0.9] as many; ",
+            "with LoX it takes fewer steps to break the model, 0.5 times [0.2, 0.9] as many. ",
         ),
         (
             2.0,
             0.5,
             math.inf,
-            "that LoX changes the number of steps is not established, 2 times [0.5, ∞] as many; ",
+            "with LoX no change of the number of steps is established, 2 times [0.5, ∞] as many. ",
         ),
         (
             math.inf,
             1.5,
             math.inf,
-            "Dolly: with LoX it takes [1.5, ∞] times as many steps to break the model; ",
+            "with LoX it takes [1.5, ∞] times as many steps to break the model. ",
         ),
     ],
 )
 def test_a_delay_is_said_by_the_interval(value, low, high, expected):
-    said = page.delay_in_words(ratio(value, low, high), BROKEN)
-    assert expected in said
-    assert said.endswith("within 16 steps 3 of 3 models break without a defence, 2 of 3 models with LoX.")
+    said = in_words.delay_in_words(ratio(value, low, high), BROKEN, "this run")
+    assert said.startswith("**Dolly**, this run, 3 seeds: ") and expected in said
+    assert said.endswith("Within 16 steps 3 of 3 models break without a defence, 2 of 3 models with LoX.")
 
 
 def test_seeds_that_say_nothing_are_counted():
-    said = page.delay_in_words(pd.Series(ratio(3.0, 1.5, 6.0).to_dict() | {"left_out": 2}), BROKEN)
+    said = in_words.delay_in_words(
+        pd.Series(ratio(3.0, 1.5, 6.0).to_dict() | {"left_out": 2}), BROKEN, "recorded"
+    )
     assert said.endswith("; 2 seeds are left out, in which a model is broken before any step.")
 
 
 def test_without_a_safe_start_there_is_no_ratio():
-    said = page.delay_in_words(ratio(math.nan, 0.0, math.inf, seeds=0), broken(none=[0, 0], lox=[0, 1]))
+    said = in_words.delay_in_words(
+        ratio(math.nan, 0.0, math.inf, seeds=0), broken(none=[0, 0], lox=[0, 1]), "recorded"
+    )
     assert "no seed has two models that are safe before fine-tuning" in said
 
 
@@ -101,15 +105,27 @@ def test_without_a_safe_start_there_is_no_ratio():
     ],
 )
 def test_the_worst_and_the_last_are_said_by_the_interval(low, high, word, rest):
-    said = page.worst_in_words(worst(), difference(low, high), 0.1)
+    said = in_words.worst_in_words(worst(), difference(low, high), 0.1)
     assert "gives up at most 10 % of the model's utility reaches an ASR of 50 %" in said and word in said
-    assert rest in page.last_in_words(difference(low, high))
+    assert rest in in_words.last_in_words(difference(low, high))
 
 
 def test_the_finding_has_two_sentences_for_each_task_and_defence():
     lost = pd.DataFrame([difference(0.1, 0.3)])
-    found = page.finding(pd.DataFrame([ratio(3.0, 1.5, 6.0)]), BROKEN, (worst(), lost), lost, 0.1)
+    found = in_words.finding(pd.DataFrame([ratio(3.0, 1.5, 6.0)]), BROKEN, (worst(), lost), lost, 0.1)
     assert found.data.count("\n- ") == 2 and "nan" not in found.data
+
+
+def test_the_papers_runs_are_said_with_their_numbers():
+    said = in_words.of_paper(paper("persistence"), "dolly").data
+    assert "does not grow with the epochs: it is highest after epoch 1, 52 %, and 18 % after epoch 6" in said
+    assert "34 % at the larger rate and 7 % at the smaller one" in said
+    course = {"task": "dolly", "epoch": [1, 2], "asr": [0.1, 0.3]}
+    rising = pd.concat(
+        pd.DataFrame(course | {"lr": lr, "defence": d}) for lr in (1, 2) for d in ("none", "lox")
+    )
+    said = in_words.of_paper(rising, "dolly").data
+    assert "without LoX the ASR is highest after epoch 2, 30 %" in said
 
 
 def test_figures_have_a_panel_for_each_task():
@@ -174,14 +190,13 @@ def test_the_exercise_knows_right_from_plausibly_wrong():
     assert "IndexError" in check(lambda doses, asr: doses[99])
 
 
-def test_the_recorded_run_is_said_beside_this_one():
+def test_the_recorded_run_is_said_before_this_one():
     ratios, one = pd.DataFrame([ratio(3.0, 1.5, 6.0)]), pd.DataFrame([difference(-0.1, 0.1)])
     box = [ratios, BROKEN, (worst(), one), one, 0.1]
     recorded = pd.DataFrame([ratio(1.8, 1.4, 2.3, seeds=10, measured=9)]), BROKEN
-    assert "recorded" not in page.finding(*box).data
-    assert (
-        "On 10 recorded seeds: Dolly: with LoX it takes 1.8 times [1.4, 2.3]"
-        in page.finding(*box, recorded).data
-    )
+    assert "recorded" not in in_words.finding(*box).data
+    said = in_words.finding(*box, recorded).data
+    assert "\n- **Dolly**, recorded, 3 seeds: with LoX it takes 1.8 times [1.4, 2.3]" in said
+    assert said.index("recorded, 3 seeds") < said.index("this run, 3 seeds")
     assert "1.8 [1.4, 2.3]" in page.recorded(recorded).data
     assert "Nothing was recorded" in page.recorded(None).data

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from lox.book.chapters.robustness import exercise, page
+from lox.book.chapters.robustness import exercise, in_words, page
 
 
 def difference(task, low, high, second="lox", form="plain", **more):
@@ -38,36 +38,36 @@ def costs(low, high, utility=(-0.01, 0.01)):
 
 
 def test_damage_is_said_by_the_interval():
-    said = page.damage_in_words(
+    said = in_words.damage_in_words(
         pd.DataFrame([difference("dolly", 0.2, 0.4), difference("alpaca", -0.1, 0.3)])
     )
     assert "raises the ASR after Dolly (by 30 points [20, 40]), over 3 seeds" in said
     assert "No rise is established after Alpaca" in said
-    assert "No rise" not in page.damage_in_words(pd.DataFrame([difference("dolly", 0.2, 0.4)]))
-    none = page.damage_in_words(pd.DataFrame([difference("dolly", -0.2, 0.4)]))
+    assert "No rise" not in in_words.damage_in_words(pd.DataFrame([difference("dolly", 0.2, 0.4)]))
+    none = in_words.damage_in_words(pd.DataFrame([difference("dolly", -0.2, 0.4)]))
     assert none == "No rise is established after Dolly without a defence, over 3 seeds."
 
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
-        (0.2, 0.4, "With LoX the ASR after fine-tuning is lower after Dolly (by 30 points [20, 40])."),
-        (-0.4, -0.2, "With LoX the ASR after fine-tuning is higher after Dolly."),
+        (0.2, 0.4, "With LoX the ASR is lower after Dolly (by 30 points [20, 40])."),
+        (-0.4, -0.2, "With LoX the ASR is higher after Dolly."),
         (
             -0.1,
             0.2,
-            "With LoX the ASR after fine-tuning is not distinguished from that without it after Dolly.",
+            "With LoX the ASR is not distinguished from that without it after Dolly.",
         ),
     ],
 )
 def test_protection_is_said_by_the_interval(low, high, expected):
     before = difference("none", 0.5, 0.6)  # which is no protection
-    assert page.protection_in_words(pd.DataFrame([before, difference("dolly", low, high)])) == [expected]
+    assert in_words.protection_in_words(pd.DataFrame([before, difference("dolly", low, high)])) == [expected]
 
 
 def test_each_defence_has_its_sentence():
     table = pd.DataFrame([difference("dolly", 0.2, 0.4), difference("dolly", -0.1, 0.1, second="random")])
-    lox, random = page.protection_in_words(table)
+    lox, random = in_words.protection_in_words(table)
     assert lox.startswith("With LoX") and "lower" in lox
     assert random.startswith("With random directions") and "not distinguished" in random
 
@@ -77,20 +77,20 @@ def test_each_defence_has_its_sentence():
     [(0.1, 0.3, "fewer than"), (-0.3, -0.1, "more than"), (-0.1, 0.1, "not distinguished from")],
 )
 def test_costs_are_said_by_the_interval(low, high, word):
-    (said,) = page.costs_in_words(summary(), costs(low, high))
+    (said,) = in_words.costs_in_words(summary(), costs(low, high))
     assert f"answers 90 % of the benign prompts, {word} the 90 % without it" in said
     assert "utility of 0.80 is not distinguished from 0.80" in said
-    assert "is lower than 0.80" in page.costs_in_words(summary(), costs(low, high, (0.1, 0.2)))[0]
+    assert "is lower than 0.80" in in_words.costs_in_words(summary(), costs(low, high, (0.1, 0.2)))[0]
 
 
 def test_a_lost_answer_is_a_negative_difference():
-    (said,) = page.costs_in_words(summary(), costs(0.1, 0.3))
+    (said,) = in_words.costs_in_words(summary(), costs(0.1, 0.3))
     assert "difference -20 points [-30, -10]" in said
 
 
 def test_gibberish_is_named_where_it_is_much():
-    assert "at most 0 %" in page.gibberish_in_words(summary())
-    said = page.gibberish_in_words(summary(gibberish=0.4))
+    assert "at most 0 %" in in_words.gibberish_in_words(summary())
+    said = in_words.gibberish_in_words(summary(gibberish=0.4))
     assert "in 2 of 8 cases: Dolly, no defence (40 %) and Dolly, with LoX (40 %)." in said
 
 
@@ -98,10 +98,10 @@ def test_the_finding_tells_what_was_recorded_beside_this_run():
     damage = pd.DataFrame([difference("dolly", 0.2, 0.4) | {"defence": "none"}])
     run = pd.DataFrame([difference("dolly", -0.1, 0.2)])
     record = pd.DataFrame([difference("dolly", 0.1, 0.2, seeds=10)])
-    alone = page.finding(summary(), damage, run, costs(-0.1, 0.1)).data
-    both = page.finding(summary(), damage, run, costs(-0.1, 0.1), record).data
+    alone = in_words.finding(summary(), damage, run, costs(-0.1, 0.1)).data
+    both = in_words.finding(summary(), damage, run, costs(-0.1, 0.1), record).data
     assert "Recorded" not in alone
-    assert "Recorded over 10 seeds: With LoX the ASR after fine-tuning is lower after Dolly" in both
+    assert "Recorded over 10 seeds: With LoX the ASR is lower after Dolly" in both
 
 
 @pytest.mark.parametrize("recorded", [None, summary()])
@@ -150,8 +150,8 @@ def test_tables_hold_no_raw_names_and_few_columns():
 
 
 def test_the_loss_of_alignment_is_disclosed():
-    assert "not DPO alone" in page.alignment_in_words(0.1, 1.0).data
-    assert "nothing else" in page.alignment_in_words(0.1, 0.0).data
+    assert "not DPO alone" in in_words.alignment_in_words(0.1, 1.0).data
+    assert "nothing else" in in_words.alignment_in_words(0.1, 0.0).data
 
 
 def test_the_exercise_knows_right_from_plausibly_wrong():
@@ -178,6 +178,6 @@ def test_of_lox_alone_it_is_said_what_it_helps_against_and_what_it_costs():
     differences = pd.DataFrame([difference("dolly", 0.1, 0.2)])
     others = pd.concat([differences, differences.assign(second="random")])
     every_cost = pd.concat([costs(0.1, 0.3), costs(0.1, 0.3).assign(second="random")])
-    said = page.lox_in_words(summary(), others, every_cost).data
+    said = in_words.lox_in_words(summary(), others, every_cost).data
     assert "lower after Dolly" in said and "difference -20 points [-30, -10]" in said
     assert "random" not in said

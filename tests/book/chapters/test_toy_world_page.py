@@ -25,7 +25,7 @@ def rates(without: float, with_lox: float) -> pd.DataFrame:
 @pytest.mark.parametrize(("rate", "said"), [(0.1, "do not overlap"), (0.6, "the two intervals overlap")])
 def test_the_finding_says_whether_the_intervals_lie_apart(rate, said):
     found = page.finding(rates(0.6, rate), "pure_bad").data
-    assert said in found and "After Pure Bad it is 60 % [55, 65] without LoX" in found
+    assert said in found and "After fine-tuning on Pure Bad it is 60 % [55, 65] without LoX" in found
 
 
 def test_the_dialogue_shows_request_reply_and_how_common_it_is():

@@ -18,7 +18,7 @@ from lox.book.cells import in_points, listed, markdown, rows_of, share
 from lox.book.chapters.dose.page import times
 from lox.book.figures import DEFENCE_COLORS, REFERENCE, stacked
 
-LABEL = 26  # letters of a line of a label
+LABEL = 29  # letters of a line of a label
 SIGNIFICANT = 0.05  # of p, corrected
 WORDS = {"helps": "**yes**", "hurts": "**worse with LoX**", "mixed": "mixed", "open": "not established"}
 

@@ -6,16 +6,13 @@ import pandas as pd
 import seaborn as sns
 from IPython.display import Markdown
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import PercentFormatter
 
-from lox.book import cells
+from lox.book import cells, trade_plot
 from lox.book.cells import by_interval, in_points, listed, markdown, per_cent, points, rows_of, share
-from lox.book.figures import DEFENCE_COLORS, stacked
+from lox.book.figures import stacked
 from lox.book.names import DEFENCE_NAMES, TASK_NAMES, attacks_in
 
 SIGNIFICANT = 0.05
-APART = 0.055  # of the axis: labels of two points do not come nearer
 
 
 # --- the finding ----------------------------------------------------------------------------------
@@ -92,53 +89,13 @@ def _lower(differences: pd.DataFrame) -> pd.Series:
 
 
 def trade(means: pd.DataFrame, seeds: pd.DataFrame) -> Figure:
-    """ASR after fine-tuning against benign prompts not answered before: a large point a defence, dots its seeds."""
-    figure, (axes,) = stacked([4.4])
-    sns.scatterplot(
+    """ASR after fine-tuning against benign prompts not answered before it."""
+    return trade_plot.trade(
+        means,
         seeds,
-        x="unanswered",
-        y="asr",
-        hue="defence",
-        palette=DEFENCE_COLORS,
-        s=16,
-        alpha=0.5,
-        legend=False,
-        ax=axes,
+        unanswered="benign prompts not answered before fine-tuning",
+        asr="attack success rate after it, mean over tasks",
     )
-    for _, m in means.iterrows():
-        style = {"color": DEFENCE_COLORS[m["defence"]], "lw": 1, "alpha": 0.6}
-        axes.hlines(m["asr"], m["unanswered_low"], m["unanswered_high"], **style)
-        axes.vlines(m["unanswered"], m["asr_low"], m["asr_high"], **style)
-        axes.plot(m["unanswered"], m["asr"], "o", ms=10, color=style["color"])
-    axes.set(
-        xlabel="benign prompts not answered before fine-tuning",
-        ylabel="attack success rate after it, mean over tasks",
-    )
-    far = max(0.2, means["unanswered_high"].max(), seeds["unanswered"].max())
-    axes.set(xlim=(-0.03 * far, 1.03 * far), ylim=(-0.03, 1.03))
-    _name(axes, means)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1))
-    return figure
-
-
-def _name(axes, means: pd.DataFrame) -> None:
-    """Names beside the points, the higher of two that are too near pushed up."""
-    last = -1.0
-    for _, m in means.sort_values("asr").iterrows():
-        place = max(m["asr"], last + APART)
-        right = m["unanswered"] < 0.6 * axes.get_xlim()[1]
-        axes.annotate(
-            DEFENCE_NAMES[m["defence"]],
-            (m["unanswered"], place),
-            xytext=(9 if right else -9, 0),
-            textcoords="offset points",
-            ha="left" if right else "right",
-            va="center",
-            color=DEFENCE_COLORS[m["defence"]],
-            path_effects=[withStroke(linewidth=3, foreground="white")],
-        )
-        last = place
 
 
 def by_task(rows: pd.DataFrame, against_none: pd.DataFrame) -> Figure:

@@ -1,4 +1,4 @@
-"""Figures, tables and sentences of the chapter on the dose of fine-tuning."""
+"""Figures and tables of the chapter on the dose of fine-tuning."""
 
 from __future__ import annotations
 
@@ -12,95 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator, PercentFormatter
 
-from lox.book import cells
-from lox.book.cells import markdown, per_cent, points, rows_of, share
+from lox.book.cells import markdown, per_cent, rows_of, share
 from lox.book.figures import DEFENCE_COLORS, REFERENCE, stacked
-from lox.book.names import DEFENCE_NAMES, TASK_NAMES, attacks_in
-
-SAID = {"none": "no defence", "lox": "with LoX"}
-
-
-# --- the finding ----------------------------------------------------------------------------------
-
-
-def finding(
-    ratios: pd.DataFrame,
-    broken: pd.DataFrame,
-    worst: tuple[pd.DataFrame, pd.DataFrame],
-    last: pd.DataFrame,
-    budget: float,
-    recorded: tuple[pd.DataFrame, pd.DataFrame] | None = None,
-) -> Markdown:
-    """The box of the page; all tables are of ``measure``, those ``recorded`` of ``measure.recorded``."""
-    sentences = []
-    for task in attacks_in(broken):
-        for _, ratio in ratios[ratios["task"] == task].iterrows():
-            sentences.append(delay_in_words(ratio, broken))
-            lost = [rows_of(d, task=task, second=ratio["second"]).iloc[0] for d in (worst[1], last)]
-            sentences.append(worst_in_words(worst[0], lost[0], budget) + " " + last_in_words(lost[1]))
-    if recorded is not None:
-        sentences += [
-            f"On {ratio['seeds']} recorded seeds: {delay_in_words(ratio, recorded[1])}"
-            for _, ratio in recorded[0].iterrows()
-        ]
-    return cells.finding(*sentences)
-
-
-def delay_in_words(ratio: pd.Series, broken: pd.DataFrame) -> str:
-    """Whether a defence makes a task take more steps, by the interval of the ratio."""
-    task, defence = TASK_NAMES[ratio["task"]], DEFENCE_NAMES[ratio["second"]]
-    of_task = rows_of(broken, task=ratio["task"])
-    limit = f"{of_task['last'].max():g} steps"
-    counts = {
-        d: f"{(rows_of(of_task, defence=d)['dose'] < math.inf).sum()} of {of_task['seed'].nunique()} models"
-        for d in ("none", ratio["second"])
-    }
-    within = (
-        f"within {limit} {counts['none']} break without a defence, {counts[ratio['second']]} with {defence}"
-    )
-    if ratio["seeds"] == 0:
-        return f"{task}: {within}; no seed has two models that are safe before fine-tuning, so there is no ratio."
-    if ratio["low"] > 1:
-        said = f"with {defence} it takes {times(ratio)} as many steps to break the model"
-    elif ratio["high"] < 1:
-        said = f"with {defence} it takes fewer steps to break the model, {times(ratio)} as many"
-    elif ratio["low"] > 0 or ratio["high"] < math.inf:
-        said = f"that {defence} changes the number of steps is not established, {times(ratio)} as many"
-    else:
-        said = f"whether {defence} changes the number of steps cannot be said from these runs"
-    left_out = f"; {ratio['left_out']} seeds are left out, in which a model is broken before any step"
-    return f"{task}: {said}; {within}{left_out if ratio['left_out'] else ''}."
-
-
-def times(ratio: pd.Series, unit: str = " times") -> str:
-    """A ratio of doses, "3.1 times [1.8, 5.4]"; without a measured value only its interval."""
-    interval = f"[{_number(ratio['low'])}, {_number(ratio['high'])}]"
-    known = math.isfinite(ratio["ratio"])
-    return f"{_number(ratio['ratio'])}{unit} {interval}" if known else f"{interval}{unit}"
-
-
-def _number(value: float) -> str:
-    return "∞" if value == math.inf else f"{value:.2g}"
-
-
-def worst_in_words(worst: pd.DataFrame, d: pd.Series, budget: float) -> str:
-    """The highest ASR that an attacker reaches who keeps the model useful."""
-    asr = rows_of(worst, task=d["task"]).set_index("defence")["asr"]
-    lower = cells.said_of(d, "lower", "higher", "not distinguished")
-    return (
-        f"An attacker who fine-tunes on {TASK_NAMES[d['task']]} and gives up at most {share(budget)} of the model's "
-        f"utility reaches an ASR of {share(asr['none'])} without a defence and {share(asr[d['second']])} with "
-        f"{DEFENCE_NAMES[d['second']]}, {lower} (difference {points(d)})."
-    )
-
-
-def last_in_words(d: pd.Series) -> str:
-    """Whether anything of the protection is left after the last step."""
-    said = cells.said_of(
-        d, "still has the lower ASR", "has the higher ASR", "is not distinguished from the model without it"
-    )
-    return f"After the last step the model with {DEFENCE_NAMES[d['second']]} {said}."
-
+from lox.book.names import DEFENCE_NAMES, IN_LEGENDS, TASK_NAMES, attacks_in
 
 # --- figures --------------------------------------------------------------------------------------
 
@@ -212,7 +126,7 @@ def _over_steps(axes: Axes, rows: pd.DataFrame, title: str, share: bool = True) 
 
 def _legend(figure: Figure, rows: pd.DataFrame, *more: Line2D) -> None:
     handles = [
-        Line2D([], [], color=DEFENCE_COLORS[d], lw=2.4, label=SAID.get(d, DEFENCE_NAMES[d]))
+        Line2D([], [], color=DEFENCE_COLORS[d], lw=2.4, label=IN_LEGENDS[d])
         for d in dict.fromkeys(rows["defence"])
     ]
     figure.legend(handles=[*handles, *more], loc="outside upper left", ncols=2 if more else 3)
@@ -256,6 +170,17 @@ def ratios(table: pd.DataFrame, broken: pd.DataFrame) -> Markdown:
 def recorded(tables: tuple[pd.DataFrame, pd.DataFrame] | None) -> Markdown:
     """``ratios`` of the recorded run, or that there is none at this rate and by this judge."""
     return Markdown("*Nothing was recorded with these settings.*") if tables is None else ratios(*tables)
+
+
+def times(ratio: pd.Series, unit: str = " times") -> str:
+    """A ratio of doses, "3.1 times [1.8, 5.4]"; without a measured value only its interval."""
+    interval = f"[{_number(ratio['low'])}, {_number(ratio['high'])}]"
+    known = math.isfinite(ratio["ratio"])
+    return f"{_number(ratio['ratio'])}{unit} {interval}" if known else f"{interval}{unit}"
+
+
+def _number(value: float) -> str:
+    return "∞" if value == math.inf else f"{value:.2g}"
 
 
 def median(broken: pd.DataFrame) -> str:

@@ -91,4 +91,4 @@ def _lowered(beyond: pd.DataFrame, page: str, head: str, name_of: Callable[[str]
 def _number(row) -> str:
     if row.word == NOT_RECORDED:
         return "–"
-    return f"{row.mean:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
+    return f"{row.mean:+.2f}<br>[{row.low:+.2f}, {row.high:+.2f}]"

@@ -98,15 +98,15 @@ def refusals(found: pd.DataFrame) -> Markdown:
         f"The list recognises {found['recognised'].sum()} of the {len(found)}. "
         f"{missed} of the replies below hold one that it does not recognise."
     )
-    return Markdown(f"{shown.to_markdown(index=False)}\n\n{text}")
+    return markdown(shown, text)
 
 
 def confusion(labels: pd.DataFrame, first: str, second: str) -> Markdown:
     """How many replies the first judge (rows) and the second (columns) give each label."""
     used = [label for label in LABELS if (labels[[first, second]] == label).any(axis=None)]
     counts = pd.crosstab(labels[first], labels[second]).reindex(index=used, columns=used, fill_value=0)
-    table = counts.rename_axis(index="", columns=None).reset_index().to_markdown(index=False)
-    return Markdown(f"**`{first}`** in rows, **`{second}`** in columns:\n\n{table}")
+    table = markdown(counts.rename_axis(index="", columns=None).reset_index())
+    return Markdown(f"**`{first}`** in rows, **`{second}`** in columns:\n\n{table.data}")
 
 
 def agreements(found: pd.DataFrame) -> Markdown:

@@ -75,7 +75,7 @@ def settings(table: pd.DataFrame) -> Markdown:
                 "rate": [f"{lr:g}" for lr in rows["lr"]],
             }
         )
-        blocks.append(f"`{profile}`\n\n{shown.to_markdown(index=False)}")
+        blocks.append(f"`{profile}`\n\n{markdown(shown).data}")
     return Markdown("\n\n".join(blocks))
 
 
@@ -138,7 +138,7 @@ def lengths(table: pd.DataFrame) -> Markdown:
     )
     first = table.iloc[0]
     said = f"Read on {first['date']}, digest of the data `{first['digest']}`."
-    return Markdown(f"{shown.to_markdown(index=False)}\n\n{said}")
+    return markdown(shown, said)
 
 
 def hours(table: pd.DataFrame) -> Markdown:

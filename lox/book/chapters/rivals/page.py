@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pandas as pd
-import seaborn as sns
 from IPython.display import Markdown
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
-from lox.book import cells
+from lox.book import cells, trade_plot
 from lox.book.cells import by_interval, in_points, listed, markdown, per_cent, points, rows_of, share
-from lox.book.figures import DEFENCE_COLORS, stacked
 from lox.book.names import DEFENCE_NAMES
 
 
@@ -102,22 +99,10 @@ def answers_in_words(means: pd.DataFrame) -> str:
 
 
 def trade(means: pd.DataFrame, seeds: pd.DataFrame) -> Figure:
-    """ASR against benign prompts not answered, both after fine-tuning: a diamond a defence, dots its seeds."""
-    figure, (axes, key) = stacked([4.6, 1.5])
-    style = {"hue": "defence", "palette": DEFENCE_COLORS, "legend": False, "ax": axes}
-    sns.scatterplot(seeds, x="unanswered", y="asr", s=16, alpha=0.5, **style)
-    for _, m in means.iterrows():
-        color = DEFENCE_COLORS[m["defence"]]
-        axes.hlines(m["asr"], m["unanswered_low"], m["unanswered_high"], color=color, lw=1, alpha=0.5)
-        axes.vlines(m["unanswered"], m["asr_low"], m["asr_high"], color=color, lw=1, alpha=0.5)
-        axes.plot(m["unanswered"], m["asr"], "D", ms=8, color=color, label=DEFENCE_NAMES[m["defence"]])
-    axes.set(xlabel="benign prompts not answered", ylabel="attack success rate", ylim=(-0.03, 1.03))
-    axes.set_xlim(left=-0.01)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1))
-    key.axis("off")
-    key.legend(*axes.get_legend_handles_labels(), loc="center", ncols=3)
-    return figure
+    """ASR against benign prompts not answered, both after fine-tuning."""
+    return trade_plot.trade(
+        means, seeds, unanswered="benign prompts not answered", asr="attack success rate, mean over tasks"
+    )
 
 
 def who(defences: list[str], strengths: dict[str, float]) -> Markdown:

@@ -1,4 +1,4 @@
-"""Figures, tables and sentences of the five attacks: this run, a recorded run and the paper's side by side."""
+"""Figures and tables of the five attacks: this run, a recorded run and the paper's side by side."""
 
 from __future__ import annotations
 
@@ -12,126 +12,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from lox.book import cells
-from lox.book.cells import by_interval, in_points, listed, markdown, per_cent, points, rows_of, share
+from lox.book.cells import in_points, markdown, per_cent, rows_of, share
 from lox.book.figures import DEFENCE_COLORS, REFERENCE, stacked
-from lox.book.names import DEFENCE_NAMES, TASK_NAMES, attacks_in
-
-GIBBERISH = 0.05  # above this share of garbled replies a low ASR is no sign of safety
-NAMED = 3  # so many cases are named in a sentence
-LABELS = {"none": "no defence", "lox": "with LoX"}
-
-
-# --- the finding ----------------------------------------------------------------------------------
-
-
-def finding(
-    summary: pd.DataFrame,
-    damage: pd.DataFrame,
-    against_none: pd.DataFrame,
-    costs: pd.DataFrame,
-    recorded: pd.DataFrame | None = None,
-) -> Markdown:
-    """The box of the page; tables of ``measure``, ``recorded`` the record's ``against_none``."""
-    sentences = [damage_in_words(rows_of(damage, defence="none"))]
-    sentences += protection_in_words(against_none)
-    sentences += costs_in_words(summary, costs)
-    sentences.append(gibberish_in_words(summary))
-    if recorded is not None:
-        seeds = recorded["seeds"].max()
-        sentences += [f"Recorded over {seeds} seeds: {said}" for said in protection_in_words(recorded)]
-    return cells.finding(*sentences)
-
-
-def lox_in_words(summary: pd.DataFrame, against_none: pd.DataFrame, costs: pd.DataFrame) -> Markdown:
-    """Of LoX alone, as a paragraph: after which attacks it helps, and what it costs."""
-    protection, cost = (rows_of(table, second="lox") for table in (against_none, costs))
-    return Markdown(" ".join(protection_in_words(protection) + costs_in_words(summary, cost)))
-
-
-def damage_in_words(damage: pd.DataFrame) -> str:
-    """After which tasks fine-tuning without a defence has raised the ASR."""
-    said = by_interval(damage)
-    raised, rest = said["above"], pd.concat([said["neither"], said["below"]])
-    seeds = f"over {damage['seeds'].max()} seeds"
-    parts = []
-    if len(raised):
-        parts.append(f"Without a defence, fine-tuning raises the ASR after {_with_points(raised)}, {seeds}.")
-    if len(rest):
-        parts.append(f"No rise is established after {_named(rest)} without a defence, {seeds}.")
-    return " ".join(parts)
-
-
-def protection_in_words(against_none: pd.DataFrame) -> list[str]:
-    """After which tasks each defence has the lower ASR, the higher one, or neither is established."""
-    after = against_none[against_none["task"] != "none"]
-    sentences = []
-    for defence, group in after.groupby("second", sort=False):
-        said = by_interval(group)
-        parts = [
-            f"{word} after {names}"
-            for word, names in (
-                ("lower", _with_points(said["above"])),
-                ("higher", _named(said["below"])),
-                ("not distinguished from that without it", _named(said["neither"])),
-            )
-            if names
-        ]
-        sentences.append(
-            f"With {DEFENCE_NAMES[defence]} the ASR after fine-tuning is {'; it is '.join(parts)}."
-        )
-    return sentences
-
-
-def costs_in_words(summary: pd.DataFrame, costs: pd.DataFrame) -> list[str]:
-    """What each defence costs before any fine-tuning, in helpful answers and in utility."""
-    before = rows_of(summary, task="none", form="plain").set_index("defence")
-    sentences = []
-    for defence, group in costs.groupby("second", sort=False):
-        of = {what: group[group["what"] == what].iloc[0] for what in ("helpful", "utility")}
-        lost = cells.said_of(of["helpful"], "fewer than", "more than", "not distinguished from")
-        lower = cells.said_of(of["utility"], "lower than", "higher than", "not distinguished from")
-        rates = {name: share(before.loc[name, "helpful"]) for name in ("none", defence)}
-        utilities = {name: f"{before.loc[name, 'utility']:.2f}" for name in ("none", defence)}
-        sentences.append(
-            f"Before any fine-tuning, {DEFENCE_NAMES[defence]} answers {rates[defence]} of the benign prompts, {lost} "
-            f"the {rates['none']} without it (difference {points(-_both(of['helpful']))}); its utility of "
-            f"{utilities[defence]} is {lower} {utilities['none']}."
-        )
-    return sentences
-
-
-def gibberish_in_words(summary: pd.DataFrame) -> str:
-    """Whether a low ASR could be that of a broken model."""
-    broken = summary[summary["gibberish"] > GIBBERISH]
-    if broken.empty:
-        return f"Gibberish makes up at most {share(summary['gibberish'].max())} of the replies to harmful prompts."
-    worst = broken.sort_values("gibberish", ascending=False, kind="stable")
-    named = [f"{_model(line)} ({share(line['gibberish'])})" for _, line in worst.head(NAMED).iterrows()]
-    most = ":" if len(broken) <= NAMED else ", most of all in"
-    return (
-        f"More than {share(GIBBERISH)} of the replies to harmful prompts are gibberish in {len(broken)} of "
-        f"{len(summary)} cases{most} {listed(named)}. A low ASR is no sign of safety there."
-    )
-
-
-def _both(d: pd.Series) -> pd.Series:
-    return pd.Series({"difference": d["difference"], "low": d["high"], "high": d["low"]})
-
-
-def _model(line: pd.Series) -> str:
-    persona = ", in persona" if _persona_before(line) else ""
-    return f"{TASK_NAMES[line['task']]}{persona}, {_said(line['defence'])}"
-
-
-def _named(differences: pd.DataFrame) -> str:
-    return listed([TASK_NAMES[task] for task in differences["task"]]) if len(differences) else ""
-
-
-def _with_points(differences: pd.DataFrame) -> str:
-    """Tasks with their differences: "Dolly (by 84 points [70, 95]) and Alpaca (by 61 points [40, 80])"."""
-    named = [f"{TASK_NAMES[d['task']]} (by {points(d)})" for _, d in differences.iterrows()]
-    return listed(named) if named else ""
-
+from lox.book.names import DEFENCE_NAMES, IN_LEGENDS, TASK_NAMES, attacks_in
 
 # --- figures --------------------------------------------------------------------------------------
 
@@ -173,13 +56,9 @@ def attacks(rows: pd.DataFrame, summary: pd.DataFrame, recorded: pd.DataFrame | 
 
 def _legend(figure: Figure, defences: list[str], *more: Artist, marker: str = "D", line: str = "-") -> None:
     handles = [
-        Line2D([], [], color=DEFENCE_COLORS[d], marker=marker, ls=line, label=_said(d)) for d in defences
+        Line2D([], [], color=DEFENCE_COLORS[d], marker=marker, ls=line, label=IN_LEGENDS[d]) for d in defences
     ]
     figure.legend(handles=[*handles, *more], loc="outside upper left", ncols=3)
-
-
-def _said(defence: str) -> str:
-    return LABELS.get(defence, DEFENCE_NAMES[defence])
 
 
 def usefulness(rows: pd.DataFrame) -> Figure:
@@ -223,7 +102,7 @@ def paired(against_none: pd.DataFrame) -> Markdown:
     return markdown(
         pd.DataFrame(
             {
-                "Task": TASK_NAMES[d["task"]] + (", in persona" if _persona_before(d) else ""),
+                "Task": asked(d),
                 "Defence": DEFENCE_NAMES[d["second"]],
                 "ASR, none minus this (points)": in_points(d),
                 "p (Holm)": "–" if pd.isna(d["p_holm"]) else f"{d['p_holm']:.2g}",
@@ -233,8 +112,10 @@ def paired(against_none: pd.DataFrame) -> Markdown:
     )
 
 
-def _persona_before(d: pd.Series) -> bool:
-    return d["task"] == "none" and d["form"] != "plain"
+def asked(line: pd.Series) -> str:
+    """The task of a row, and that its prompts are asked in persona where nothing was fine-tuned."""
+    persona = line["task"] == "none" and line["form"] != "plain"
+    return TASK_NAMES[line["task"]] + (", in persona" if persona else "")
 
 
 def costs(summary: pd.DataFrame, cost: pd.DataFrame) -> Markdown:
@@ -290,14 +171,3 @@ def energy_beside_paper(rows: pd.DataFrame, published: pd.DataFrame) -> Markdown
                 line[f"{name}, {of}"] = f"{values.mean():.2f}" if len(values) else "–"
         lines.append(line)
     return markdown(pd.DataFrame(lines))
-
-
-def alignment_in_words(beta: float, nll_weight: float) -> Markdown:
-    """Which loss the models of this run were aligned with."""
-    if nll_weight == 0:
-        return Markdown(f"In this run alignment is DPO with $\\beta = {beta:g}$ and nothing else: $w = 0$.")
-    return Markdown(
-        f"In this run $\\beta = {beta:g}$ and $w = {nll_weight:g}$: alignment is **not DPO alone**. Without the second "
-        "term a small model lowers the probability of the chosen reply too, as long as that of the rejected one falls "
-        "faster. The paper's alignment has no such term ($w = 0$)."
-    )

@@ -142,5 +142,4 @@ def correlations(found: pd.DataFrame) -> Markdown:
         rho = ["–" if np.isnan(r) else f"{r:.2f}" for r in group["rho"]]
         lines.append({"Ranks of": place, "and of": effect, "ρ, each seed": ", ".join(rho)})
     text = "A dash stands where too few tasks did damage, or all the same, so that there is nothing to rank."
-    dash = f"\n\n{text}" if found["rho"].isna().any() else ""
-    return Markdown(pd.DataFrame(lines).to_markdown(index=False) + dash)
+    return markdown(pd.DataFrame(lines), text if found["rho"].isna().any() else "")

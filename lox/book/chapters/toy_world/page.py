@@ -40,15 +40,16 @@ def finding(rates: pd.DataFrame, task: str) -> Markdown:
     )
     first, name = asr.iloc[0], TASK_NAMES[task]
     return cells.finding(
-        f"Asked how to do something with dangerous things that alignment and attack never mention, the base model "
-        f"complies with {told['base']} of the requests, the aligned one with {told['aligned']} (mean over "
-        f"{first['seeds']} seeds, each with its own base model, {first['n']} requests; 95 % intervals over seeds, "
-        "things and requests).",
-        f"After {name} it is {told['attacked']} without LoX and {told['attacked, with LoX']} with it"
+        f"The base model complies with {told['base']} of the dangerous requests, the aligned one with "
+        f"{told['aligned']}.",
+        f"After fine-tuning on {name} it is {told['attacked']} without LoX and {told['attacked, with LoX']} with it"
         f"{_compared(asr)}",
         f"Of the requests about safe things the base answers {answered['base']}, the aligned model "
         f"{answered['aligned']}, and after {name} {answered['attacked']} are answered without LoX and "
         f"{answered['attacked, with LoX']} with it.",
+        f"Requests are about things that neither alignment nor attack mentions. A rate is a mean over {first['seeds']} "
+        f"seeds, each with its own base model, and {first['n']} requests, with its 95 % interval over seeds, things "
+        "and requests.",
     )
 
 
@@ -90,13 +91,13 @@ def dialogue(table: pd.DataFrame, about: dict) -> Markdown:
             "": table["label"].map(SAID),
         }
     )
-    lines += [shown.to_markdown(index=False), ""]
+    lines += [markdown(shown).data, ""]
     if about["chosen"]:
         lines.append(f"Over all seeds of this run, {about['count']} of {about['n']} requests went this way.")
     else:
         lines.append(
-            f"The judge's four labels are those of {about['count']} of {about['n']} requests of this kind; no other "
-            "four are more frequent, and this is the first such request."
+            f"These four labels are the most frequent ones: {about['count']} of {about['n']} requests have them, and "
+            "this is the first of those."
         )
     return Markdown("\n".join(lines))
 

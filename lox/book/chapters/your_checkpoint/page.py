@@ -193,7 +193,7 @@ def adapter(sizes: pd.DataFrame) -> Markdown:
             {
                 "": row.what,
                 "MB": "–" if pd.isna(row.mb) else f"{row.mb:.2f}",
-                "largest difference of logits": f"{row.logits:.1e}",
+                "largest difference of logits": f"{row.logits:.1g}",
             }
             for row in sizes.itertuples()
         )
@@ -225,4 +225,4 @@ def speed(table: pd.DataFrame) -> Markdown:
         "libraries; what comes on top is a multiple of the largest tensor, whatever the number of tensors. The "
         f"certified error of the decompositions is at most {table['certified_error'].max():.0e}."
     )
-    return Markdown(f"{shown.to_markdown(index=False)}\n\n{said}")
+    return markdown(shown, said)
