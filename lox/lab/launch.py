@@ -22,7 +22,10 @@ from lox.lab import profile, training
 from lox.lab.profile import Alignment, Profile, Training
 
 FOLDER = profile.FOLDER / "accelerate"
-LAUNCHED = {"align": (training.align, Alignment), "finetune": (training.finetune, Training)}
+LAUNCHED: dict[str, tuple[Callable[..., None], type[Training]]] = {
+    "align": (training.align, Alignment),
+    "finetune": (training.finetune, Training),
+}
 LAST_LINES = 40  # of a failed launch's output: the traceback of the process that failed first is among them
 
 

@@ -104,7 +104,7 @@ def finetune(
     folder: Path,
     keep: Sequence[int] = (),
     *,
-    trainer: type[transformers.Trainer] | None = None,
+    trainer: Callable[..., transformers.Trainer] | None = None,
     lora: LoraConfig | None = None,
     changes: Sequence[Callable[[torch.nn.Module], transformers.TrainerCallback]] = (),
 ) -> None:
