@@ -22,7 +22,7 @@ from lox.lab import profile, training
 from lox.lab.profile import Alignment, Profile, Training
 
 FOLDER = profile.FOLDER / "accelerate"
-LAUNCHED: dict[str, tuple[Callable, type[Training]]] = {
+LAUNCHED: dict[str, tuple[Callable[..., None], type[Training]]] = {
     "align": (training.align, Alignment),
     "finetune": (training.finetune, Training),
 }
