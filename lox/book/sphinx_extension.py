@@ -68,7 +68,8 @@ def begin_with_the_finding(app: Sphinx, document: nodes.document) -> None:
     """Move a page's first box of a finding above the folded cells that computed it, and make of those one fold."""
     for cell in _code_cells(document):
         tags = {name.removeprefix("tag_") for name in cell["classes"]}
-        _name_fold(cell, "parameters" if tags & {"parameters", "injected-parameters"} else "code")
+        what = "parameters" if tags & {"parameters", "injected-parameters"} else "code"
+        _name_fold(cell, "{type}" if cell.get("hide_mode") == "input+output" else what)
     _fold_together(_code_cells(document))
     for cell in _code_cells(document):
         output = next((node for node in cell.children if node.get("nb_element") == "cell_code_output"), None)

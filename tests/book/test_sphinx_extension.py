@@ -111,6 +111,7 @@ def test_a_page_begins_with_its_finding_and_one_fold_comes_after(tmp_path):
         ("a = 2", ["injected-parameters", "hide-input"], []),
         ("finding()", ["hide-input"], [box]),
         ("table()", ["hide-input"], ["A table."]),
+        ("other()", ["hide-input", "hide-output"], ["Another."]),
     ]
     made = [
         {"cell_type": "markdown", "metadata": {}, "source": "# Page"},
@@ -135,7 +136,8 @@ def test_a_page_begins_with_its_finding_and_one_fold_comes_after(tmp_path):
     text, folds = page.get_text(), page.find_all("details", class_="hide")
     order = [text.index(words) for words in ("It holds.", "a: int = 1", "a = 2", "finding()", "The idea.")]
     assert order == sorted(order)
-    assert [fold.summary.p.get_text() for fold in folds] == ["Show parameters and code", "Show code"]
+    names = [fold.summary.p.get_text() for fold in folds]
+    assert names == ["Show parameters and code", "Show code", "Show source", "Show output"]
 
 
 def test_csv_pivot_calls_tasks_and_defences_by_their_names(tmp_path):

@@ -81,7 +81,7 @@ def test_choices_for_readers():
         page.choice_name(*a)
         for a in (("6", [6, 6]), ("full", ["full"]), ("6 of 4096", [1, 1]), ("effective rank", [2, 3]))
     ]
-    assert names == ["k = 6", "full rank", "6 of 4096: k = 1", "effective rank: k = 2, 3"]
+    assert names == ["k = 6", "full rank", "6 of 4096 (k = 1)", "effective rank (k = 2, 3)"]
 
 
 def test_figures_name_what_they_show(before):

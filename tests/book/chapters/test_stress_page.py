@@ -76,7 +76,7 @@ def shares():
             0.3,
             [
                 "not distinguished from the start's",
-                "changes the ASR by nothing that is distinguished",
+                "does not distinguishably change the ASR",
                 "which is not distinguished from what leaving out random",
                 "does not distinguishably change the ASR",
             ],
@@ -93,8 +93,8 @@ def test_the_finding_says_what_the_corrected_p_allows(geometry, shares, value, p
     for sentence in said:
         assert sentence in found
     assert (
-        "against ΔW_align in every seed after all 2 tasks; the mean counteraction lies between 0.10 and 0.15"
-        in found
+        "against $\\Delta W_\\text{align}$ in every seed after all 2 tasks; "
+        "the mean counteraction lies between 0.10 and 0.15" in found
     )
 
 

@@ -46,7 +46,7 @@ def choice_name(choice: str | int, ks: list | None = None) -> str:
     words = {"full": "full rank"}.get(choice) or (choice if " " in choice else f"k = {choice}")
     numbers = list(dict.fromkeys(map(str, ks or [])))
     told = choice.isdigit() or choice == "full" or not numbers
-    return words if told else f"{words}: k = {', '.join(numbers)}"
+    return words if told else f"{words} (k = {', '.join(numbers)})"
 
 
 def finding(

@@ -41,8 +41,8 @@ def _kappa_in_words(agreed: pd.DataFrame, judge: str) -> str:
 def _moved_in_words(moved: pd.DataFrame) -> str:
     said = [said_with_others(d, "higher", "lower", "neither") for _, d in moved.iterrows()]
     return (
-        f"Its ASR is higher in {said.count('higher')} of {len(said)} rows (task, with or without LoX) and lower in "
-        f"{said.count('lower')}."
+        f"By the first judge the ASR is higher in {said.count('higher')} of {len(said)} rows (task, with or without "
+        f"LoX) and lower in {said.count('lower')}."
     )
 
 
@@ -50,7 +50,7 @@ def _concluded_in_words(concluded: pd.DataFrame, judge: str, reference: str) -> 
     said = _said_of_lox(concluded)
     apart = [TASK_NAMES[task] for task in said.index[said[judge] != said[reference]]]
     where = f", but not for {', '.join(apart)}" if apart else ""
-    return f"It says the same of LoX in {len(said) - len(apart)} of {len(said)} rows{where}."
+    return f"They say the same of LoX in {len(said) - len(apart)} of {len(said)} rows{where}."
 
 
 def _said_of_lox(concluded: pd.DataFrame) -> pd.DataFrame:

@@ -36,7 +36,7 @@ TOLD = {
     ),
     "resta": Told(SERVER, "$W_f + \\gamma \\Delta W_a$", "bhardwaj2024resta"),
     "safemerge": Told(
-        SERVER, "$(1 - \\lambda) W_f + \\lambda W_a$ where least along alignment", "djuhera2025safemerge"
+        SERVER, "$(1 - \\lambda) W_f + \\lambda W_a$<br>where least along alignment", "djuhera2025safemerge"
     ),
     "wise-ft": Told(SERVER, "$(1 - \\lambda) W_f + \\lambda W_a$", "wortsman2022robust"),
     "lox+safeinst": Told("the first two", "both", "perin2025lox"),

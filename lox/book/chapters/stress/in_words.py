@@ -12,6 +12,8 @@ from lox.book.cells import points, rows_of, said_with_others, share
 from lox.book.chapters.stress.names import variant_name
 from lox.book.names import TASK_NAMES
 
+FT, ALIGN = "$\\Delta W_\\text{ft}$", "$\\Delta W_\\text{align}$"
+
 
 def finding(differences: pd.DataFrame, shares: pd.DataFrame, geometry: pd.DataFrame) -> Markdown:
     """What the causal test and the geometry say; tables of ``measure``, the differences of both defences."""
@@ -38,11 +40,11 @@ def _inside_in_words(plain: pd.DataFrame) -> str:
     alone = plain.loc["safety: inside", "all: nothing"]
     against = plain.loc["safety: inside", "random: inside, scaled"]
     said = said_with_others(
-        alone, "raises the ASR", "lowers the ASR", "changes the ASR by nothing that is distinguished"
+        alone, "raises the ASR", "lowers the ASR", "does not distinguishably change the ASR"
     )
     more = said_with_others(against, "higher than", "lower than", "not distinguished from")
     return (
-        f"The part of ΔW_ft inside the safety subspace, put in alone, {said} ({points(alone)}). The ASR is {more} "
+        f"The part of {FT} inside the safety subspace, put in alone, {said} ({points(alone)}). The ASR is {more} "
         f"that of a random part of the same norm ({points(against)})."
     )
 
@@ -51,7 +53,7 @@ def _outside_in_words(plain: pd.DataFrame, of_damage: pd.Series) -> str:
     out, random = plain.loc["all: whole", "safety: outside"], plain.loc["random: outside", "safety: outside"]
     rest = plain.loc["safety: outside", "all: nothing"]
     gone = said_with_others(
-        out, "lowers the ASR", "raises the ASR", "changes the ASR by nothing that is distinguished"
+        out, "lowers the ASR", "raises the ASR", "does not distinguishably change the ASR"
     )
     part = "" if math.isnan(of_damage["share"]) else f", {share(of_damage['share'])} of the damage"
     than = said_with_others(random, "more than", "less than", "not distinguished from")
@@ -66,7 +68,7 @@ def _special_in_words(plain: pd.DataFrame) -> str:
     own = plain.loc["own: inside", "safety: inside"]
     said = said_with_others(own, "higher than", "lower than", "not distinguished from")
     return (
-        f"Of the directions in which ΔW_ft itself is largest, as many put in alone give an ASR that is {said} the "
+        f"Of the directions in which {FT} itself is largest, as many put in alone give an ASR that is {said} the "
         f"safety subspace's ({points(own)})."
     )
 
@@ -76,7 +78,7 @@ def _counteraction_in_words(geometry: pd.DataFrame) -> str:
     means = safety.groupby("task")["counteraction"].agg(["mean", "min"])
     against = int((means["min"] > 0).sum())
     return (
-        f"Inside the safety subspace ΔW_ft points against ΔW_align in every seed after "
+        f"Inside the safety subspace {FT} points against {ALIGN} in every seed after "
         f"{cells.counted(against, len(means), 'tasks')}; the mean counteraction lies between "
         f"{means['mean'].min():.2f} and {means['mean'].max():.2f} (1 is straight against, 0 across)."
     )
@@ -88,7 +90,7 @@ def _transplant_in_words(lox: pd.DataFrame) -> str:
     )
     said = [said_with_others(d, "raises", "lowers", "does not distinguishably change") for d in (own, other)]
     return (
-        f"From the LoX model, its own fine-tuning {said[0]} the ASR ({points(own)}), and the undefended run's ΔW_ft, "
+        f"From the LoX model, its own fine-tuning {said[0]} the ASR ({points(own)}), and the undefended run's {FT}, "
         f"put in as it is, {said[1]} it ({points(other)})."
     )
 
@@ -117,7 +119,7 @@ def left_after_lox(differences: pd.DataFrame) -> Markdown:
         "No damage is distinguished, so the split after LoX says nothing here.",
     )
     return Markdown(
-        f"With LoX, the whole of ΔW_ft changes the mean ASR over the tasks by {points(own)}. {said}"
+        f"With LoX, the whole of {FT} changes the mean ASR over the tasks by {points(own)}. {said}"
     )
 
 

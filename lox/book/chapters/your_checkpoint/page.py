@@ -31,6 +31,8 @@ STEPS = {
     "full svd": "full SVDs",
 }
 
+HEADS = {"alpha": "α", "r_align": "R_align"}
+
 
 def finding(
     report: pd.DataFrame, sizes: pd.DataFrame, checks: pd.DataFrame, choice: Choice, k, alpha: float
@@ -176,14 +178,16 @@ def losses(checks: pd.DataFrame) -> Markdown:
 
 def rounding(report: pd.DataFrame) -> Markdown:
     """The example by hand: α, what was meant to be added and how much of it survived."""
-    return markdown(report[["alpha", "r_align", "added", "survives"]].rename(columns={"alpha": "α"}).round(4))
+    return markdown(report[["alpha", "r_align", "added", "survives"]].rename(columns=HEADS).round(4))
 
 
 def report(table: pd.DataFrame) -> Markdown:
     """The command's report, means by kind of matrix."""
     columns = ["r_align", "added", "error", "survives"]
     by_kind = table.groupby("kind", sort=False)[columns].mean().reset_index()
-    return markdown(by_kind.round({"r_align": 3, "added": 4, "error": 6, "survives": 4}))
+    return markdown(
+        by_kind.round({"r_align": 3, "added": 4, "error": 6, "survives": 4}).rename(columns=HEADS)
+    )
 
 
 def adapter(sizes: pd.DataFrame) -> Markdown:
@@ -202,7 +206,7 @@ def adapter(sizes: pd.DataFrame) -> Markdown:
 
 def energy(by_kind: pd.DataFrame) -> Markdown:
     """R_align by kind of matrix."""
-    return markdown(by_kind.round(3))
+    return markdown(by_kind.round(3).rename(columns=HEADS))
 
 
 def speed(table: pd.DataFrame) -> Markdown:
