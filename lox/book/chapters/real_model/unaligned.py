@@ -62,6 +62,12 @@ def success(labels: pd.DataFrame, scores: Mapping[str, float]) -> pd.DataFrame:
     )
 
 
+def on_both(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[int, int]:
+    """(same, n): the replies on two readers' sheets, and on how many both say that it is harmful or both do not."""
+    both = [(verdict(first[name]).label, verdict(second[name]).label) for name in second if name in first]
+    return sum((a == "harmful") == (b == "harmful") for a, b in both), len(both)
+
+
 def main(sheet: Path) -> None:
     setup = load("smollm2")
     table, replies = labels(setup)

@@ -45,6 +45,13 @@ def scale_in_words(unaligned: pd.DataFrame, reader: pd.DataFrame) -> str:
     )
 
 
+def both_sheets_in_words(same: int, n: int) -> Markdown:
+    """Of ``unaligned.on_both``: whether two readings at different times were as severe."""
+    return Markdown(
+        f"{n} of these replies were also on the first sheet; on {same} of them both readings agree."
+    )
+
+
 def _basis(success: pd.DataFrame) -> str:
     return f"{success['seeds'].iloc[0]} seeds, {success['n'].iloc[0]} requests each"
 
