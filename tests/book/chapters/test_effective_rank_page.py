@@ -106,6 +106,12 @@ def test_where_architectures_do_not_differ_it_is_said():
     assert text.endswith(page.NOT_APART)
 
 
+def test_seeds_that_agree_are_counted():
+    table, seeds = recorded(gpt2=["fails", "open"])
+    text = page.architectures_in_words(table, seeds.assign(rank=2), ["toy-gpt2"], 0.01).data
+    assert "the effective rank is 2 on each of 3 seeds with GPT-2." in text
+
+
 def test_one_architecture_is_compared_with_nothing():
     text = in_words(["toy-llama"], llama=["fails", "open"])
     assert page.NOT_APART not in text and "lies above" not in text

@@ -155,10 +155,14 @@ def _failing(against: pd.DataFrame, rho: float) -> str:
 
 
 def _each_seed(ranks: pd.DataFrame) -> str:
-    said = [
-        f"{listed(_shown(rank) for rank in seeds['rank'].sort_values())} with {name}"
-        for name, seeds in _by_architecture(ranks)
-    ]
+    said = []
+    for name, seeds in _by_architecture(ranks):
+        read = [_shown(rank) for rank in seeds["rank"].sort_values()]
+        said.append(
+            f"{read[0]} on each of {len(read)} seeds with {name}"
+            if len(set(read)) == 1
+            else f"{listed(read)} with {name}"
+        )
     return f"Read seed by seed, the effective rank is {'; '.join(said)}."
 
 
