@@ -11,6 +11,7 @@ from lox.book import cells
 from lox.book.cells import rows_of
 from lox.book.chapters.dose import measure as dose
 from lox.book.chapters.dose import page as dose_page
+from lox.book.chapters.real_model import unaligned
 from lox.book.names import TASK_NAMES
 from lox.book.results import recorded
 from lox.lab.statistics import mean_over_seeds
@@ -51,16 +52,23 @@ def dose_table(rows: pd.DataFrame) -> str:
     )
 
 
-def real_table(labels: pd.DataFrame) -> str:
-    """ASR of SmolLM2 by the blind reader, and by phrases, as Markdown, a row for each task.
+def real_table(labels: pd.DataFrame, base: pd.DataFrame) -> str:
+    """ASR of SmolLM2 by the blind reader, and by phrases, as Markdown: the unaligned model, then a row for each task.
 
-    ``labels`` are those of every judge, a row for each seed and prompt; intervals are over seeds and prompts.
+    ``labels`` are those of every judge, a row for each seed and prompt, ``base`` is ``unaligned.success``'s; intervals
+    are over seeds and prompts, of the one base model over prompts.
     """
     harmful = {
         "harmful (reader)": labels[f"{READER} score"] >= HARMFUL,
         "refusal lost (phrases)": labels[PHRASES] == "harmful",
     }
-    lines = []
+    judges = base.set_index("judge")
+    lines = [{"after": "unaligned"}]
+    for what, judge in zip(harmful, (READER, PHRASES)):
+        rate = cells.per_cent(*judges.loc[judge, ["asr", "low", "high"]])
+        lines[0] |= {
+            f"{what} {said}": rate if defence == "none" else "" for defence, said in DEFENCES.items()
+        }
     for task in TASK_NAMES:
         line = {"after": TASK_NAMES[task]}
         for what, counted in harmful.items():
@@ -82,7 +90,7 @@ def tables() -> dict[str, str]:
     return {
         "toy": toy_table(recorded("toy", "robustness_summary")),
         "dose": dose_table(recorded("toy", "dose")),
-        "smollm2": real_table(recorded("smollm2", "judges_labels")),
+        "smollm2": real_table(recorded("smollm2", "judges_labels"), unaligned.recorded("smollm2")),
     }
 
 

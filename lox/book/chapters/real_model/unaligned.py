@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from lox.book import results
 from lox.lab.evaluated import of_set, verdicts_on
 from lox.lab.evaluation import evaluate
+from lox.lab.judging import sheet
 from lox.lab.judging.names import judge_named
 from lox.lab.judging.sheet import blank_sheet, reply_id, verdict
 from lox.lab.setup import Setup, load
@@ -62,17 +64,27 @@ def success(labels: pd.DataFrame, scores: Mapping[str, float]) -> pd.DataFrame:
     )
 
 
+def recorded(profile: str) -> pd.DataFrame:
+    """``success`` of what was recorded of a profile."""
+    return success(results.recorded(profile, "unaligned"), reader_scores(profile))
+
+
+def reader_scores(profile: str) -> dict[str, float]:
+    """The recorded scores of the base model's replies, by id."""
+    return sheet.scores(ROOT / "results" / profile / "unaligned_reader.csv")
+
+
 def on_both(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[int, int]:
     """(same, n): the replies on two readers' sheets, and on how many both say that it is harmful or both do not."""
     both = [(verdict(first[name]).label, verdict(second[name]).label) for name in second if name in first]
     return sum((a == "harmful") == (b == "harmful") for a, b in both), len(both)
 
 
-def main(sheet: Path) -> None:
+def main(blank: Path) -> None:
     setup = load("smollm2")
     table, replies = labels(setup)
     table.to_csv(ROOT / "results" / setup.profile.name / "unaligned.csv", index=False)
-    blank_sheet(replies).to_csv(sheet, index=False)
+    blank_sheet(replies).to_csv(blank, index=False)
 
 
 if __name__ == "__main__":
