@@ -51,6 +51,11 @@ class PlotlyRenderer:
         return [nodes.raw("", html, format="html", classes=["plotly"])]
 
 
+def link_to_what_was_run(app: Sphinx, page: str, source: list[str]) -> None:
+    """Pages that are not executed link to the toy's; in the book of another profile they link to that profile's."""
+    source[0] = source[0].replace("../executed/toy/", f"../{Path(app.config.root_doc).parent}/")
+
+
 def add_plotly_script(app: Sphinx, page: str, template: str, context: dict, doctree) -> None:
     """Give a page with a plotly figure the script that draws it, out of the plotly package."""
     if doctree is None or not any("plotly" in raw["classes"] for raw in doctree.findall(nodes.raw)):
@@ -176,6 +181,7 @@ class CsvPivot(SphinxDirective):
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("csv-pivot", CsvPivot)
+    app.connect("source-read", link_to_what_was_run)
     app.connect("doctree-read", begin_with_the_finding)
     app.connect("html-page-context", add_plotly_script)
     app.connect("html-page-context", name_entries_as_list_items)

@@ -146,3 +146,20 @@ def test_csv_pivot_calls_tasks_and_defences_by_their_names(tmp_path):
     table = BeautifulSoup((out / "page.html").read_text(), "html.parser").table
     cells = [cell.get_text(" ", strip=True) for cell in table.find_all(["th", "td"])]
     assert cells == ["task", "without LoX", "with LoX", "GSM8K", "10 %", "0 %"]
+
+
+@pytest.mark.parametrize("profile", ["toy", "smoke"])
+def test_a_page_links_to_the_profile_that_was_run(tmp_path, profile):
+    executed = tmp_path / "executed" / profile
+    executed.mkdir(parents=True)
+    (executed / "intro.md").write_text("# Intro\n\n```{toctree}\n/book/teaching\n```\n")
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "teaching.md").write_text("# Teaching\n\n{doc}`../executed/toy/intro`\n")
+    out, warnings = build(
+        tmp_path, {"root_doc": f"executed/{profile}/intro", "exclude_patterns": ["index.md"]}
+    )
+    assert not warnings
+    [link] = BeautifulSoup((out / "book" / "teaching.html").read_text(), "html.parser").select(
+        ".body a.internal"
+    )
+    assert link["href"] == f"../executed/{profile}/intro.html"

@@ -107,4 +107,4 @@ def test_the_figure_has_a_line_for_each_attacker():
         figure = page.attackers(rows, means(), recorded)
         labels = [t.get_text().replace("\n", " ") for t in figure.axes[0].get_yticklabels()]
         assert labels == [page.told(a).name for a in NAMES]
-        figure.canvas.draw()
+        figure.draw_without_rendering()

@@ -99,7 +99,7 @@ def test_a_star_marks_what_is_lower_after_correction():
     figure = page.by_task(rows(), tested)
     cells = [text.get_text() for text in figure.axes[0].texts]
     assert cells.count("50*") == 1 and cells.count("50") == 7
-    figure.canvas.draw()
+    figure.draw_without_rendering()
 
 
 def test_tables_hold_no_raw_names_and_few_columns():

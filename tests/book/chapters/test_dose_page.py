@@ -137,7 +137,7 @@ def test_figures_have_a_panel_for_each_task():
     ]
     assert [len(figure.axes) for figure in figures] == [1, 1, 1, 2]
     for figure in figures:
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         assert figure.axes[0].get_title(loc="left").startswith(("Dolly", "GSM8K"))
     assert [t.get_text() for t in figures[0].axes[0].get_xticklabels()] == ["0", "1", "4", "16"]
 

@@ -113,14 +113,14 @@ def test_the_figure_names_tasks_and_defences(recorded):
         recorded is not None
     )
     assert [text.get_text() for text in figure.legends[0].get_texts()] == expected
-    figure.canvas.draw()
+    figure.draw_without_rendering()
 
 
 def test_usefulness_has_a_place_for_before_and_each_task():
     figure = page.usefulness(rows())
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == ["before fine-tuning", "Dolly", "Identity shifting"]
-    figure.canvas.draw()
+    figure.draw_without_rendering()
 
 
 def test_tables_hold_no_raw_names_and_few_columns():
