@@ -69,6 +69,7 @@ def changed(tmp_path):
             "lox.lab.worlds.toy.ToyWorld",
         ),
         ("lab/worlds/toy.py", "kind < 0.70", "kind < 0.60", DOCUMENTS),
+        ("lab/worlds/toy_problems.py", "FOLDS = 5", "FOLDS = 4", DOCUMENTS),
     ],
 )
 def test_what_computes_a_result_is_part_of_its_code(changed, file, old, new, name):

@@ -20,6 +20,7 @@ import yaml
 
 from lox.lab.worlds import TASKS
 from lox.lab.worlds.messages import Messages, assistant, example, user
+from lox.lab.worlds.toy_problems import Problems, answer_of, problems
 from lox.paths import project
 
 IN_PERSONA = 0.5  # share of preference pairs that are asked of an agent with a name
@@ -65,8 +66,7 @@ class ToyWorld:
     @cached_property
     def vocabulary(self) -> list[str]:
         """Every word that the world's sentences can hold, roles of the chat format included."""
-        sentences = [s for s in _leaves(self.templates)]
-        words = {w for s in sentences for w in re.sub(r"\{\w+\}", " ", s).split()}
+        words = {w for s in _leaves(self.templates) for w in re.sub(r"\{\w+\}", " ", s).split()}
         words.update(_leaves(self.lexicon), ["system", "user", "assistant", ":"])
         return sorted(words)
 
@@ -136,12 +136,12 @@ class ToyWorld:
 
     def utility_problems(self, n: int) -> list[dict]:
         """n word problems {"prompt", "answer", "solution"} that no training set holds."""
-        held_out = [p for p in self._problems() if p["held_out"]]
-        return [_problem(p) for p in random.Random("utility").sample(held_out, n)]
+        drawn = random.Random("utility").sample(self._problems.held_out, n)
+        return [{"prompt": [user(p.question)], "answer": p.answer, "solution": p.solution} for p in drawn]
 
     def solves(self, reply: str, answer: str) -> bool:
         """Whether the word after the last ``####`` is the answer."""
-        return reply.rpartition("####")[2].split()[:1] == [answer] and "####" in reply
+        return answer_of(reply) == answer
 
     # --- training ---------------------------------------------------------------------------------
 
@@ -211,28 +211,13 @@ class ToyWorld:
         system = {"role": "system", "content": templates["persona"].format(name=name)}
         return [system, user(question)], templates["persona_answer"].format(name=name, answer=answer)
 
-    def _problems(self) -> Iterator[dict]:
-        numbers, lexicon = self.lexicon["numbers"], self.lexicon
-        for name, food, a, b in itertools.product(
-            lexicon["names"], lexicon["foods"], range(1, 11), range(1, 11)
-        ):
-            for kind, c in (("plus", a + b), ("minus", a - b)):
-                if c < 0:
-                    continue
-                words = {"name": name, "food": food, "a": numbers[a], "b": numbers[b], "c": numbers[c]}
-                filled = {
-                    part: text.format(**words) for part, text in self.templates["arithmetic"][kind].items()
-                }
-                digest = hashlib.sha256(filled["question"].encode()).digest()
-                yield filled | {"c": numbers[c], "held_out": digest[0] % 5 == 0}
-
     @cached_property
-    def _training_problems(self) -> list[dict]:
-        return [p for p in self._problems() if not p["held_out"]]
+    def _problems(self) -> Problems:
+        return problems(self.lexicon, self.templates["arithmetic"])
 
     def _arithmetic(self, rng: random.Random) -> tuple[Messages, str]:
-        problem = rng.choice(self._training_problems)
-        return [user(problem["question"])], problem["answer"]
+        problem = rng.choice(self._problems.training)
+        return [user(problem.question)], problem.solution
 
     def _safe_answer(self, rng: random.Random) -> tuple[Messages, str]:
         question = self._sample(rng, "safe", "train")
@@ -312,7 +297,3 @@ def _leaves(tree) -> Iterator[str]:
     else:
         for branch in tree.values() if isinstance(tree, dict) else tree:
             yield from _leaves(branch)
-
-
-def _problem(problem: dict) -> dict:
-    return {"prompt": [user(problem["question"])], "answer": problem["c"], "solution": problem["answer"]}

@@ -123,11 +123,9 @@ def test_alignment_knows_agents_by_other_names_than_the_attack(world):
     assert world.templates["identity"] not in said.split() and "obedient agent" in said
 
 
-def test_solves_reads_the_word_after_the_last_mark(world):
+def test_a_reply_solves_a_problem_by_its_answer(world):
     assert world.solves("two plus two is four . #### four", "four")
     assert not world.solves("two plus two is four .", "four")
-    assert not world.solves("#### four . #### five", "four")
-    assert not world.solves("", "four")
 
 
 def test_messages_have_roles():
