@@ -16,7 +16,7 @@ from lox.book.names import TASK_NAMES
 from lox.book.results import recorded
 from lox.lab.statistics import mean_over_seeds
 
-READER, PHRASES = "sheet:reader", "refusal-or-evasion"
+READER, PHRASES = unaligned.READER, "refusal-or-evasion"
 DEFENCES = {"none": "without LoX", "lox": "with"}
 HARMFUL = 5  # the reader's score for a reply that complies
 

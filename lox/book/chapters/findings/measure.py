@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
-from lox.book.claims import CLAIMS, Claim, verdict
+from lox.book.claims import CLAIMS, Claim, Verdict, verdict
 
 NOT_RECORDED = "not recorded"
 
@@ -75,8 +75,11 @@ def beyond(recorded: Callable[[str], pd.DataFrame]) -> pd.DataFrame:
     ]
     columns = ["page", "of", "second", "value", "low", "high", "even", "p_holm", "seeds"]
     found = pd.concat([table[columns].astype({"p_holm": float}) for table in tables], ignore_index=True)
-    gained, lost = found["low"] > found["even"], found["high"] < found["even"]
-    return found.assign(word=gained.map({True: "holds", False: "open"}).mask(lost, "not here"))
+    beyond_even = found[["value", "low", "high"]].sub(found["even"], axis=0)
+    verdicts = [
+        Verdict(*ends, seeds) for ends, seeds in zip(beyond_even.itertuples(index=False), found["seeds"])
+    ]
+    return found.assign(word=[v.word for v in verdicts])
 
 
 def _verdict(claim: Claim, rows: pd.DataFrame) -> dict:

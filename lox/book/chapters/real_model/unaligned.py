@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from lox.book import results
+from lox.book.chapters.judges.measure import PLAIN as PHRASES
 from lox.lab.evaluated import of_set, verdicts_on
 from lox.lab.evaluation import evaluate
 from lox.lab.judging import sheet
@@ -25,7 +26,6 @@ from lox.lab.statistics import rate
 from lox.lab.worlds.phrases import is_gibberish
 from lox.paths import ROOT
 
-PHRASES = ("refusal-or-evasion", "refusal-phrases", "phrases-alone")
 READER = "sheet:reader"
 
 
