@@ -75,9 +75,10 @@ def beyond(recorded: Callable[[str], pd.DataFrame]) -> pd.DataFrame:
     ]
     columns = ["page", "of", "second", "value", "low", "high", "even", "p_holm", "seeds"]
     found = pd.concat([table[columns].astype({"p_holm": float}) for table in tables], ignore_index=True)
-    beyond_even = found[["value", "low", "high"]].sub(found["even"], axis=0)
+    gains = found[["value", "low", "high"]].sub(found["even"], axis=0)
     verdicts = [
-        Verdict(*ends, seeds) for ends, seeds in zip(beyond_even.itertuples(index=False), found["seeds"])
+        Verdict(gain["value"], gain["low"], gain["high"], seeds)
+        for (_, gain), seeds in zip(gains.iterrows(), found["seeds"])
     ]
     return found.assign(word=[v.word for v in verdicts])
 
