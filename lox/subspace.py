@@ -140,14 +140,14 @@ def _krylov_svd(delta: Float[Tensor, "m n"], k: int, seed: int) -> Subspace | No
         return None
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(n, block, generator=generator, dtype=delta.dtype).to(delta.device)
-    Q = torch.linalg.qr(delta @ start).Q
+    Q = torch.linalg.qr(_product(delta, start)).Q
     C = _transposed_product(delta, Q)
     while Q.shape[1] + block <= limit:
         S, P = _leading_right_factors(C, block)
         if S[k - 1] <= SMALLEST * S[0]:
             return None  # fewer than k directions: a dense SVD completes the factors orthonormally
         U, V = Q @ P, C @ P / S.clamp(min=SMALLEST * S[0])
-        residual = delta @ V - U * S
+        residual = _product(delta, V) - U * S
         error = float(frobenius_norm(residual[:, :k]) / frobenius_norm(S[:k]))
         if error <= TOLERANCE:
             return Subspace(U[:, :k].contiguous(), S[:k].clone(), V[:, :k].mT.contiguous(), error)
@@ -155,6 +155,11 @@ def _krylov_svd(delta: Float[Tensor, "m n"], k: int, seed: int) -> Subspace | No
             residual = torch.linalg.qr(residual - Q @ (Q.mT @ residual)).Q
         Q, C = torch.cat([Q, residual], 1), torch.cat([C, _transposed_product(delta, residual)], 1)
     return None
+
+
+def _product(delta: Float[Tensor, "m n"], V: Float[Tensor, "n j"]) -> Float[Tensor, "m j"]:
+    """delta V with the columns of V stored one after another: half the time of V stored by rows on a CPU."""
+    return delta @ V.mT.contiguous().mT
 
 
 def _transposed_product(delta: Float[Tensor, "m n"], Q: Float[Tensor, "m j"]) -> Float[Tensor, "n j"]:
