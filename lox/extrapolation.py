@@ -21,7 +21,8 @@ def extrapolate(base: Weights, aligned: Weights, *, k: Rank = 6, alpha: float = 
     2-D weight is extrapolated, a 3-D one as a stack of matrices, and the rest copied from
     ``aligned``. The result has the dtype of ``aligned``; the difference is taken in float32 or wider.
     ``alpha`` is any finite number: 0 changes nothing, below 0 weakens alignment. Raises ValueError
-    for a bad k or alpha, for names on one side only, for shapes that differ, for NaN or Inf.
+    for a bad k or alpha, for names on one side only, for shapes that differ, for NaN or Inf, for numbers of
+    eight bits.
     """
     check_rank(k)
     if not math.isfinite(alpha):
@@ -42,7 +43,13 @@ def truncate(base: Weights, aligned: Weights, *, rank: int) -> Weights:
 
 
 def update(base: Tensor, aligned: Tensor) -> Tensor:
-    """ΔW = W_aligned − W_base in float32 or wider, whatever mixture of types comes in."""
+    """ΔW = W_aligned − W_base in float32 or wider, whatever mixture of types comes in.
+
+    Raises ValueError for numbers of eight bits, which are quantised weights without their scales.
+    """
+    for weight in (base, aligned):
+        if weight.dtype.itemsize == 1 and weight.dtype != torch.bool:
+            raise ValueError(f"{weight.dtype} is quantised: take the weights in bf16, fp16 or fp32")
     wide = torch.promote_types(torch.promote_types(base.dtype, aligned.dtype), torch.float32)
     return aligned.to(wide) - base.to(wide)
 

@@ -190,6 +190,14 @@ def test_nan_and_inf_are_named(side, bad):
             call()
 
 
+@pytest.mark.parametrize("kind", [torch.float8_e4m3fn, torch.float8_e5m2, torch.int8, torch.uint8])
+def test_numbers_of_eight_bits_are_refused(kind):
+    weights = torch.ones(4, 3), torch.ones(4, 3).to(kind)
+    for base, aligned in (weights, weights[::-1]):
+        with pytest.raises(ValueError, match=f"^up: {kind} is quantised: take the weights in bf16"):
+            lox.extrapolate({"up": base}, {"up": aligned})
+
+
 def test_the_same_infinity_on_both_sides_is_no_update_of_zero():
     broken = torch.tensor([[float("inf"), 1.0]])
     with pytest.raises(ValueError, match="delta holds NaN or Inf"):

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from statsmodels.stats.inter_rater import cohens_kappa
-
 from lox.lab.worlds.messages import Messages
 from lox.lab.worlds.phrases import is_gibberish, is_refusal, prompt_file
 
@@ -114,6 +112,8 @@ def agreement(first: Sequence[Verdict], second: Sequence[Verdict]) -> Agreement:
     said = [sum(table[0]), sum(table[1]), table[0][0] + table[1][0], table[0][1] + table[1][1]]
     if 0 in said:
         return Agreement(math.nan, math.nan, math.nan, n)
+    from statsmodels.stats.inter_rater import cohens_kappa  # a second to import, for judges that are compared
+
     found = cohens_kappa(table)
     low, high = max(-1.0, float(found.kappa_low)), min(1.0, float(found.kappa_upp))
     return Agreement(float(found.kappa), low, high, n)
