@@ -185,16 +185,9 @@ def test_the_page_names_every_test_of_a_fault_and_no_other():
         for path in root.glob("tests/**/test_*.py")
         if re.search(r"def test_\w+\([^)]*\bfault\b", path.read_text())
     ]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--collect-only",
-        "-q",
-        "--write-faults",
-        "-p",
-        "no:cacheprovider",
-    ]
+    # nothing is run, so nothing is checked or rewritten
+    plain = ["-o", "addopts=--import-mode=importlib", "--assert=plain", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--write-faults", *plain]
     run = subprocess.run([*command, *map(str, modules)], cwd=root, capture_output=True, text=True)
     collected = [line for line in run.stdout.splitlines() if "::" in line]
     lines = [line for line in text.splitlines() if line.startswith("| ") and "What is wrong" not in line]

@@ -24,18 +24,20 @@ echo $!
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, shared_stages):
     folder = tmp_path_factory.mktemp("workflow")
     (folder / "queue").write_text(QUEUE)
     (folder / "queue").chmod(0o755)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOX_STAGES", str(shared_stages))
+        yield folder
 
 
 def snakemake(folder: Path, *options: str) -> SimpleNamespace:
     """Runs the workflow on ``small.csv`` in ``folder``; .code, .output and .jobs, how many of each rule."""
     program = Path(sys.executable).with_name("snakemake")
     command = [program, "--snakefile", ROOT / "workflow" / "Snakefile", "--directory", folder]
-    environment = os.environ | {"LOX_STAGES": str(folder / "stages"), "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [*command, *options, "--config", "table=small.csv"], env=environment, capture_output=True, text=True
     )
