@@ -34,4 +34,4 @@ def test_doses_are_said_with_their_control():
     )
     line = readme.dose_table(rows).splitlines()[-1]
     assert line.startswith("| Dolly")
-    assert line.endswith("2.5 [0, ∞] |                 1 [0, ∞] |")  # two seeds bound nothing
+    assert line.endswith("2.55 [0.00, ∞] |           1.00 [0.00, ∞] |")  # two seeds bound nothing

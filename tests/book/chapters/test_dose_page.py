@@ -55,24 +55,24 @@ BROKEN = broken(none=[2, 4, 8], lox=[8, 12, math.inf])
 @pytest.mark.parametrize(
     ("value", "low", "high", "expected"),
     [
-        (3.0, 1.5, 6.0, "with LoX it takes 3 times [1.5, 6] as many steps to break the model. "),
+        (3.0, 1.5, 6.0, "with LoX it takes 3.00 times [1.50, 6.00] as many steps to break the model. "),
         (
             0.5,
             0.2,
             0.9,
-            "with LoX it takes fewer steps to break the model, 0.5 times [0.2, 0.9] as many. ",
+            "with LoX it takes fewer steps to break the model, 0.50 times [0.20, 0.90] as many. ",
         ),
         (
             2.0,
             0.5,
             math.inf,
-            "with LoX no change of the number of steps is established, 2 times [0.5, ∞] as many. ",
+            "with LoX no change of the number of steps is established, 2.00 times [0.50, ∞] as many. ",
         ),
         (
             math.inf,
             1.5,
             math.inf,
-            "with LoX it takes [1.5, ∞] times as many steps to break the model. ",
+            "with LoX it takes [1.50, ∞] times as many steps to break the model. ",
         ),
     ],
 )
@@ -196,7 +196,7 @@ def test_the_recorded_run_is_said_before_this_one():
     recorded = pd.DataFrame([ratio(1.8, 1.4, 2.3, seeds=10, measured=9)]), BROKEN
     assert "recorded" not in in_words.finding(*box).data
     said = in_words.finding(*box, recorded).data
-    assert "\n- **Dolly**, recorded, 3 seeds: with LoX it takes 1.8 times [1.4, 2.3]" in said
+    assert "\n- **Dolly**, recorded, 3 seeds: with LoX it takes 1.80 times [1.40, 2.30]" in said
     assert said.index("recorded, 3 seeds") < said.index("this run, 3 seeds")
-    assert "1.8 [1.4, 2.3]" in page.recorded(recorded).data
+    assert "1.80 [1.40, 2.30]" in page.recorded(recorded).data
     assert "Nothing was recorded" in page.recorded(None).data

@@ -173,14 +173,16 @@ def recorded(tables: tuple[pd.DataFrame, pd.DataFrame] | None) -> Markdown:
 
 
 def times(ratio: pd.Series, unit: str = " times") -> str:
-    """A ratio of doses, "3.1 times [1.8, 5.4]"; without a measured value only its interval."""
+    """A ratio of doses, "3.10 times [1.80, 5.40]"; without a measured value only its interval."""
     interval = f"[{_number(ratio['low'])}, {_number(ratio['high'])}]"
     known = math.isfinite(ratio["ratio"])
     return f"{_number(ratio['ratio'])}{unit} {interval}" if known else f"{interval}{unit}"
 
 
 def _number(value: float) -> str:
-    return "∞" if value == math.inf else f"{value:.2g}"
+    if value == math.inf:
+        return "∞"
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
 def median(broken: pd.DataFrame) -> str:
