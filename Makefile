@@ -33,12 +33,13 @@ book: $(VENV)/installed
 	$(BIN)/lox book --profile $(PROFILE)
 	@echo "The book: file://$(CURDIR)/_build/html/index.html"
 
+# A worker takes whole files, in their order: by number of tests, the few long ones of a file would come last.
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --ignore=tests/site --ignore=tests/notebooks --ignore=tests/real \
-	  -n 2 --dist worksteal
+	  -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/site tests/notebooks -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/notebooks tests/site -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check lox tests benchmarks integrations
