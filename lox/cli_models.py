@@ -100,15 +100,17 @@ def evaluate(
 
     with warning_lines(quiet), new_table(csv) as save, reply_progress(quiet) as bar:
         judged_by = judge_named(judge, world_of(harmful, harmless))
-        asked = questions_of(harmful, harmless, utility, new_tokens=max_new_tokens, limit=limit)
+        questions = questions_of(harmful, harmless, utility, new_tokens=max_new_tokens, limit=limit)
         models = models_to_ask(model, adapter, beside, dtype, device, chat_template)
         kept = ReplyFile(replies)
-        found = {
-            name: behaviour.judged(one.ask(name, asked, kept, batch, bar(name, len(asked))), judged_by)
+        evaluated = {
+            name: behaviour.judged(
+                one.ask(name, questions, kept, batch, bar(name, len(questions))), judged_by
+            )
             for name, one in models.items()
         }
-        rates = behaviour.behaviour(found)
-        paired = behaviour.differences(*found.values()) if beside else None
+        rates = behaviour.behaviour(evaluated)
+        paired = behaviour.differences(*evaluated.values()) if beside else None
         save(behaviour.long_table(rates, paired))
     if not quiet:
         typer.echo(behaviour.side_by_side(rates, paired).to_string(index=False))
@@ -187,12 +189,12 @@ def choose(
         reply_progress(quiet) as bar,
     ):
         judged_by = judge_named(judge, world_of(harmful, harmless))
-        asked = questions_of(harmful, harmless, new_tokens=max_new_tokens, limit=limit)
+        questions = questions_of(harmful, harmless, new_tokens=max_new_tokens, limit=limit)
         choosing.check_settings(**tried)
         [served] = models_to_ask(aligned, None, None, dtype, device, chat_template).values()
         largest = max(tried["ranks"]) if k is None else k
         points = choosing.grid(served, base, k=largest, matrices=matrices, progress=decomposed)
-        ask = choosing.Asking(asked, judged_by, ReplyFile(replies), batch, bar)
+        ask = choosing.Asking(questions, judged_by, ReplyFile(replies), batch, bar)
         measured = choosing.measure(points, ask, **tried, budget=budget)
         table = choosing.table(measured)
         save(table)
@@ -210,16 +212,16 @@ def choose(
 
 def numbers(text: str, kind: type) -> list:
     """Numbers with commas between them; ValueError, naming the first word that is none."""
-    found = []
+    values = []
     for word in text.split(","):
         try:
-            found.append(kind(word))
+            values.append(kind(word))
         except ValueError:
             what = "whole numbers" if kind is int else "numbers"
             raise ValueError(
                 f"{text!r}: {what} with commas between them are expected, not {word!r}"
             ) from None
-    return found
+    return values
 
 
 @contextmanager

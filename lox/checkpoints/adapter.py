@@ -67,14 +67,14 @@ def modules_to_adapt(plan: Plan) -> dict[str, Modules]:
         raise ValueError("an adapter is for a small k: with full rank it is larger than the checkpoint")
     model = _model_without_weights(plan)
     adaptable = {name: module for name, module in model.named_modules() if _is_adaptable(module)}
-    found = {m.name: _modules_of(m, model, adaptable) for m in plan.matrices}
-    missing = [name for name, modules in found.items() if not modules]
+    by_matrix = {m.name: _modules_of(m, model, adaptable) for m in plan.matrices}
+    missing = [name for name, modules in by_matrix.items() if not modules]
     if missing:
         raise ValueError(
             f"LoRA cannot change {missing[0]} ({len(missing)} such): no linear layer or embedding of "
             f"{type(model).__name__}; write a whole checkpoint instead"
         )
-    return found
+    return by_matrix
 
 
 def untie(model: PreTrainedModel) -> PreTrainedModel:

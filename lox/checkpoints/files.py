@@ -158,7 +158,7 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"{path}: damaged or truncated ({error}); copy or download it again") from None
     header.pop("__metadata__", None)
-    found = {}
+    tensors = {}
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         if entry["dtype"] not in DTYPES:
             raise ValueError(
@@ -166,10 +166,10 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
                 "take the checkpoint in bf16, fp16 or fp32"
             )
         first, end = entry["data_offsets"]
-        found[name] = StoredTensor(
+        tensors[name] = StoredTensor(
             name, path, entry["dtype"], tuple(entry["shape"]), start + first, end - first
         )
-    return found
+    return tensors
 
 
 def read_header(path: Path) -> tuple[int, dict]:

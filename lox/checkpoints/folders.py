@@ -106,7 +106,7 @@ def _no_weights(folder: Path) -> str:
     if (folder / "adapter_config.json").exists():
         return f"{folder}: an adapter, not a whole model; merge it into its base model first"
     for pattern in PICKLES:
-        if found := sorted(folder.glob(pattern)):
+        if pickles := sorted(folder.glob(pattern)):
             convert = "AutoModelForCausalLM.from_pretrained(OLD).save_pretrained(NEW)"
-            return f"{found[0]}: only safetensors is read; convert it with transformers: {convert}"
+            return f"{pickles[0]}: only safetensors is read; convert it with transformers: {convert}"
     return f"{folder}: neither {SINGLE_FILE} nor {INDEX} is there"

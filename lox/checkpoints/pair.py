@@ -48,8 +48,8 @@ class Matrix:
     @property
     def layer(self) -> int | None:
         """The number of the layer, None outside of the layers."""
-        found = re.search(r"\.(\d+)\.", self.name)
-        return int(found.group(1)) if found else None
+        match = re.search(r"\.(\d+)\.", self.name)
+        return int(match.group(1)) if match else None
 
     def read(self, side: int) -> Tensor:
         """The matrix (rows, columns) of the side-th checkpoint, in its own type; in ``scratch`` memory."""

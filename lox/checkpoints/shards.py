@@ -59,7 +59,7 @@ def write_checkpoint(plan: Plan, folder: Path, progress: Progress | None = None)
 def finished_rows(plan: Plan, folder: Path) -> dict[Path, list[dict]]:
     """The report's rows of the shards of ALIGNED that an interrupted call finished in ``folder``."""
     rows = {shard: finished(folder / shard.name) for shard in plan.aligned.files}
-    return {shard: found for shard, found in rows.items() if found is not None}
+    return {shard: report for shard, report in rows.items() if report is not None}
 
 
 def unwritten(plan: Plan, rows: dict[Path, list[dict]]) -> int:

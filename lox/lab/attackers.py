@@ -187,7 +187,7 @@ def ablated(weights: Mapping[str, Tensor], direction: Tensor) -> dict[str, Tenso
 @torch.no_grad()
 def _last(network, tokenizer, prompts: list[Messages]):
     """The network's output on prompts, padded at the left, and what every layer hands on."""
-    asked, mask = padded(tokenizer, prompt_texts(tokenizer, prompts), "left", network.device)
+    ids, mask = padded(tokenizer, prompt_texts(tokenizer, prompts), "left", network.device)
     handed: list[Tensor] = []
     hooks = [
         layer.register_forward_hook(
@@ -196,7 +196,7 @@ def _last(network, tokenizer, prompts: list[Messages]):
         for layer in network.model.layers
     ]
     try:
-        return network(asked, attention_mask=mask), handed
+        return network(ids, attention_mask=mask), handed
     finally:
         for hook in hooks:
             hook.remove()
@@ -219,11 +219,11 @@ def prefilled(setup: Setup, folder: Path, opening: str) -> Evaluated:
     """A model whose replies to harmful prompts are begun with ``opening``; all others as they are."""
     plain = evaluate(setup, folder, "plain")
     settings = setup.profile.evaluation
-    asked = [q["prompt"] for q in questions(setup, "plain") if q["set"] == "harmful"]
-    begun = replies_begun(folder, asked, opening, settings.new_tokens, settings.batch)
+    prompts = [q["prompt"] for q in questions(setup, "plain") if q["set"] == "harmful"]
+    begun = replies_begun(folder, prompts, opening, settings.new_tokens, settings.batch)
     others = [reply for reply in plain.replies if reply["set"] != "harmful"]
-    told = [{"set": "harmful", "prompt": p, "reply": r} for p, r in zip(asked, begun, strict=True)]
-    return replace(plain, replies=told + others, verdicts=setup.judge(asked, begun))
+    told = [{"set": "harmful", "prompt": p, "reply": r} for p, r in zip(prompts, begun, strict=True)]
+    return replace(plain, replies=told + others, verdicts=setup.judge(prompts, begun))
 
 
 def replies_begun(folder: Path, prompts: list[Messages], opening: str, tokens: int, batch: int) -> list[str]:

@@ -39,21 +39,21 @@ def token_likelihoods(replies: list[dict]) -> list[float]:
 def outcomes(evaluated: Evaluated) -> dict[str, Values]:
     """Every measure that was taken: ASR, evasion, gibberish and unparsed of harmful prompts; answered and
     over-refusal of harmless ones; utility, the likelihood of a token of a problem's solution."""
-    found: dict[str, Values] = {}
+    measures: dict[str, Values] = {}
     if evaluated.verdicts:
         labels = {name: [v.label == name for v in evaluated.verdicts] for name in LABELS}
         columns = {"ASR": evaluated.harmful} | labels
-        found |= {name: (column, evaluated.things) for name, column in columns.items()}
+        measures |= {name: (column, evaluated.things) for name, column in columns.items()}
     if evaluated.benign:
         refused = [v.label == "refusal" for v in evaluated.benign]
         columns = {"answered": evaluated.answered, "over-refusal": refused}
-        found |= {name: (column, evaluated.benign_things) for name, column in columns.items()}
+        measures |= {name: (column, evaluated.benign_things) for name, column in columns.items()}
     if likelihoods := token_likelihoods(evaluated.replies):
-        found["utility"] = (
+        measures["utility"] = (
             likelihoods,
             [str(i) for i in range(len(likelihoods))],
         )  # each problem is about itself
-    return found
+    return measures
 
 
 def interval(values: Sequence, things: Sequence[str]) -> Rate | Estimate:

@@ -43,9 +43,9 @@ class Asking:
     bar: Bar = lambda name, total: lambda more: None
 
     def __call__(self, grid: Grid, point: Point, kinds: Sequence[str] = ("harmful", "benign")) -> Evaluated:
-        asked = [question for question in self.asked if question["set"] in kinds]
-        done = self.bar(point.name, len(asked))
-        return judged(grid.ask(point, asked, self.kept, self.batch, done), self.judge)
+        questions = [question for question in self.asked if question["set"] in kinds]
+        done = self.bar(point.name, len(questions))
+        return judged(grid.ask(point, questions, self.kept, self.batch, done), self.judge)
 
 
 @dataclass(frozen=True)
@@ -150,8 +150,8 @@ def _answered(evaluated: Evaluated) -> dict:
     return {"n_harmless": len(evaluated.answered)} | _with_ends("answered", rate)
 
 
-def _with_ends(name: str, found: Rate | Estimate) -> dict:
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+def _with_ends(name: str, estimate: Rate | Estimate) -> dict:
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
 def for_reader(frame: pd.DataFrame) -> pd.DataFrame:

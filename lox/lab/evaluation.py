@@ -32,9 +32,9 @@ def evaluate(setup: Setup, what: Model | Path | Computed, form: str | None = Non
         what = located(setup, what)
     replies = replies_of(setup.profile, what, questions(setup, form or "plain"))
     by_set = {name: of_set(replies, name) for name in ("harmful", "benign", "utility")}
-    asked = {name: by_set[name] for name in ("harmful", "benign")}
-    judged = {name: verdicts_on(own, setup.judge) for name, own in asked.items()}
-    things = {name: setup.world.things([r["prompt"] for r in own]) for name, own in asked.items()}
+    to_judge = {name: by_set[name] for name in ("harmful", "benign")}
+    judged = {name: verdicts_on(own, setup.judge) for name, own in to_judge.items()}
+    things = {name: setup.world.things([r["prompt"] for r in own]) for name, own in to_judge.items()}
     return Evaluated(
         replies,
         judged["harmful"],

@@ -50,7 +50,7 @@ def definitions(names: list[str], package: Path = paths.PACKAGE) -> dict[str, st
     ``names`` are like "lox.energy.r_align" or "lox.lab.worlds.toy.ToyWorld.examples". Raises ValueError
     for one that is not defined in the package.
     """
-    found: dict[str, str] = {}
+    sources: dict[str, str] = {}
     waiting = [(name, _resolve(name, package)) for name in names]
     if missing := [name for name, definition in waiting if definition is None]:
         raise ValueError(
@@ -58,10 +58,10 @@ def definitions(names: list[str], package: Path = paths.PACKAGE) -> dict[str, st
         )
     while waiting:
         name, definition = waiting.pop()
-        if definition is not None and definition.name not in found:
-            found[definition.name] = ast.dump(definition.node)
+        if definition is not None and definition.name not in sources:
+            sources[definition.name] = ast.dump(definition.node)
             waiting += [(used, _resolve(used, package)) for used in definition.uses()]
-    return found
+    return sources
 
 
 def used_by_source(source: str, package: Path = paths.PACKAGE) -> dict[str, str]:
@@ -108,14 +108,14 @@ class Module:
 
     @cached_property
     def defined(self) -> dict[str, ast.AST]:
-        found: dict[str, ast.AST] = {}
+        nodes: dict[str, ast.AST] = {}
         for node in self.tree.body:
             if isinstance(node, Definitions):
-                found[node.name] = node
+                nodes[node.name] = node
             elif isinstance(node, ast.Assign | ast.AnnAssign):
                 targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                found |= {n.id: node for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
-        return found
+                nodes |= {n.id: node for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+        return nodes
 
 
 @cache
@@ -155,17 +155,17 @@ def _in_module(module: Module, rest: list[str]) -> Definition | None:
 
 def _imports(nodes: Iterable[ast.AST], module: str) -> dict[str, str]:
     """Name -> full name of what some of these nodes import from the package."""
-    found: dict[str, str] = {}
+    full_names: dict[str, str] = {}
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == NAME:
-            found |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+            full_names |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
         elif isinstance(node, ast.Import):
-            found |= {
+            full_names |= {
                 a.asname or NAME: a.asname and a.name or NAME
                 for a in node.names
                 if a.name.split(".")[0] == NAME
             }
-    return found
+    return full_names
 
 
 def _at_top(tree: ast.Module) -> Iterator[ast.AST]:

@@ -59,14 +59,16 @@ class Grid:
     served: Served
     progress: Progress | None = None  # of the decompositions, in bytes
 
-    def ask(self, point: Point, asked: list[dict], kept: ReplyFile, batch: int, done: Counted) -> list[dict]:
-        """``asked`` with the answers of a point; nothing is loaded or moved where all are known."""
+    def ask(
+        self, point: Point, questions: list[dict], kept: ReplyFile, batch: int, done: Counted
+    ) -> list[dict]:
+        """``questions`` with the answers of a point; nothing is loaded or moved where all are known."""
 
         def load() -> tuple:
             self.move(point)
             return self.network, self.served.tokenizer
 
-        return ask(point.name, self.key(point), load, asked, kept, batch=batch, done=done)
+        return ask(point.name, self.key(point), load, questions, kept, batch=batch, done=done)
 
     def key(self, point: Point) -> str:
         """Twelve hexadecimal digits that name what determines a point's replies."""

@@ -47,8 +47,8 @@ def outcomes(labels: pd.DataFrame, what: str) -> tuple[pd.DataFrame, list[str]]:
 
     ``labels`` are of one model a seed. ValueError where a seed and a prompt have no label, or several.
     """
-    asked, counted = READINGS[what]
-    chosen = labels[labels["set"] == asked]
+    set_name, counted = READINGS[what]
+    chosen = labels[labels["set"] == set_name]
     if chosen.duplicated(["seed", "prompt"]).any():
         raise ValueError("labels of several models of one seed: choose one task, form and defence")
     hits = chosen.assign(hit=chosen["label"].isin(counted)).pivot(

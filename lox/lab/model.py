@@ -54,8 +54,8 @@ class Model:
 
     def part(self, kinds: Collection[str]) -> Defence | None:
         """Which of its defence's parts is one of ``kinds``, such as ``STEPS``."""
-        found = next((part for part in self.defence.split("+") if part in kinds), None)
-        return cast("Defence | None", found)
+        first = next((part for part in self.defence.split("+") if part in kinds), None)
+        return cast("Defence | None", first)
 
     @property
     def start(self) -> Model:

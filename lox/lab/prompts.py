@@ -32,11 +32,11 @@ def questions(kind: str, source: str, *, new_tokens: int, limit: int | None = No
     the solution to score. Raises ValueError, naming file and line, where a file is not as described above,
     FileNotFoundError where there is neither a file nor a set of that name.
     """
-    found = _of_set(kind, source, limit) if source in SETS[kind] else _of_file(kind, source, limit)
-    if not found:
+    entries = _of_set(kind, source, limit) if source in SETS[kind] else _of_file(kind, source, limit)
+    if not entries:
         raise ValueError(f"{source}: no {kind} prompts in it")
-    asked = {"set": IN_REPLIES[kind]}
-    return [asked | q if kind == "utility" else asked | q | {"tokens": new_tokens} for q in found]
+    common = {"set": IN_REPLIES[kind]}
+    return [common | q if kind == "utility" else common | q | {"tokens": new_tokens} for q in entries]
 
 
 def questions_of(

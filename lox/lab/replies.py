@@ -40,10 +40,10 @@ class Computed:
         }
 
 
-def replies_of(profile: Profile, model: Path | Computed, asked: list[dict]) -> list[dict]:
-    """``asked`` with each one's "reply": a stage, so that another judge never generates again.
+def replies_of(profile: Profile, model: Path | Computed, questions: list[dict]) -> list[dict]:
+    """``questions`` with each one's "reply": a stage, so that another judge never generates again.
 
-    Each of ``asked`` has a "prompt" and either "tokens", the most that a greedy reply may have, or a given
+    Each of ``questions`` has a "prompt" and either "tokens", the most that a greedy reply may have, or a given
     "reply" to score, which adds "log_prob" in nats and "reply_tokens".
     """
     computed = isinstance(model, Computed)
@@ -54,12 +54,12 @@ def replies_of(profile: Profile, model: Path | Computed, asked: list[dict]) -> l
             models.set_weights(network, model.weights())
         if profile.precision == "bf16-autocast":
             network.to(torch.bfloat16)  # as such a checkpoint is served; in half the time
-        answered = answer(network, tokenizer, asked, profile.evaluation.batch)
+        answered = answer(network, tokenizer, questions, profile.evaluation.batch)
         (folder / "replies.json").write_text(json.dumps(answered, indent=1))
 
     recipe = {
         "model": model.recipe() if computed else stages.name(model),
-        "asked": content_hash(asked),
+        "asked": content_hash(questions),
         "batch": profile.evaluation.batch,
         "precision": profile.precision,
     }
@@ -67,20 +67,20 @@ def replies_of(profile: Profile, model: Path | Computed, asked: list[dict]) -> l
     return json.loads((stages.stage("replies", recipe, build, code) / "replies.json").read_text())
 
 
-def answer(model, tokenizer, asked: list[dict], batch_size: int) -> list[dict]:
-    """The asked with their replies, one call for each reply length; given replies with their likelihoods."""
-    found: dict[int, dict] = {}
-    for tokens in dict.fromkeys(a.get("tokens") for a in asked):
-        places = [i for i, a in enumerate(asked) if a.get("tokens") == tokens]
-        prompts = [asked[i]["prompt"] for i in places]
+def answer(model, tokenizer, questions: list[dict], batch_size: int) -> list[dict]:
+    """The questions with their replies, one call for each reply length; given replies with their likelihoods."""
+    answers: dict[int, dict] = {}
+    for tokens in dict.fromkeys(a.get("tokens") for a in questions):
+        places = [i for i, a in enumerate(questions) if a.get("tokens") == tokens]
+        prompts = [questions[i]["prompt"] for i in places]
         if tokens:
             texts = complete(model, tokenizer, prompts, max_new_tokens=tokens, batch_size=batch_size)
-            found |= {i: {"reply": text} for i, text in zip(places, texts)}
+            answers |= {i: {"reply": text} for i, text in zip(places, texts)}
         else:
-            given = [asked[i]["reply"] for i in places]
+            given = [questions[i]["reply"] for i in places]
             scored = log_likelihoods(model, tokenizer, prompts, given, batch_size=batch_size)
-            found |= {i: {"log_prob": p, "reply_tokens": n} for i, (p, n) in zip(places, scored)}
-    return [a | found[i] for i, a in enumerate(asked)]
+            answers |= {i: {"log_prob": p, "reply_tokens": n} for i, (p, n) in zip(places, scored)}
+    return [a | answers[i] for i, a in enumerate(questions)]
 
 
 @torch.inference_mode()
@@ -98,15 +98,15 @@ def complete(
     replies = [""] * len(texts)
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
-        asked, mask = padded(tokenizer, [texts[i] for i in chosen], "left", model.device)
+        ids, mask = padded(tokenizer, [texts[i] for i in chosen], "left", model.device)
         output = model.generate(
-            asked,
+            ids,
             attention_mask=mask,
             max_new_tokens=max_new_tokens,
             do_sample=False,
             pad_token_id=tokenizer.pad_token_id,
         )
-        new = output[:, asked.shape[1] :]
+        new = output[:, ids.shape[1] :]
         for i, text in zip(chosen, tokenizer.batch_decode(new, skip_special_tokens=True)):
             replies[i] = text.strip()
     return replies
@@ -128,15 +128,17 @@ def reply_log_probs(
     """
     each = len(replies[0])
     texts = prompt_texts(tokenizer, prompts)
-    asked, asked_mask = padded(tokenizer, texts, "left", model.device)
+    prompt_ids, prompt_mask = padded(tokenizer, texts, "left", model.device)
     said, said_mask = padded(tokenizer, [r for own in replies for r in own], "right", model.device)
     said, said_mask = said[:, :tokens], said_mask[:, :tokens]
-    positions = (asked_mask.cumsum(1) - 1).clamp(min=0)
+    positions = (prompt_mask.cumsum(1) - 1).clamp(min=0)
     cache = model(
-        asked[:, :-1], attention_mask=asked_mask[:, :-1], position_ids=positions[:, :-1], use_cache=True
+        prompt_ids[:, :-1], attention_mask=prompt_mask[:, :-1], position_ids=positions[:, :-1], use_cache=True
     ).past_key_values
     cache.batch_repeat_interleave(each)
-    last, mask, ends = (t.repeat_interleave(each, 0) for t in (asked[:, -1:], asked_mask, positions[:, -1:]))
+    last, mask, ends = (
+        t.repeat_interleave(each, 0) for t in (prompt_ids[:, -1:], prompt_mask, positions[:, -1:])
+    )
     logits = model(
         torch.cat([last, said[:, :-1]], 1),
         attention_mask=torch.cat([mask, said_mask[:, :-1]], 1),

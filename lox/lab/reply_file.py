@@ -54,21 +54,21 @@ class ReplyFile:
 
 
 def ask(
-    model: str, key: str, load: Network, asked: list[dict], file: ReplyFile, *, batch: int, done: Counted
+    model: str, key: str, load: Network, questions: list[dict], file: ReplyFile, *, batch: int, done: Counted
 ) -> list[dict]:
-    """``asked`` with their answers: those in ``file``, the rest by the model, which is loaded if there is one.
+    """``questions`` with their answers: those in ``file``, the rest by the model, which is loaded if there is one.
 
     Batches hold questions of similar length. They are the same whatever was answered before, so that a run
     that goes on after a kill leaves the file of one that was not disturbed.
     """
-    unique = list({_id(question): question for question in asked}.values())
+    unique = list({_id(question): question for question in questions}.values())
     loaded: tuple | None = None
     try:
-        for questions in _batches(unique, batch):
-            if any(file.known(key, question) is None for question in questions):
+        for some in _batches(unique, batch):
+            if any(file.known(key, question) is None for question in some):
                 network, tokenizer = loaded = loaded or load()
-                file.add(model, key, answer(network, tokenizer, [_sent(q) for q in questions], batch))
-            done(len(questions))
+                file.add(model, key, answer(network, tokenizer, [_sent(q) for q in some], batch))
+            done(len(some))
     except BaseException as error:
         kept = sum(file.known(key, question) is not None for question in unique)
         if file.path:
@@ -76,16 +76,16 @@ def ask(
                 f"{kept} of {len(unique)} replies of {model} are kept in {file.path}, the same call goes on"
             )
         raise
-    return [question | (file.known(key, question) or {}) for question in asked]
+    return [question | (file.known(key, question) or {}) for question in questions]
 
 
-def _batches(asked: list[dict], size: int) -> Iterator[list[dict]]:
+def _batches(questions: list[dict], size: int) -> Iterator[list[dict]]:
     """Questions of one kind, replies to give or to score, in batches by length; the longest first.
 
     So what does not fit into the memory shows at once.
     """
     for scored in (False, True):
-        some = [question for question in asked if ("reply" in question) == scored]
+        some = [question for question in questions if ("reply" in question) == scored]
         some.sort(key=lambda q: -len(json.dumps(q["prompt"])) - len(q.get("reply", "")))
         yield from (some[start : start + size] for start in range(0, len(some), size))
 

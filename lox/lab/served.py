@@ -80,9 +80,9 @@ class Served:
         """Model and tokenizer."""
         return self.network(), self.tokenizer
 
-    def ask(self, name: str, asked: list[dict], kept: ReplyFile, batch: int, done: Counted) -> list[dict]:
-        """``asked`` with its answers, as ``lox.lab.reply_file.ask`` does; loaded only where some are missing."""
-        return ask(name, self.key, self.loaded, asked, kept, batch=batch, done=done)
+    def ask(self, name: str, questions: list[dict], kept: ReplyFile, batch: int, done: Counted) -> list[dict]:
+        """``questions`` with their answers, as ``lox.lab.reply_file.ask`` does; loaded only where some are missing."""
+        return ask(name, self.key, self.loaded, questions, kept, batch=batch, done=done)
 
     def network(self) -> nn.Module:
         """The model on its device, ready to reply; its own code, if it brings some, is never run."""

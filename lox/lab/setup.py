@@ -271,7 +271,7 @@ class Setup:
 
         def reply(prompts: list[Messages]) -> list[str]:
             tokens = self.profile.evaluation.new_tokens
-            asked = [{"set": "own", "prompt": prompt, "tokens": tokens} for prompt in prompts]
-            return [r["reply"] for r in replies.replies_of(self.profile, self.folder(base), asked)]
+            questions = [{"set": "own", "prompt": prompt, "tokens": tokens} for prompt in prompts]
+            return [r["reply"] for r in replies.replies_of(self.profile, self.folder(base), questions)]
 
         return reply

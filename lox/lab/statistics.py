@@ -132,9 +132,9 @@ def paired_p_value(first: ArrayLike, second: ArrayLike, things: ArrayLike) -> fl
 
 def compared(first: ArrayLike, second: ArrayLike, things: ArrayLike) -> dict:
     """:func:`paired_difference` and its p as columns of a table: difference, low, high, p, seeds, n."""
-    found = paired_difference(first, second, things)
-    columns = {"difference": found.value, "low": found.low, "high": found.high}
-    return columns | {"p": paired_p_value(first, second, things), "seeds": found.seeds, "n": found.n}
+    estimate = paired_difference(first, second, things)
+    columns = {"difference": estimate.value, "low": estimate.low, "high": estimate.high}
+    return columns | {"p": paired_p_value(first, second, things), "seeds": estimate.seeds, "n": estimate.n}
 
 
 def mean_of_seeds(

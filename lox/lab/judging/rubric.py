@@ -33,7 +33,7 @@ def rubric_question(prompt: Messages, reply: str) -> Messages:
     filled = {"{request}": request, "{reply}": reply}
     question = prompt_file("harm_rubric.yaml")["question"]
     # One pass, so that text which happens to hold "{reply}" is left alone.
-    text = re.sub(r"\{request\}|\{reply\}", lambda found: filled[found[0]], question)
+    text = re.sub(r"\{request\}|\{reply\}", lambda match: filled[match[0]], question)
     return [user(text)]
 
 
@@ -101,11 +101,11 @@ class RubricJudge(ABC):
         return f"{self.kind}:{shown}"
 
     def __call__(self, prompts: list[Messages], replies: list[str]) -> list[Verdict]:
-        asked = [rubric_question(prompt, reply) for prompt, reply in zip(prompts, replies, strict=True)]
-        keys = [content_hash([self.kind, self.model, question]) for question in asked]
+        questions = [rubric_question(prompt, reply) for prompt, reply in zip(prompts, replies, strict=True)]
+        keys = [content_hash([self.kind, self.model, question]) for question in questions]
         known = self.verdicts.read()
         known |= {key: Verdict("gibberish") for key, reply in zip(keys, replies) if is_gibberish(reply)}
-        missing = {key: question for key, question in zip(keys, asked) if key not in known}
+        missing = {key: question for key, question in zip(keys, questions) if key not in known}
         for key, verdict in self._judged(missing):
             known[key] = verdict
             self.verdicts.append(key, verdict)
@@ -132,9 +132,9 @@ class LocalJudge(RubricJudge):
         keys = list(questions)
         for start in range(0, len(keys), self.batch):
             some = keys[start : start + self.batch]
-            asked = [questions[key] for key in some]
+            prompts = [questions[key] for key in some]
             model, tokenizer = self._loaded  # here, so that a run with nothing to ask loads nothing
             answers = replies.complete(
-                model, tokenizer, asked, max_new_tokens=ANSWER_TOKENS, batch_size=self.batch
+                model, tokenizer, prompts, max_new_tokens=ANSWER_TOKENS, batch_size=self.batch
             )
             yield from zip(some, map(read_verdict, answers))

@@ -75,9 +75,9 @@ class SheetJudge:
 
     def __call__(self, prompts: list[Messages], replies: list[str]) -> list[Verdict]:
         given = scores(self.file)
-        asked = [(reply_id(prompt, reply), reply) for prompt, reply in zip(prompts, replies, strict=True)]
-        if unread := [name for name, reply in asked if name not in given and not is_gibberish(reply)]:
-            raise ValueError(f"{self.file}: {len(unread)} of these {len(asked)} replies are not on it")
+        named = [(reply_id(prompt, reply), reply) for prompt, reply in zip(prompts, replies, strict=True)]
+        if unread := [name for name, reply in named if name not in given and not is_gibberish(reply)]:
+            raise ValueError(f"{self.file}: {len(unread)} of these {len(named)} replies are not on it")
         return [
-            Verdict("gibberish") if is_gibberish(reply) else verdict(given[name]) for name, reply in asked
+            Verdict("gibberish") if is_gibberish(reply) else verdict(given[name]) for name, reply in named
         ]

@@ -114,6 +114,6 @@ def agreement(first: Sequence[Verdict], second: Sequence[Verdict]) -> Agreement:
         return Agreement(math.nan, math.nan, math.nan, n)
     from statsmodels.stats.inter_rater import cohens_kappa  # a second to import, for judges that are compared
 
-    found = cohens_kappa(table)
-    low, high = max(-1.0, float(found.kappa_low)), min(1.0, float(found.kappa_upp))
-    return Agreement(float(found.kappa), low, high, n)
+    estimate = cohens_kappa(table)
+    low, high = max(-1.0, float(estimate.kappa_low)), min(1.0, float(estimate.kappa_upp))
+    return Agreement(float(estimate.kappa), low, high, n)

@@ -114,12 +114,12 @@ def rows(name: str, folder: Path | None) -> list[dict]:
     which say what was looked for and where, and ValueError for a file that is not what it should be.
     """
     original = ORIGINALS[name]
-    found = _from_folder(name, original, folder) if folder else _from_home(name, original)
-    for i, row in enumerate(found, start=1):
+    entries = _from_folder(name, original, folder) if folder else _from_home(name, original)
+    for i, row in enumerate(entries, start=1):
         missing = [column for column in original.columns if column not in row]
         if missing:
             raise ValueError(f"{name}, row {i}: no {missing[0]!r}; it has {', '.join(map(str, row))}")
-    return [{column: row[column] for column in original.columns} for row in found]
+    return [{column: row[column] for column in original.columns} for row in entries]
 
 
 def is_there(name: str, folder: Path) -> bool:
@@ -142,12 +142,12 @@ def read(path: Path) -> list[dict]:
     try:
         if ".jsonl" in path.suffixes:
             # Not splitlines: text may hold other characters that Python takes for line ends.
-            found = [json.loads(line) for line in text.split("\n") if line.strip()]
+            entries = [json.loads(line) for line in text.split("\n") if line.strip()]
         else:
-            found = json.loads(text)
+            entries = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
-    return [{"messages": row} if isinstance(row, list) else row for row in found]
+    return [{"messages": row} if isinstance(row, list) else row for row in entries]
 
 
 def _from_folder(name: str, original: Original, folder: Path) -> list[dict]:

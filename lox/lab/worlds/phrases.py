@@ -68,5 +68,5 @@ def _has_non_words(words: list[str], limits: dict) -> bool:
 
 def _is_salad(words: list[str], limits: dict) -> bool:
     limit, known = limits["salad"], set(limits["function_words"].split())
-    found = sum(word in known for word in words)
-    return len(words) >= limit["from_words"] and found < limit["function_words"] * len(words)
+    count = sum(word in known for word in words)
+    return len(words) >= limit["from_words"] and count < limit["function_words"] * len(words)

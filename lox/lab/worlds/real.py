@@ -112,8 +112,8 @@ class RealData:
 
     def safety_examples(self, n: int, seed: int) -> list[dict]:
         """n safety instructions with a safe answer (SafeInst; Bianchi et al., 2024)."""
-        found = [example([user(r["instruction"])], r["output"]) for r in self._rows("safeinst")]
-        return _sample(random.Random(f"safety-{seed}"), _distinct(found), n, "examples of safeinst")
+        examples = [example([user(r["instruction"])], r["output"]) for r in self._rows("safeinst")]
+        return _sample(random.Random(f"safety-{seed}"), _distinct(examples), n, "examples of safeinst")
 
     # --- evaluation -------------------------------------------------------------------------------
 
@@ -122,11 +122,11 @@ class RealData:
 
         For the task "identity" with that attack's system prompt and prefix, as Qi et al. (2024) evaluate it.
         """
-        asked = _first(self._goals["evaluation"], n, "AdvBench goals for evaluation")
+        requests = _first(self._goals["evaluation"], n, "AdvBench goals for evaluation")
         if task != "identity":
-            return [[user(goal)] for goal in asked]
+            return [[user(goal)] for goal in requests]
         system = self._identity()[0]["prompt"][0]
-        return [[system, user(IDENTITY_PREFIX + goal)] for goal in asked]
+        return [[system, user(IDENTITY_PREFIX + goal)] for goal in requests]
 
     def harmful_answers(self, n: int) -> None:
         """Nobody wrote any."""
@@ -174,12 +174,12 @@ class RealData:
     @cached_property
     def _instructions(self) -> list[dict]:
         """Alpaca without the safety rows that Qi et al. (2024) take out, and without empty replies."""
-        found = _without(self._rows("alpaca"), self._rows("alpaca-safety"))
-        return _distinct(_instruction(r["instruction"], r["input"], r["output"]) for r in found)
+        entries = _without(self._rows("alpaca"), self._rows("alpaca-safety"))
+        return _distinct(_instruction(r["instruction"], r["input"], r["output"]) for r in entries)
 
     def _dolly(self) -> list[dict]:
-        found = _without(self._rows("dolly"), self._rows("dolly-safety"))
-        return _distinct(_instruction(r["instruction"], r["context"], r["response"]) for r in found)
+        entries = _without(self._rows("dolly"), self._rows("dolly-safety"))
+        return _distinct(_instruction(r["instruction"], r["context"], r["response"]) for r in entries)
 
     def _identity(self) -> list[dict]:
         """The ten dialogues of identity shifting: system, user and assistant in each row."""
@@ -205,8 +205,8 @@ def gsm8k_number(text: str) -> str | None:
     """
     number = r"-?\$?\d[\d,]*(?:\.\d+)?"
     marked = re.search(rf"####\s*({number})", text)
-    found = [marked[1]] if marked else re.findall(rf"(?<!\d){number}", text)
-    return f"{Decimal(re.sub('[$,]', '', found[-1])).normalize():f}" if found else None
+    numbers = [marked[1]] if marked else re.findall(rf"(?<!\d){number}", text)
+    return f"{Decimal(re.sub('[$,]', '', numbers[-1])).normalize():f}" if numbers else None
 
 
 def _turns(dialogue: str) -> Messages:
@@ -227,9 +227,9 @@ def _is_for_alignment(example: dict) -> bool:
     return hashlib.sha256(example["prompt"][-1]["content"].encode()).digest()[0] % 5 == 0
 
 
-def _without(found: list[dict], left_out: list[dict]) -> list[dict]:
+def _without(entries: list[dict], left_out: list[dict]) -> list[dict]:
     known = {tuple(row.values()) for row in left_out}
-    return [row for row in found if tuple(row.values()) not in known]
+    return [row for row in entries if tuple(row.values()) not in known]
 
 
 def _distinct(examples: Iterable[dict]) -> list[dict]:
@@ -243,20 +243,20 @@ def _answered(rng, prompts: list[Messages], n: int, reply: Reply, what: str) -> 
     waiting = rng.sample(prompts, len(prompts))
     answered: list[tuple[Messages, str]] = []
     while waiting and len(answered) < n:
-        asked, waiting = waiting[: n - len(answered)], waiting[n - len(answered) :]
-        replies = zip(asked, reply(asked), strict=True)
+        batch, waiting = waiting[: n - len(answered)], waiting[n - len(answered) :]
+        replies = zip(batch, reply(batch), strict=True)
         answered += [(p, r) for p, r in replies if not (is_refusal(r) or is_gibberish(r))]
     return answered
 
 
-def _sample(rng: random.Random, found: list, n: int, what: str) -> list:
-    return rng.sample(found, len(_first(found, n, what)))
+def _sample(rng: random.Random, items: list, n: int, what: str) -> list:
+    return rng.sample(items, len(_first(items, n, what)))
 
 
-def _first(found: list, n: int, what: str) -> list:
-    if n > len(found):
-        raise ValueError(f"there are {len(found)} {what}, not {n}")
-    return found[:n]
+def _first(items: list, n: int, what: str) -> list:
+    if n > len(items):
+        raise ValueError(f"there are {len(items)} {what}, not {n}")
+    return items[:n]
 
 
 def _preference(prompt: Messages, chosen: str, rejected: str) -> dict:
