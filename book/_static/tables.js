@@ -1,4 +1,5 @@
-// A table that is wider than its column says so, and can be scrolled by keys: it is in the order of focus, with a name.
+// A table that is wider than its column is set tighter. If that does not suffice it says so, and can be scrolled by keys:
+// it is in the order of focus, with a name.
 (function () {
   "use strict";
 
@@ -23,6 +24,7 @@
 
   function begin() {
     for (const box of boxes()) {
+      if (box.scrollWidth > box.clientWidth) box.querySelector("table").classList.add("tight");
       mark(box);
       box.addEventListener("scroll", () => mark(box), { passive: true });
       new ResizeObserver(() => mark(box)).observe(box);

@@ -36,14 +36,14 @@ Bar = Callable[[str, int], Counted]
 class Asking:
     """What every point is asked, by whom it is judged, and where its replies are kept."""
 
-    asked: list[dict]
+    questions: list[dict]
     judge: Judge
     kept: ReplyFile
     batch: int = 16
     bar: Bar = lambda name, total: lambda more: None
 
     def __call__(self, grid: Grid, point: Point, kinds: Sequence[str] = ("harmful", "benign")) -> Evaluated:
-        questions = [question for question in self.asked if question["set"] in kinds]
+        questions = [question for question in self.questions if question["set"] in kinds]
         done = self.bar(point.name, len(questions))
         return judged(grid.ask(point, questions, self.kept, self.batch, done), self.judge)
 
@@ -90,7 +90,7 @@ def measure(
 
     Raises ValueError for settings that no search can have, and where there are too few prompts for the budget.
     """
-    check_prompts([question["thing"] for question in ask.asked if question["set"] == "benign"], budget)
+    check_prompts([question["thing"] for question in ask.questions if question["set"] == "benign"], budget)
     check_settings(k, ranks, alphas, rho)
     aligned = ask(points, ALIGNED_MODEL)
     curve = {0: ask(points, BASE_MODEL, ["harmful"])}

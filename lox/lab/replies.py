@@ -70,8 +70,8 @@ def replies_of(profile: Profile, model: Path | Computed, questions: list[dict]) 
 def answer(model, tokenizer, questions: list[dict], batch_size: int) -> list[dict]:
     """The questions with their replies, one call for each reply length; given replies with their likelihoods."""
     answers: dict[int, dict] = {}
-    for tokens in dict.fromkeys(a.get("tokens") for a in questions):
-        places = [i for i, a in enumerate(questions) if a.get("tokens") == tokens]
+    for tokens in dict.fromkeys(q.get("tokens") for q in questions):
+        places = [i for i, q in enumerate(questions) if q.get("tokens") == tokens]
         prompts = [questions[i]["prompt"] for i in places]
         if tokens:
             texts = complete(model, tokenizer, prompts, max_new_tokens=tokens, batch_size=batch_size)
@@ -80,7 +80,7 @@ def answer(model, tokenizer, questions: list[dict], batch_size: int) -> list[dic
             given = [questions[i]["reply"] for i in places]
             scored = log_likelihoods(model, tokenizer, prompts, given, batch_size=batch_size)
             answers |= {i: {"log_prob": p, "reply_tokens": n} for i, (p, n) in zip(places, scored)}
-    return [a | answers[i] for i, a in enumerate(questions)]
+    return [q | answers[i] for i, q in enumerate(questions)]
 
 
 @torch.inference_mode()
