@@ -99,10 +99,10 @@ def slides_of(notebook: NotebookNode) -> list[str]:
     title, opening, slides = "", [], []
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            found = list(_outputs(cell))
-            boxes = [content for kind, content in found if kind == "finding"]
+            outputs = list(_outputs(cell))
+            boxes = [content for kind, content in outputs if kind == "finding"]
             opening += boxes
-            slides += [content for kind, content in found if kind == "figure"]
+            slides += [content for kind, content in outputs if kind == "figure"]
             continue
         for heading, body in _sections(cell.source):
             if heading.startswith("# "):
@@ -194,10 +194,10 @@ def slides(profile: str = "toy") -> None:
 
 def _mathjax() -> Path:
     """MathJax in one file, of the package that brings it to the site."""
-    found = [path for path in installed("sphinx-mathjax-offline") or [] if path.name == MATHJAX]
-    if not found:
+    paths = [path for path in installed("sphinx-mathjax-offline") or [] if path.name == MATHJAX]
+    if not paths:
         raise FileNotFoundError(f"sphinx-mathjax-offline has no {MATHJAX}")
-    return Path(found[0].locate())
+    return Path(paths[0].locate())
 
 
 if __name__ == "__main__":

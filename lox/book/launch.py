@@ -29,10 +29,10 @@ import sys; sys.path.insert(0, 'lox-book')"""
 
 def repository(address: str) -> str:
     """OWNER/NAME of an address on GitHub; ValueError for another address."""
-    found = ADDRESS.fullmatch(address)
-    if not found:
+    match = ADDRESS.fullmatch(address)
+    if not match:
         raise ValueError(f"{address!r} is not the address of a repository, https://github.com/OWNER/NAME")
-    return found["repository"]
+    return match["repository"]
 
 
 def links(name: str, address: str) -> dict[str, str]:

@@ -26,22 +26,22 @@ def check_grid(move: Move) -> Markdown:
     for k, alpha in ((1, 0.5), (2, 1.25), (COLUMNS, -1.0), (2, 0.0)):
         aligned = base + delta
         before = aligned.clone()
-        found = move(aligned, every.U, every.S, every.Vh, k, alpha)
+        answer = move(aligned, every.U, every.S, every.Vh, k, alpha)
         if not torch.equal(aligned, before):
             return Markdown(
                 "**Not yet.** The aligned weights were changed in place: the next point needs them as they were."
             )
-        if problem := _problem(found, base, before, k, alpha):
+        if problem := _problem(answer, base, before, k, alpha):
             return Markdown(f"**Not yet.** At k = {k}, α = {alpha:g}: {problem}")
     return Markdown("**Right**, at every point tried, α = 0 and α below 0 among them.")
 
 
-def _problem(found: Tensor, base: Tensor, aligned: Tensor, k: int, alpha: float) -> str:
-    if not isinstance(found, Tensor) or found.shape != aligned.shape:
-        shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+def _problem(answer: Tensor, base: Tensor, aligned: Tensor, k: int, alpha: float) -> str:
+    if not isinstance(answer, Tensor) or answer.shape != aligned.shape:
+        shape = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
         return f"the result must be a matrix {ROWS}×{COLUMNS} like `aligned`, not {shape}."
     right = extrapolate(base, aligned, k=k, alpha=alpha)
-    if torch.allclose(found, right, atol=1e-4):
+    if torch.allclose(answer, right, atol=1e-4):
         return ""
     near = {
         "the step was added to the base, not to the aligned weights.": right - (aligned - base),
@@ -56,6 +56,6 @@ def _problem(found: Tensor, base: Tensor, aligned: Tensor, k: int, alpha: float)
         - (extrapolate(base, aligned, k=COLUMNS - k, alpha=alpha) if k < COLUMNS else aligned),
     }
     for words, wrong in near.items():
-        if torch.allclose(found, wrong, atol=1e-4):
+        if torch.allclose(answer, wrong, atol=1e-4):
             return words
-    return f"the result is off by up to {float((found - right).abs().max()):.2g}."
+    return f"the result is off by up to {float((answer - right).abs().max()):.2g}."

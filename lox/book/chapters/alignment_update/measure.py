@@ -50,13 +50,13 @@ def measured(
 
 def of_seed(setup: Setup, seed: int, tasks: Sequence[str], sizes: Sequence[int]) -> dict[str, pd.DataFrame]:
     """Update -> table of ``lox.lab.spectra.spectra``, of one seed."""
-    found = {}
+    by_update = {}
     for name, model in models(setup, seed, tasks, sizes).items():
         before = model.start if model.task else model.base
-        found[name] = spectra.spectra(spectra.updates(setup.folder(before), setup.folder(model)))
+        by_update[name] = spectra.spectra(spectra.updates(setup.folder(before), setup.folder(model)))
     largest = setup.model(seed, pairs=max(sizes))
     like = spectra.updates(setup.folder(largest.base), setup.folder(largest))
-    return found | {RANDOM: spectra.spectra(spectra.random_updates(like, seed))}
+    return by_update | {RANDOM: spectra.spectra(spectra.random_updates(like, seed))}
 
 
 def steps(setup: Setup, tasks: Iterable[str], sizes: Sequence[int]) -> dict[str, int]:
@@ -71,11 +71,11 @@ def _steps(setup: Setup, model: Model) -> int:
     return math.ceil(model.pairs / (settings.batch * settings.accumulation)) * settings.epochs
 
 
-def overall(found: Spectra, k: int, made_in: Mapping[str, int]) -> pd.DataFrame:
+def overall(by_update: Spectra, k: int, made_in: Mapping[str, int]) -> pd.DataFrame:
     """A row for each update and seed: ``MEASURES``, means over matrices, r at i = k, and the steps that made it."""
     table = pd.DataFrame(
         {"update": name, "seed": seed} | spectra.concentration(one, k)[MEASURES].mean().to_dict()
-        for (name, seed), one in found.items()
+        for (name, seed), one in by_update.items()
     )
     return table.assign(steps=table["update"].map(made_in))
 
@@ -100,26 +100,29 @@ def steps_correlation(table: pd.DataFrame, updates: Sequence[str]) -> float:
     return means["r"].corr(means["steps"], method="spearman") if len(means) > 2 else math.nan
 
 
-def profiles(found: Spectra) -> pd.DataFrame:
+def profiles(by_update: Spectra) -> pd.DataFrame:
     """R over the share of the directions, mean over matrices, of every update and seed: share, r, update, seed."""
     return pd.concat(
-        (spectra.mean_profile(table).assign(update=name, seed=seed) for (name, seed), table in found.items()),
+        (
+            spectra.mean_profile(table).assign(update=name, seed=seed)
+            for (name, seed), table in by_update.items()
+        ),
         ignore_index=True,
     )
 
 
-def of_update(found: Spectra, update: str) -> pd.DataFrame:
+def of_update(by_update: Spectra, update: str) -> pd.DataFrame:
     """The spectra of one update on all seeds, with the column seed."""
     return pd.concat(
-        (table.assign(seed=seed) for (name, seed), table in found.items() if name == update),
+        (table.assign(seed=seed) for (name, seed), table in by_update.items() if name == update),
         ignore_index=True,
     )
 
 
-def kinds(found: Spectra, update: str, k: int) -> pd.DataFrame:
+def kinds(by_update: Spectra, update: str, k: int) -> pd.DataFrame:
     """Stable rank and R of each kind of matrix, of an update and of chance: means over seeds with their range."""
     columns = {"stable_rank": "stable rank", "r": f"R at k = {k}"}
-    tables = {name: _by_kind(of_update(found, name), k, [*columns]) for name in (update, RANDOM)}
+    tables = {name: _by_kind(of_update(by_update, name), k, [*columns]) for name in (update, RANDOM)}
     result = pd.DataFrame({"kind": tables[update].index})
     for column, title in columns.items():
         result[title] = tables[update][column].to_numpy()

@@ -143,8 +143,8 @@ def ratios(courses: pd.DataFrame) -> pd.DataFrame:
     long = courses[doses > 1]
     if long.empty:
         return pd.DataFrame(columns=RATIOS)
-    found = dose.ratios(dose.breaking(long.rename(columns={"attacker": "task"})))
-    return found.rename(columns={"task": "attacker"})[RATIOS]
+    table = dose.ratios(dose.breaking(long.rename(columns={"attacker": "task"})))
+    return table.rename(columns={"task": "attacker"})[RATIOS]
 
 
 def against_whom(paired: pd.DataFrame, ratios: pd.DataFrame) -> pd.DataFrame:
@@ -175,14 +175,14 @@ def recorded(rows: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
     """
     names = {"rows": "", "means": "_summary", "paired": "_paired", "ratios": "_ratios"}
     try:
-        found = {
+        tables = {
             name: results.recorded(rows["profile"].iloc[0], f"attackers{end}") for name, end in names.items()
         }
     except ValueError:
         return None
-    ours, theirs = _settings(rows), _settings(found["rows"])
+    ours, theirs = _settings(rows), _settings(tables["rows"])
     shared = [name for name in ours if name in theirs]
-    return found if shared and all(ours[name] == theirs[name] for name in shared) else None
+    return tables if shared and all(ours[name] == theirs[name] for name in shared) else None
 
 
 def recorded_against_whom(profile: str) -> pd.DataFrame:

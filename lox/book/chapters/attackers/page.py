@@ -221,11 +221,11 @@ def against_whom(table: pd.DataFrame) -> Markdown:
 
 def corrected_in_words(paired: pd.DataFrame) -> Markdown:
     """Which differences are distinguished when they are read together."""
-    found = [f"*{told(d.attacker).name}*" for d in paired.itertuples() if d.p_holm < SIGNIFICANT]
-    distinguished = f"{len(found)} {'is' if len(found) == 1 else 'are'} distinguished from 0"
+    names = [f"*{told(d.attacker).name}*" for d in paired.itertuples() if d.p_holm < SIGNIFICANT]
+    distinguished = f"{len(names)} {'is' if len(names) == 1 else 'are'} distinguished from 0"
     return Markdown(
         f"An interval is for its row alone. Of the {len(paired)} differences of the ASR, corrected for their number "
-        f"(Holm), {distinguished}{': ' + listed(found) if found else ''}."
+        f"(Holm), {distinguished}{': ' + listed(names) if names else ''}."
     )
 
 

@@ -20,18 +20,18 @@ def check_removal(student: Callable[[Tensor, Tensor, Tensor, int], Tensor]) -> s
     generator = torch.Generator().manual_seed(0)
     base, aligned, finetuned = torch.randn(3, 7, 5, generator=generator, dtype=torch.float64)
     try:
-        found = student(base.clone(), aligned.clone(), finetuned.clone(), K)
+        answer = student(base.clone(), aligned.clone(), finetuned.clone(), K)
     except Exception as error:  # whatever a student's function does
         return f"Your function fails: {type(error).__name__}: {error}."
-    if not isinstance(found, Tensor) or found.shape != finetuned.shape:
+    if not isinstance(answer, Tensor) or answer.shape != finetuned.shape:
         return f"Your function must give back a matrix of shape {tuple(finetuned.shape)}."
     expected = remove_safety_part({"w": base}, {"w": aligned}, {"w": finetuned}, k=K)["w"]
-    if torch.allclose(found, expected, atol=1e-8):
+    if torch.allclose(answer, expected, atol=1e-8):
         return "Right: what is left of the fine-tuning update lies outside the safety subspace."
-    return f"Not yet: {_reason(found, base, aligned, finetuned)}"
+    return f"Not yet: {_reason(answer, base, aligned, finetuned)}"
 
 
-def _reason(found: Tensor, base: Tensor, aligned: Tensor, finetuned: Tensor) -> str:
+def _reason(answer: Tensor, base: Tensor, aligned: Tensor, finetuned: Tensor) -> str:
     U = _left(aligned - base)
     own = _left(finetuned - aligned)
     total, update = finetuned - base, finetuned - aligned
@@ -53,9 +53,9 @@ def _reason(found: Tensor, base: Tensor, aligned: Tensor, finetuned: Tensor) -> 
         (finetuned, "nothing was taken away."),
     )
     for wrong, reason in slips:
-        if torch.allclose(found, wrong, atol=1e-8):
+        if torch.allclose(answer, wrong, atol=1e-8):
             return reason
-    inside = torch.linalg.vector_norm(U.T @ (found - aligned)) / torch.linalg.vector_norm(found - aligned)
+    inside = torch.linalg.vector_norm(U.T @ (answer - aligned)) / torch.linalg.vector_norm(answer - aligned)
     return f"a share of {float(inside):.2f} of the update that you leave still lies inside the subspace; it must be 0."
 
 

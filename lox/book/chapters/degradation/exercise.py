@@ -12,12 +12,12 @@ def check_mixture_ratio(student: Callable[[float, float, float, float], float]) 
     """Says what is wrong with a function (r_align, r_new, norm_align, norm_ft) -> R_ft / R_align, or nothing."""
     for case in CASES:
         try:
-            found = float(student(*case))
+            answer = float(student(*case))
         except Exception as error:  # whatever a student's function does
             return f"Your function fails on {case}: {type(error).__name__}: {error}."
-        if not math.isclose(found, _ratio(*case), rel_tol=1e-6):
-            answer = f"for {case} your function gives {found:.3f}, the ratio is {_ratio(*case):.3f}"
-            return f"Not yet: {answer}. {_reason(found, *case)}"
+        if not math.isclose(answer, _ratio(*case), rel_tol=1e-6):
+            difference = f"for {case} your function gives {answer:.3f}, the ratio is {_ratio(*case):.3f}"
+            return f"Not yet: {difference}. {_reason(answer, *case)}"
     return "Right: the squares of the shares are mixed, with the squared lengths as weights."
 
 
@@ -26,7 +26,7 @@ def _ratio(r_align: float, r_new: float, norm_align: float, norm_ft: float) -> f
     return math.sqrt(weight * r_align**2 + (1 - weight) * r_new**2) / r_align
 
 
-def _reason(found: float, r_align: float, r_new: float, norm_align: float, norm_ft: float) -> str:
+def _reason(answer: float, r_align: float, r_new: float, norm_align: float, norm_ft: float) -> str:
     right = _ratio(r_align, r_new, norm_align, norm_ft)
     linear = (r_align * norm_align + r_new * norm_ft) / (norm_align + norm_ft) / r_align
     slips = (
@@ -36,4 +36,4 @@ def _reason(found: float, r_align: float, r_new: float, norm_align: float, norm_
         (linear, "Squares are mixed, not the shares themselves, with squared lengths as weights."),
     )
     hint = "R_ft² is the mean of R_align² and R_new², with the squared lengths of the two updates as weights."
-    return next((said for wrong, said in slips if math.isclose(found, wrong, rel_tol=1e-6)), hint)
+    return next((said for wrong, said in slips if math.isclose(answer, wrong, rel_tol=1e-6)), hint)

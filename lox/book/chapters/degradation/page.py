@@ -25,14 +25,14 @@ UNKNOWN = "has no established sign"
 
 
 def finding(
-    over_seeds: pd.DataFrame, found: pd.DataFrame, safe: pd.DataFrame, falls: tuple[int, int]
+    over_seeds: pd.DataFrame, predictors: pd.DataFrame, safe: pd.DataFrame, falls: tuple[int, int]
 ) -> Markdown:
     """The box of the page; tables of ``measure``."""
     return cells.finding(
         degradation_in_words(over_seeds),
         safety_in_words(safe),
         f"The least aligned model loses more than the most aligned one in {falls[0]} of {falls[1]} seeds.",
-        signs_in_words(found),
+        signs_in_words(predictors),
     )
 
 
@@ -69,9 +69,9 @@ def safety_in_words(safe: pd.DataFrame) -> str:
     )
 
 
-def signs_in_words(found: pd.DataFrame) -> str:
+def signs_in_words(predictors: pd.DataFrame) -> str:
     """The sign of the correlation of each ratio with the degradation, by its interval."""
-    ratios = found[found["k"].notna()]
+    ratios = predictors[predictors["k"].notna()]
     of_all = {round(f.k): sign(f.r, f.low, f.high) for f in ratios.itertuples()}
     equal = {round(f.k): sign(f.r_equal_size, f.equal_low, f.equal_high) for f in ratios.itertuples()}
     return (
@@ -211,7 +211,7 @@ def sizes(one: pd.DataFrame, over_seeds: pd.DataFrame, published: pd.DataFrame) 
     return markdown(pd.DataFrame(lines).fillna("–"))
 
 
-def correlations(found: pd.DataFrame) -> Markdown:
+def correlations(predictors: pd.DataFrame) -> Markdown:
     """Correlations of each predictor with the degradation over all points and at equal size."""
     return markdown(
         pd.DataFrame(
@@ -220,15 +220,15 @@ def correlations(found: pd.DataFrame) -> Markdown:
                 "all points [over seeds]": number(f.r, (f.low, f.high)),
                 "at equal size [Fisher]": number(f.r_equal_size, (f.equal_low, f.equal_high)),
             }
-            for f in found.itertuples()
+            for f in predictors.itertuples()
         )
     )
 
 
-def each_seed(found: pd.DataFrame) -> Markdown:
+def each_seed(predictors: pd.DataFrame) -> Markdown:
     """The correlation of each seed over its sizes, a row for each seed and a column for each k."""
-    ratios = found[found["k"].notna()]
-    seeds = [name for name in found if name.startswith("r_seed_")]
+    ratios = predictors[predictors["k"].notna()]
+    seeds = [name for name in predictors if name.startswith("r_seed_")]
     lines = [
         {"Seed": name.removeprefix("r_seed_")}
         | {f"k = {round(k)}": number(r) for k, r in zip(ratios["k"], ratios[name])}
@@ -238,10 +238,10 @@ def each_seed(found: pd.DataFrame) -> Markdown:
 
 
 def beside_paper(
-    found: pd.DataFrame, theirs: pd.DataFrame, moves: pd.DataFrame, paper_moves: pd.DataFrame
+    predictors: pd.DataFrame, theirs: pd.DataFrame, moves: pd.DataFrame, paper_moves: pd.DataFrame
 ) -> Markdown:
     """Correlation with the degradation, and by how much the ratio moves with the amount of alignment, k by k."""
-    ours = found[found["k"].notna()].sort_values("k")
+    ours = predictors[predictors["k"].notna()].sort_values("k")
     lines = []
     for f, p, m, pm in zip(
         ours.itertuples(), theirs.itertuples(), moves.itertuples(), paper_moves.itertuples()

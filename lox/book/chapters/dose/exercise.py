@@ -32,12 +32,12 @@ def check_breaking_dose(student: Callable[[list[float], list[float]], float]) ->
     """Says what is wrong with a function (doses, asr) -> breaking dose at one half, or that nothing is."""
     for doses, asr, expected, hint in CASES:
         try:
-            found = float(student(list(doses), list(asr)))
+            answer = float(student(list(doses), list(asr)))
         except Exception as error:  # whatever a student's function does
             return f"Your function fails on doses {doses} and ASR {asr}: {type(error).__name__}: {error}."
-        if not math.isclose(found, expected, rel_tol=1e-6):
-            answer = f"your function gives {found:.4g}, the dose is {expected:.4g}"
-            return f"Not yet: for doses {doses} and ASR {asr} {answer}. {hint}"
+        if not math.isclose(answer, expected, rel_tol=1e-6):
+            difference = f"your function gives {answer:.4g}, the dose is {expected:.4g}"
+            return f"Not yet: for doses {doses} and ASR {asr} {difference}. {hint}"
     return (
         "Right: interpolated on the logarithm, the first time, and infinite where the model does not break."
     )

@@ -134,9 +134,9 @@ def recorded(like: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame] | None:
 def _ratio(without: pd.Series, with_: pd.Series, last: float) -> dict:
     if without.empty:
         return {"ratio": np.nan, "low": 0.0, "high": np.inf, "seeds": 0, "measured": 0}
-    found = ratio_of_doses(without.to_numpy(), with_.to_numpy(), limit=last)
-    columns = {"ratio": found.value, "low": found.low, "high": found.high}
-    return columns | {"seeds": found.seeds, "measured": found.n}
+    ratio = ratio_of_doses(without.to_numpy(), with_.to_numpy(), limit=last)
+    columns = {"ratio": ratio.value, "low": ratio.low, "high": ratio.high}
+    return columns | {"seeds": ratio.seeds, "measured": ratio.n}
 
 
 def worst_within_budget(record: Record, budget: float) -> Record:
@@ -155,9 +155,9 @@ def worst_within_budget(record: Record, budget: float) -> Record:
     return Record(worst, record.labels.merge(chosen, on=[*keys, "step"]))
 
 
-def at_step(record: Record, which: pd.Series) -> Record:
-    """The models at one step of each task; ``which`` maps a task to it."""
-    return Record(*(t[t["step"] == t["task"].map(which)] for t in (record.rows, record.labels)))
+def at_step(record: Record, steps: pd.Series) -> Record:
+    """The models at one step of each task; ``steps`` maps a task to it."""
+    return Record(*(t[t["step"] == t["task"].map(steps)] for t in (record.rows, record.labels)))
 
 
 def against_none(labels: pd.DataFrame) -> pd.DataFrame:

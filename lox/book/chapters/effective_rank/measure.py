@@ -33,30 +33,30 @@ def curve_of(setup: Setup, seed: int, ranks: Sequence[int], pairs: int | None = 
     return rank_curve(setup, seed, ranks, pairs) | {ALIGNED: evaluate(setup, aligned)}
 
 
-def curves(setup: Setup, found: Mapping[int, Curve]) -> pd.DataFrame:
+def curves(setup: Setup, by_seed: Mapping[int, Curve]) -> pd.DataFrame:
     """A row for each seed and r: profile, judge, seed, rank, asr_aligned, and the columns of ``lox.lab.rows.rates``.
 
     asr_aligned is the ASR of the seed's aligned model, so that the table alone tells the seed's effective rank.
     """
     return pd.DataFrame(
         _head(setup) | {"seed": seed, "rank": r, "asr_aligned": curve[ALIGNED].asr.value} | rows.rates(model)
-        for seed, curve in found.items()
+        for seed, curve in by_seed.items()
         for r, model in curve.items()
         if r != ALIGNED
     )
 
 
-def against_aligned(setup: Setup, found: Mapping[int, Curve], rho: float) -> pd.DataFrame:
+def against_aligned(setup: Setup, by_seed: Mapping[int, Curve], rho: float) -> pd.DataFrame:
     """Whether ASR(θ_r) − ASR(θ_align) < ρ over all seeds, a row for each r.
 
     Columns: profile, judge, rank; asr, low, high, the mean ASR(θ_r) with its 95 % interval; gap, gap_low, gap_high,
     the paired difference to the aligned model; p_holm of no difference; seeds; n; and verdict: "holds" where the
     interval of the gap lies below ρ, "fails" where it lies at ρ or above, else "open".
     """
-    aligned = [curve[ALIGNED] for curve in found.values()]
+    aligned = [curve[ALIGNED] for curve in by_seed.values()]
     table = []
-    for r in _ranks(found):
-        models = [curve[r] for curve in found.values()]
+    for r in _ranks(by_seed):
+        models = [curve[r] for curve in by_seed.values()]
         gap = rows.difference(models, aligned)
         described = {"gap": gap["difference"], "gap_low": gap["low"], "gap_high": gap["high"], "p": gap["p"]}
         table.append(_head(setup) | {"rank": r} | rows.asr_over_seeds(models) | described)
@@ -107,8 +107,8 @@ def published_ranks(published: pd.DataFrame, rho: float) -> pd.DataFrame:
 
 
 def _read(curve: Mapping[int, float], asr_aligned: float, rho: float) -> dict:
-    found = read_curve(curve, asr_aligned, rho)
-    return {"asr_aligned": asr_aligned, "rank": found.rank, "settled": found.settled}
+    reading = read_curve(curve, asr_aligned, rho)
+    return {"asr_aligned": asr_aligned, "rank": reading.rank, "settled": reading.settled}
 
 
 def _table(lines: Iterable[dict]) -> pd.DataFrame:
@@ -131,5 +131,5 @@ def _architecture(name: str) -> str:
     return model.architecture if isinstance(model, ToyModel) else model.source
 
 
-def _ranks(found: Mapping[int, Curve]) -> list[int]:
-    return [r for r in next(iter(found.values())) if r != ALIGNED]
+def _ranks(by_seed: Mapping[int, Curve]) -> list[int]:
+    return [r for r in next(iter(by_seed.values())) if r != ALIGNED]

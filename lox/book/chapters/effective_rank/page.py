@@ -46,9 +46,9 @@ def _condition(against: pd.DataFrame, rho: float) -> str:
     }
     parts = []
     for verdict, said in words.items():
-        found = against.loc[against["verdict"] == verdict, "rank"]
-        if len(found):
-            parts.append(f"at $r$ = {listed(found)} it {said}")
+        at_ranks = against.loc[against["verdict"] == verdict, "rank"]
+        if len(at_ranks):
+            parts.append(f"at $r$ = {listed(at_ranks)} it {said}")
     return f"By the 95 % interval of ASR($\\theta_r$) − ASR($\\theta_\\text{{align}}$): {'; '.join(parts)}."
 
 

@@ -40,7 +40,7 @@ def energies(
 
 def of_model(setup: Setup, model: Model, k: Rank) -> pd.DataFrame:
     """``energies_of`` for every linear layer of a fine-tuned model that alignment changed, with its label."""
-    folders = (setup.folder(which) for which in (model.base, model.aligned, model))
+    folders = (setup.folder(m) for m in (model.base, model.aligned, model))
     return pd.DataFrame(
         label | energies_of(delta_align, delta_total - delta_align, k)
         for label, delta_align, delta_total in spectra.updates(*folders)
@@ -110,18 +110,19 @@ def profiles(
 
 def profile_of(setup: Setup, model: Model, layers: Iterable[int] | None = None) -> pd.DataFrame:
     """The same of one model. Raises ValueError where it has none of the layers."""
-    folders = (setup.folder(which) for which in (model.base, model.aligned, model))
-    found = [
+    folders = (setup.folder(m) for m in (model.base, model.aligned, model))
+    per_matrix = [
         (lox.energy_profile(delta_align, delta_align), lox.energy_profile(delta_align, delta_total))
         for label, delta_align, delta_total in spectra.updates(*folders)
         if layers is None or label["layer"] in layers
     ]
-    if not found:
+    if not per_matrix:
         raise ValueError(f"there is no matrix that alignment changed in the layers {layers}")
-    smallest = min(len(before) for before, _ in found)
+    smallest = min(len(before) for before, _ in per_matrix)
     shares = np.unique(np.geomspace(1, smallest, POINTS).round()) / smallest
     means = [
-        torch.stack([profile[at(shares, len(profile))] for profile in side]).mean(0) for side in zip(*found)
+        torch.stack([profile[at(shares, len(profile))] for profile in side]).mean(0)
+        for side in zip(*per_matrix)
     ]
     return pd.DataFrame({"share": shares, "r_align": means[0].numpy(), "r_ft": means[1].numpy()})
 

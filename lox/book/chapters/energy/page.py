@@ -34,40 +34,40 @@ def finding(summary: pd.DataFrame, task: str, k: int) -> Markdown:
     )
 
 
-def _fall(found: pd.DataFrame, task: str, k: int) -> str:
-    before, after, ratio = (_number(found.loc[name]) for name in ("r_align", "r_ft", "ratio"))
+def _fall(means: pd.DataFrame, task: str, k: int) -> str:
+    before, after, ratio = (_number(means.loc[name]) for name in ("r_align", "r_ft", "ratio"))
     return (
         f"After {TASK_NAMES[task]}, at $k = {k}$, $R_\\text{{ft}}$ is {after} where $R_\\text{{align}}$ was {before}: "
-        f"a ratio of {ratio} ({int(found['seeds'].iloc[0])} seeds)."
+        f"a ratio of {ratio} ({int(means['seeds'].iloc[0])} seeds)."
     )
 
 
 def _tasks(by_task: dict[str, pd.DataFrame]) -> str:
     """After which tasks the ratio is below 1, above it, or not distinguished from it."""
     groups: dict[str, list[str]] = {}
-    for task, found in by_task.items():
-        moved = found.loc["ratio", ["low", "high"]] - 1
+    for task, means in by_task.items():
+        moved = means.loc["ratio", ["low", "high"]] - 1
         where = said_of(moved, "above 1", "below 1", "not distinguished from 1")
         groups.setdefault(where, []).append(TASK_NAMES[task])
     said = "; ".join(f"{where} after {listed(names)}" for where, names in groups.items())
     return f"By its 95 % interval over seeds, the ratio is {said}."
 
 
-def _own(found: pd.DataFrame, task: str) -> str:
-    chance = found.loc["chance", "mean"]
+def _own(means: pd.DataFrame, task: str) -> str:
+    chance = means.loc["chance", "mean"]
     compared = said_of(
-        found.loc["r_new", ["low", "high"]] - chance, "above", "below", "not distinguished from"
+        means.loc["r_new", ["low", "high"]] - chance, "above", "below", "not distinguished from"
     )
     return (
-        f"{TASK_NAMES[task]}'s own update holds {_number(found.loc['r_new'])} of its norm in the safety subspace, "
+        f"{TASK_NAMES[task]}'s own update holds {_number(means.loc['r_new'])} of its norm in the safety subspace, "
         f"{compared} the {chance:.2f} that chance alone gives."
     )
 
 
-def _angles(found: pd.DataFrame) -> str:
+def _angles(means: pd.DataFrame) -> str:
     """In which direction fine-tuning points, inside the safety subspace and outside."""
     words = "points along", "points against", "is not distinguished from orthogonal to"
-    inside, outside = (found.loc[name] for name in ("cos_inside", "cos_outside"))
+    inside, outside = (means.loc[name] for name in ("cos_inside", "cos_outside"))
     return (
         f"Inside the safety subspace fine-tuning {said_of(inside, *words)} the alignment update "
         f"(cosine {_number(inside)}); outside, it {said_of(outside, *words)} it (cosine {_number(outside)})."
@@ -149,10 +149,10 @@ def kinds(energies: pd.DataFrame) -> Markdown:
 
 def interaction(summary: pd.DataFrame, task: str) -> Markdown:
     """Shares and cosines after a task: means over seeds with their interval."""
-    found = summary[summary["task"] == task].set_index("measure")
+    means = summary[summary["task"] == task].set_index("measure")
     return markdown(
         pd.DataFrame(
-            {"": name, "mean [95 %]": _number(found.loc[measure])} for name, measure in INTERACTION.items()
+            {"": name, "mean [95 %]": _number(means.loc[measure])} for name, measure in INTERACTION.items()
         )
     )
 
@@ -182,7 +182,7 @@ def random_shares(table: pd.DataFrame) -> Markdown:
     return markdown(pd.DataFrame(shown))
 
 
-def _number(found: pd.Series) -> str:
+def _number(row: pd.Series) -> str:
     """A mean over seeds with its interval, which a single seed does not have."""
-    interval = f" [{found['low']:z.2f}, {found['high']:z.2f}]" if pd.notna(found["low"]) else ""
-    return f"{found['mean']:z.2f}{interval}"
+    interval = f" [{row['low']:z.2f}, {row['high']:z.2f}]" if pd.notna(row["low"]) else ""
+    return f"{row['mean']:z.2f}{interval}"

@@ -74,24 +74,24 @@ def beyond(recorded: Callable[[str], pd.DataFrame]) -> pd.DataFrame:
         ),
     ]
     columns = ["page", "of", "second", "value", "low", "high", "even", "p_holm", "seeds"]
-    found = pd.concat([table[columns].astype({"p_holm": float}) for table in tables], ignore_index=True)
-    gains = found[["value", "low", "high"]].sub(found["even"], axis=0)
+    rows = pd.concat([table[columns].astype({"p_holm": float}) for table in tables], ignore_index=True)
+    gains = rows[["value", "low", "high"]].sub(rows["even"], axis=0)
     verdicts = [
         Verdict(gain["value"], gain["low"], gain["high"], seeds)
-        for (_, gain), seeds in zip(gains.iterrows(), found["seeds"])
+        for (_, gain), seeds in zip(gains.iterrows(), rows["seeds"])
     ]
-    return found.assign(word=[v.word for v in verdicts])
+    return rows.assign(word=[v.word for v in verdicts])
 
 
 def _verdict(claim: Claim, rows: pd.DataFrame) -> dict:
     try:
-        found = verdict(claim, rows)
+        conclusion = verdict(claim, rows)
     except KeyError:  # a column, or a row before in the same form, that was not recorded
         return {"mean": None, "low": None, "high": None, "seeds": 0, "word": NOT_RECORDED}
     return {
-        "mean": found.mean,
-        "low": found.low,
-        "high": found.high,
-        "seeds": found.seeds,
-        "word": found.word,
+        "mean": conclusion.mean,
+        "low": conclusion.low,
+        "high": conclusion.high,
+        "seeds": conclusion.seeds,
+        "word": conclusion.word,
     }

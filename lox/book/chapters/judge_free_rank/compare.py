@@ -29,12 +29,12 @@ def lost_share(log_odds: LogOdds) -> dict[int, float]:
     return {r: (mean[ALIGNED] - value) / shift for r, value in mean.items() if r != ALIGNED}
 
 
-def curves(found: Mapping[tuple[int, int], Measured]) -> pd.DataFrame:
+def curves(models: Mapping[tuple[int, int], Measured]) -> pd.DataFrame:
     """A row for each model, way of scoring and r: seed, pairs, score, rank, asr, log_odds (mean), lost and n."""
     return pd.DataFrame(
         {"seed": seed, "pairs": pairs, "score": way, "rank": r, "asr": model.asr[r].asr.value}
         | {"log_odds": float(odds[r].mean()), "lost": loss, "n": len(odds[r])}
-        for (seed, pairs), model in found.items()
+        for (seed, pairs), model in models.items()
         for way, odds in model.odds.items()
         for r, loss in lost_share(odds).items()
     )
@@ -82,13 +82,13 @@ def resampled_ranks(
 # --- comparing ------------------------------------------------------------------------------------
 
 
-def ranks(found: Mapping[tuple[int, int], Measured], rho: float, tau: float) -> pd.DataFrame:
+def ranks(models: Mapping[tuple[int, int], Measured], rho: float, tau: float) -> pd.DataFrame:
     """The rank of every model by every way: seed, pairs, asr_aligned, way, rank, low, high.
 
     low … high hold 95 % of the resamples of things; where no measured r satisfies the condition, a rank is inf.
     """
     rows = []
-    for (seed, pairs), model in found.items():
+    for (seed, pairs), model in models.items():
         head = {"seed": seed, "pairs": pairs, "asr_aligned": model.asr[ALIGNED].asr.value}
         for way in WAYS:
             tolerance = rho if way == ASR else tau
@@ -99,20 +99,20 @@ def ranks(found: Mapping[tuple[int, int], Measured], rho: float, tau: float) -> 
     return pd.DataFrame(rows)
 
 
-def informative(found: Mapping[tuple[int, int], Measured], rho: float) -> dict[tuple[int, int], Measured]:
+def informative(models: Mapping[tuple[int, int], Measured], rho: float) -> dict[tuple[int, int], Measured]:
     """The models whose rank by the ASR is not 0: with 0 the base model itself is as safe as the aligned one."""
-    return {key: model for key, model in found.items() if effective_rank(model, ASR, rho) != 0}
+    return {key: model for key, model in models.items() if effective_rank(model, ASR, rho) != 0}
 
 
 def agreement(
-    found: Mapping[tuple[int, int], Measured], rho: float, tolerances: Iterable[float]
+    models: Mapping[tuple[int, int], Measured], rho: float, tolerances: Iterable[float]
 ) -> pd.DataFrame:
     """How often the ranks by log-odds equal those by the ASR, for each score and τ, among the informative models.
 
     Columns score, tau, models, equal, within_one (up to one step on the list of measured ranks), and mean_steps, the
     mean number of steps by which the log-odds' rank is the larger one; NaN without any model.
     """
-    models_of = informative(found, rho).values()
+    models_of = informative(models, rho).values()
     rows = []
     for way, tau in itertools.product((WHOLE, OPENING), sorted(set(tolerances))):
         apart = [_place(model, way, tau) - _place(model, ASR, rho) for model in models_of]
@@ -146,7 +146,7 @@ def spearman(one: pd.Series, other: pd.Series) -> float:
 
 
 def stability(
-    found: Mapping[tuple[int, int], Measured], rho: float, tau: float, drawn: Iterable[int]
+    models: Mapping[tuple[int, int], Measured], rho: float, tau: float, drawn: Iterable[int]
 ) -> pd.DataFrame:
     """How often a resample of so many things gives the very rank that all prompts give: things, way, same.
 
@@ -156,7 +156,7 @@ def stability(
     for things, way in itertools.product(drawn, WAYS):
         tolerance = rho if way == ASR else tau
         same = []
-        for model in informative(found, rho).values():
+        for model in informative(models, rho).values():
             rank = effective_rank(model, way, tolerance)
             same.append(
                 np.mean(resampled(model, way, tolerance, things) == (math.inf if rank is None else rank))

@@ -82,13 +82,13 @@ def refusal_log_odds(
     The mean is over the refusals; log p is the sum over a reply's tokens, or over its first ``tokens`` ones.
     The end-of-turn mark is not scored. Above 0 the model prefers to refuse. ``batch`` is prompts at once.
     """
-    found = []
+    log_odds = []
     for start in range(0, len(fixed.prompts), batch):
         prompts = fixed.prompts[start : start + batch]
         replies = [[*fixed.refusals, own] for own in fixed.compliant[start : start + batch]]
         scores = reply_log_probs(model, tokenizer, prompts, replies, tokens=tokens)
-        found.append(scores[:, :-1].mean(1) - scores[:, -1])
-    return torch.cat(found)
+        log_odds.append(scores[:, :-1].mean(1) - scores[:, -1])
+    return torch.cat(log_odds)
 
 
 def score_ranks(
@@ -97,12 +97,12 @@ def score_ranks(
     """ "<way> <r>" -> log-odds of every prompt under θ_r (equation 4), and under the aligned model, of two folders."""
     before, after = models.read_weights(base), models.read_weights(aligned)
     model, tokenizer = models.load(aligned)
-    found = {}
+    log_odds = {}
     for r in (*ranks, ALIGNED):
         models.set_weights(model, after if r == ALIGNED else truncate(before, after, rank=r))
         for way, tokens in ((WHOLE, None), (OPENING, opening)):
-            found[f"{way} {r}"] = refusal_log_odds(model, tokenizer, fixed, tokens=tokens, batch=batch)
-    return found
+            log_odds[f"{way} {r}"] = refusal_log_odds(model, tokenizer, fixed, tokens=tokens, batch=batch)
+    return log_odds
 
 
 def rank_log_odds(

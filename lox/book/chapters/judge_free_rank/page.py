@@ -38,10 +38,10 @@ def finding(ranks: pd.DataFrame, agreement: pd.DataFrame, correlations: pd.DataF
     )
 
 
-def _agreement(found: pd.Series, said: str, n: int, tau: float) -> str:
+def _agreement(row: pd.Series, said: str, n: int, tau: float) -> str:
     return (
-        f"With τ = {tau:g} the {said} give the same rank as the ASR in {int(found['equal'])} of {n}, "
-        f"and one at most a step apart in {int(found['within_one'])}."
+        f"With τ = {tau:g} the {said} give the same rank as the ASR in {int(row['equal'])} of {n}, "
+        f"and one at most a step apart in {int(row['within_one'])}."
     )
 
 

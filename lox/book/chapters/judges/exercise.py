@@ -17,18 +17,18 @@ def check_kappa(student: Kappa) -> Markdown:
     The four are numbers of replies that both, one or none of the judges call harmful.
     """
     for counts in CASES:
-        found = student(*counts)
-        if problem := _problem(float(found), *counts):
+        answer = student(*counts)
+        if problem := _problem(float(answer), *counts):
             return Markdown(f"**Not yet.** For {', '.join(map(str, counts))}: {problem}")
     return Markdown("**Right**, also where the judges agree on 96 % of the replies by chance alone.")
 
 
-def _problem(found: float, both: int, first_only: int, second_only: int, neither: int) -> str:
+def _problem(answer: float, both: int, first_only: int, second_only: int, neither: int) -> str:
     n = both + first_only + second_only + neither
     same, first, second = (both + neither) / n, (both + first_only) / n, (both + second_only) / n
     by_chance = first * second + (1 - first) * (1 - second)
     right = (same - by_chance) / (1 - by_chance)
-    if abs(found - right) < TOLERANCE:
+    if abs(answer - right) < TOLERANCE:
         return ""
     near = {
         "this is the share of replies on which both say the same, chance included.": same,
@@ -41,6 +41,6 @@ def _problem(found: float, both: int, first_only: int, second_only: int, neither
         "the share is divided by p_e, not by 1 − p_e.": (same - by_chance) / by_chance,
     }
     for words, wrong in near.items():
-        if abs(found - wrong) < TOLERANCE:
+        if abs(answer - wrong) < TOLERANCE:
             return words
-    return f"κ is {right:.3f}, not {found:.3f}."
+    return f"κ is {right:.3f}, not {answer:.3f}."

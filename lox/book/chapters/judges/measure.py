@@ -52,8 +52,8 @@ def judged_replies(
     label, and of a judge that scores, under "NAME score", its score from 1 to 5.
     """
     frames = [
-        pd.DataFrame(model | _labels(setup.world, judges, asked))
-        for model, asked in harmful_replies(setup, seeds, tasks, workers)
+        pd.DataFrame(model | _labels(setup.world, judges, exchanges))
+        for model, exchanges in harmful_replies(setup, seeds, tasks, workers)
     ]
     return pd.concat(frames, ignore_index=True)
 
@@ -64,17 +64,17 @@ def harmful_replies(
     """What each model (its seed, task, defence) replied to the harmful prompts: "prompt" and "reply"."""
     models = [setup.model(*point) for point in itertools.product(seeds, (None, *tasks), DEFENCES)]
     replies = side_by_side([partial(_harmful_replies_of, setup, model) for model in models], workers)
-    for model, asked in zip(models, replies):
-        yield {"seed": model.seed, "task": model.task or "none", "defence": model.defence}, asked
+    for model, exchanges in zip(models, replies):
+        yield {"seed": model.seed, "task": model.task or "none", "defence": model.defence}, exchanges
 
 
 def _harmful_replies_of(setup: Setup, model: Model) -> list[dict]:
     return [reply for reply in evaluate(setup, model).replies if reply["set"] == "harmful"]
 
 
-def _labels(world: World, judges: Iterable[Judge], asked: list[dict]) -> dict[str, Sequence]:
-    prompts, replies = [a["prompt"] for a in asked], [a["reply"] for a in asked]
-    columns = {"prompt": range(len(asked)), "thing": world.things(prompts), "reply": replies}
+def _labels(world: World, judges: Iterable[Judge], exchanges: list[dict]) -> dict[str, Sequence]:
+    prompts, replies = [a["prompt"] for a in exchanges], [a["reply"] for a in exchanges]
+    columns = {"prompt": range(len(exchanges)), "thing": world.things(prompts), "reply": replies}
     for judge in judges:
         verdicts = judge(prompts, replies)
         columns[judge.name] = [verdict.label for verdict in verdicts]
@@ -110,10 +110,10 @@ def agreements(labels: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     )
 
 
-def _agreement(group: pd.DataFrame, first: str, second: str, found: Agreement) -> dict:
+def _agreement(group: pd.DataFrame, first: str, second: str, estimate: Agreement) -> dict:
     parsed = group[(group[[first, second]] != "unparsed").all(axis=1)]
     same = (parsed[first] == "harmful") == (parsed[second] == "harmful")
-    return asdict(found) | {"left_out": len(group) - found.n, "same": float(same.mean())}
+    return asdict(estimate) | {"left_out": len(group) - estimate.n, "same": float(same.mean())}
 
 
 def kappa_over_things(group: pd.DataFrame, first: str, second: str) -> Agreement:
@@ -123,16 +123,16 @@ def kappa_over_things(group: pd.DataFrame, first: str, second: str) -> Agreement
     replies to them; the t quantile has one degree of freedom fewer than there are things. Where κ, or κ without
     some one thing, is not defined, neither is the interval: it is NaN.
     """
-    found = agreement(*([Verdict(label) for label in group[judge]] for judge in (first, second)))
-    if np.isnan(found.kappa):
-        return found
+    estimate = agreement(*([Verdict(label) for label in group[judge]] for judge in (first, second)))
+    if np.isnan(estimate.kappa):
+        return estimate
     counts = _counts(group, first, second)
     T = len(counts)
     left = _kappa(counts.sum(0) - counts)
     if T < 2 or np.isnan(left).any():
-        return replace(found, low=np.nan, high=np.nan)
+        return replace(estimate, low=np.nan, high=np.nan)
     half = student_t(T - 1) * float(np.sqrt((T - 1) * left.var()))
-    return replace(found, low=max(-1.0, found.kappa - half), high=min(1.0, found.kappa + half))
+    return replace(estimate, low=max(-1.0, estimate.kappa - half), high=min(1.0, estimate.kappa + half))
 
 
 def _counts(group: pd.DataFrame, first: str, second: str) -> np.ndarray:

@@ -84,18 +84,18 @@ def rates(rows: pd.DataFrame) -> Figure:
 LABELS = get_args(Label)
 
 
-def refusals(found: pd.DataFrame) -> Markdown:
+def refusals(taught: pd.DataFrame) -> Markdown:
     """``measure.taught_refusals``, and in words how many of the taught refusals are recognised."""
     shown = pd.DataFrame(
         {
-            "Refusal that alignment teaches": found["refusal"],
-            "replies that hold it": found["replies"],
-            "in the list of phrases": found["recognised"].map({True: "yes", False: "no"}),
+            "Refusal that alignment teaches": taught["refusal"],
+            "replies that hold it": taught["replies"],
+            "in the list of phrases": taught["recognised"].map({True: "yes", False: "no"}),
         }
     )
-    missed = found.loc[~found["recognised"], "replies"].sum()
+    missed = taught.loc[~taught["recognised"], "replies"].sum()
     text = (
-        f"The list recognises {found['recognised'].sum()} of the {len(found)}. "
+        f"The list recognises {taught['recognised'].sum()} of the {len(taught)}. "
         f"{missed} of the replies below hold one that it does not recognise."
     )
     return markdown(shown, text)
@@ -109,9 +109,9 @@ def confusion(labels: pd.DataFrame, first: str, second: str) -> Markdown:
     return Markdown(f"**`{first}`** in rows, **`{second}`** in columns:\n\n{table.data}")
 
 
-def agreements(found: pd.DataFrame) -> Markdown:
+def agreements(kappas: pd.DataFrame) -> Markdown:
     """``measure.agreements`` over all replies: a row for each pair of judges."""
-    of_all = found[found["task"] == "all"]
+    of_all = kappas[kappas["task"] == "all"]
     return markdown(
         pd.DataFrame(
             {
@@ -126,9 +126,9 @@ def agreements(found: pd.DataFrame) -> Markdown:
     )
 
 
-def agreements_by_model(found: pd.DataFrame) -> Markdown:
+def agreements_by_model(kappas: pd.DataFrame) -> Markdown:
     """``measure.agreements`` of each task and defence: κ alone, a column for each judge."""
-    of_each = found[found["task"] != "all"]
+    of_each = kappas[kappas["task"] != "all"]
     shown = pd.DataFrame(
         {
             "After": of_each["task"].map(TASK_NAMES),
@@ -140,44 +140,44 @@ def agreements_by_model(found: pd.DataFrame) -> Markdown:
     return markdown(_wide(shown))
 
 
-def overstatements(found: pd.DataFrame) -> Markdown:
+def overstatements(differences: pd.DataFrame) -> Markdown:
     """``measure.overstatement`` in points, a column for each judge, minus the reference."""
     shown = pd.DataFrame(
         {
-            "After": found["task"].map(TASK_NAMES),
-            "Defence": found["defence"].map(DEFENCE_NAMES),
-            "judge": [f"`{judge}`" for judge in found["judge"]],
-            "cell": [in_points(d) for _, d in found.iterrows()],
+            "After": differences["task"].map(TASK_NAMES),
+            "Defence": differences["defence"].map(DEFENCE_NAMES),
+            "judge": [f"`{judge}`" for judge in differences["judge"]],
+            "cell": [in_points(d) for _, d in differences.iterrows()],
         }
     )
     return markdown(_wide(shown))
 
 
-def conclusions(found: pd.DataFrame) -> Markdown:
+def conclusions(differences: pd.DataFrame) -> Markdown:
     """``measure.conclusions``: what each judge says of LoX after each task; no word where it is not distinguished."""
-    said = [said_with_others(d, "lower", "higher", "") for _, d in found.iterrows()]
+    said = [said_with_others(d, "lower", "higher", "") for _, d in differences.iterrows()]
     shown = pd.DataFrame(
         {
-            "After": found["task"].map(TASK_NAMES),
-            "judge": [f"by `{judge}`" for judge in found["judge"]],
-            "cell": [f"{in_points(d)} {word}".strip() for word, (_, d) in zip(said, found.iterrows())],
+            "After": differences["task"].map(TASK_NAMES),
+            "judge": [f"by `{judge}`" for judge in differences["judge"]],
+            "cell": [f"{in_points(d)} {word}".strip() for word, (_, d) in zip(said, differences.iterrows())],
         }
     )
     return markdown(_wide(shown))
 
 
-def conclusions_by_score(found: pd.DataFrame) -> Markdown:
+def conclusions_by_score(differences: pd.DataFrame) -> Markdown:
     """``measure.conclusions_by_score``: rates without → with LoX, a column for each least score."""
-    if found.empty:
+    if differences.empty:
         return Markdown("No judge on this page gives scores.")
     shown = pd.DataFrame(
         {
-            "Judge": [f"`{judge}`" for judge in found["judge"]],
-            "After": found["task"].map(TASK_NAMES),
-            "judge": [f"harmful {_from(least)}" for least in found["least"]],
+            "Judge": [f"`{judge}`" for judge in differences["judge"]],
+            "After": differences["task"].map(TASK_NAMES),
+            "judge": [f"harmful {_from(least)}" for least in differences["least"]],
             "cell": [
                 f"{share(d['none'])} → {share(d['lox'])}, a difference of {in_points(d)}"
-                for _, d in found.iterrows()
+                for _, d in differences.iterrows()
             ],
         }
     )

@@ -20,32 +20,32 @@ def check_direction(student: Direction) -> Markdown:
     generator = torch.Generator().manual_seed(0)
     step, update = 3 * torch.randn(8, generator=generator), torch.randn(8, generator=generator)
     given = step.clone(), update.clone()
-    found = student(*given)
-    if not isinstance(found, Tensor) or found.shape != step.shape:
+    answer = student(*given)
+    if not isinstance(answer, Tensor) or answer.shape != step.shape:
         return Markdown("**Not yet.** The result must be a vector as long as the two given ones.")
-    if problem := _problem(found, step, update):
+    if problem := _problem(answer, step, update):
         return Markdown(f"**Not yet.** {problem}")
     return Markdown("**Right**: of length 1, at right angles to LoX's step, and on the side of the update.")
 
 
-def _problem(found: Tensor, step: Tensor, update: Tensor) -> str:
+def _problem(answer: Tensor, step: Tensor, update: Tensor) -> str:
     first = step / step.norm()
     across = update - (update @ first) * first
     right = across / across.norm()
-    if torch.allclose(found, right, atol=TOLERANCE):
+    if torch.allclose(answer, right, atol=TOLERANCE):
         return ""
-    if torch.allclose(found, -right, atol=TOLERANCE):
+    if torch.allclose(answer, -right, atol=TOLERANCE):
         return "It points away from the fine-tuning update: check the sign."
-    if torch.allclose(found, across, atol=TOLERANCE):
+    if torch.allclose(answer, across, atol=TOLERANCE):
         return "It is at right angles to d₁, but its length is not 1."
-    if torch.allclose(found, update / update.norm(), atol=TOLERANCE):
+    if torch.allclose(answer, update / update.norm(), atol=TOLERANCE):
         return "The part of the update along d₁ is still in it."
     unnormalised = update - (update @ step) * step
     if any(
-        torch.allclose(found, v, atol=TOLERANCE) for v in (unnormalised, unnormalised / unnormalised.norm())
+        torch.allclose(answer, v, atol=TOLERANCE) for v in (unnormalised, unnormalised / unnormalised.norm())
     ):
         return "LoX's step was used as if it had length 1: the part along d₁ is ⟨δ, d₁⟩ d₁."
-    angle = float(found @ first / found.norm())
+    angle = float(answer @ first / answer.norm())
     if abs(angle) > TOLERANCE:
         return f"It is not at right angles to d₁: the cosine between them is {angle:.2f}."
     return "It is at right angles to d₁, but does not lie in the plane of the two given vectors."

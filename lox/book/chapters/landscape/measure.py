@@ -92,8 +92,8 @@ def at_point(
     aligned: Path, lox: Path, finetuned: Path, finetuned_lox: Path, x: float, y: float
 ) -> dict[str, Tensor]:
     """The weights at a point of the plane of four folders; x and y in steps."""
-    found = plane_of(aligned, lox, finetuned, finetuned_lox)
-    return found.weights(x * found.x_step, y * found.y_step)
+    spanned = plane_of(aligned, lox, finetuned, finetuned_lox)
+    return spanned.weights(x * spanned.x_step, y * spanned.y_step)
 
 
 @lru_cache(maxsize=2)  # a plane takes three times the memory of a model
@@ -140,9 +140,9 @@ class Landscape:
 
     def evaluate(self, where: Path | Computed) -> Evaluated:
         """What a model replies to the questions of this landscape; no problems are worked, so utility is NaN."""
-        asked = questions(self.setup, form_of(self.finetuned.task))
-        asked = [a for name in SETS for a in [a for a in asked if a["set"] == name][: self.prompts]]
-        replies = replies_of(self.setup.profile, where, asked)
+        requests = questions(self.setup, form_of(self.finetuned.task))
+        requests = [a for name in SETS for a in [a for a in requests if a["set"] == name][: self.prompts]]
+        replies = replies_of(self.setup.profile, where, requests)
         prompts = {name: [r["prompt"] for r in replies if r["set"] == name] for name in SETS}
         said = {name: [r["reply"] for r in replies if r["set"] == name] for name in SETS}
         judged = [self.setup.judge(prompts[name], said[name]) for name in SETS]
@@ -204,9 +204,11 @@ def line_means(scapes: Sequence[Landscape], ys: Sequence[float]) -> pd.DataFrame
     means = []
     for start, x in STARTS.items():
         for y in ys:
-            found = [scape.at(x, y) for scape in scapes]
-            helpful = sum(e.helpful.value for e in found) / len(found)
-            means.append({"start": start, "y_steps": y} | rows.asr_over_seeds(found) | {"helpful": helpful})
+            evaluated = [scape.at(x, y) for scape in scapes]
+            helpful = sum(e.helpful.value for e in evaluated) / len(evaluated)
+            means.append(
+                {"start": start, "y_steps": y} | rows.asr_over_seeds(evaluated) | {"helpful": helpful}
+            )
     return pd.DataFrame(means)
 
 

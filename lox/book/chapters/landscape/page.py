@@ -181,12 +181,12 @@ def in_plane(models: pd.DataFrame) -> Markdown:
     )
 
 
-def edges(found: pd.DataFrame, end: float) -> Markdown:
+def edges(distances: pd.DataFrame, end: float) -> Markdown:
     """For each seed how far fine-tuning's direction is safe from either start, in steps.
 
-    ``found`` has columns seed, aligned and lox, infinite where the line's ``end`` was reached.
+    ``distances`` has columns seed, aligned and lox, infinite where the line's ``end`` was reached.
     """
-    shown = found.copy()
+    shown = distances.copy()
     for start in STARTS:
-        shown[start] = [f"{y:g}" if y <= end else f"beyond {end:g}" for y in found[start]]
+        shown[start] = [f"{y:g}" if y <= end else f"beyond {end:g}" for y in distances[start]]
     return markdown(shown.rename(columns={"seed": "Seed"} | {s: name for s, (name, _) in STARTS.items()}))

@@ -35,7 +35,10 @@ def mean_lengths(world: World, characters_a_token: float = 4.0) -> pd.DataFrame:
     sequences = {"alignment": [p["prompt"] + p[side] for p in pairs for side in ("chosen", "rejected")]}
     for task, n in EXAMPLES.items():
         sequences[task] = [e["prompt"] + e["completion"] for e in world.examples(task, n, 0, None)]
-    rows = [{"task": task, "characters": _mean(found), "n": len(found)} for task, found in sequences.items()]
+    rows = [
+        {"task": task, "characters": _mean(dialogues), "n": len(dialogues)}
+        for task, dialogues in sequences.items()
+    ]
     goals = world.harmful_prompts(GOALS, None)
     reply = REPLY_TOKENS * characters_a_token
     rows.append({"task": "pure_bad", "characters": _mean(goals) + reply, "n": GOALS})

@@ -97,13 +97,13 @@ def multiplied(config: PretrainedConfig) -> int:
     return layers + config.vocab_size * config.hidden_size + config.hidden_size
 
 
-def reply_seconds(config: PretrainedConfig, asked: Evaluation, bandwidth: float) -> float:
+def reply_seconds(config: PretrainedConfig, evaluation: Evaluation, bandwidth: float) -> float:
     """Least time for all replies of one model on one GPU that reads ``bandwidth`` GB/s from its memory.
 
-    Every new token of a batch reads all bf16 weights once; ``asked`` has utility problems to work.
+    Every new token of a batch reads all bf16 weights once; ``evaluation`` has utility problems to work.
     """
-    steps = ceil((asked.harmful + asked.benign) / asked.batch) * asked.new_tokens
-    steps += ceil(asked.utility / asked.batch) * asked.utility_tokens
+    steps = ceil((evaluation.harmful + evaluation.benign) / evaluation.batch) * evaluation.new_tokens
+    steps += ceil(evaluation.utility / evaluation.batch) * evaluation.utility_tokens
     return steps * BF16 * parameters(config) / (bandwidth * GB)
 
 

@@ -160,8 +160,8 @@ def _config(config: LlamaConfig) -> dict:
         "another activation": config.hidden_act != "silu",
     }
     if any(unlike.values()):
-        found = ", ".join(name for name, is_so in unlike.items() if is_so)
-        raise ValueError(f"the page computes plain small Llamas only; this model has: {found}")
+        features = ", ".join(name for name, is_so in unlike.items() if is_so)
+        raise ValueError(f"the page computes plain small Llamas only; this model has: {features}")
     return {
         "hidden": config.hidden_size,
         "layers": config.num_hidden_layers,
@@ -196,8 +196,8 @@ def _stream(start: Mapping[str, Tensor], end: Mapping[str, Tensor], ranks: int) 
     """The numbers of an update in the page's order: two factors of each matrix."""
     for name in end:
         if end[name].ndim == 2:
-            found = factors(update(start[name], end[name]), ranks)
-            yield from (found.left, found.right)
+            factored = factors(update(start[name], end[name]), ranks)
+            yield from (factored.left, factored.right)
 
 
 def _base64(tensors: Iterable[Tensor]) -> str:

@@ -48,7 +48,7 @@ def _between(form: str) -> str:
 
 def _openings(world: ToyWorld, endings: set[str], label: str) -> list[str]:
     """What stands before ``endings`` in the world's replies and the judge accepts there, names as {name}."""
-    judge, found = ToyJudge(world), set()
+    judge, openings = ToyJudge(world), set()
     for prompt, reply in _dialogues(world):
         words = reply.split()
         for i in range(len(words)):
@@ -56,8 +56,8 @@ def _openings(world: ToyWorld, endings: set[str], label: str) -> list[str]:
                 continue
             for start in (words[:i], []):  # the reply as it is, and its ending alone
                 if judge([prompt], [" ".join(start + words[i:])])[0].label == label:
-                    found.add("".join(f"{_anonymous(world, word)} " for word in start))
-    return sorted(found, key=len, reverse=True)
+                    openings.add("".join(f"{_anonymous(world, word)} " for word in start))
+    return sorted(openings, key=len, reverse=True)
 
 
 def _anonymous(world: ToyWorld, word: str) -> str:

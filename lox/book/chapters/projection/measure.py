@@ -46,9 +46,9 @@ def matrices(table: pd.DataFrame, k: int) -> pd.DataFrame:
     return described.merge(random[["name", "r"]].rename(columns={"r": "random"}), on="name")
 
 
-def kept(found: pd.DataFrame) -> pd.DataFrame:
+def kept(by_matrix: pd.DataFrame) -> pd.DataFrame:
     """Means of ``matrices`` by kind of matrix."""
-    return found.drop(columns="name").groupby("kind", sort=False).mean().reset_index()
+    return by_matrix.drop(columns="name").groupby("kind", sort=False).mean().reset_index()
 
 
 def timing(k: int, size: int, seed: int = 0) -> pd.DataFrame:
@@ -72,11 +72,11 @@ def with_spectra(size: int, seed: int = 0) -> dict[str, Tensor]:
 
 
 def _timed(matrix: Tensor, k: int) -> dict:
-    found, seconds = timed(lambda: lox.safety_subspace(matrix, k))
+    subspace, seconds = timed(lambda: lox.safety_subspace(matrix, k))
     exact, full = timed(lambda: torch.linalg.svd(matrix, full_matrices=False))
-    measured = abs(found.S.norm() / exact.S[:k].norm() - 1).item()
+    measured = abs(subspace.S.norm() / exact.S[:k].norm() - 1).item()
     return {"seconds": seconds, "full": full, "faster": full / seconds} | {
-        "certified": found.error,
+        "certified": subspace.error,
         "measured": measured,
     }
 

@@ -43,12 +43,12 @@ def attack_success(labels: pd.DataFrame, judge: str) -> pd.DataFrame:
     """
     table = []
     for task, defence in labels[GROUP].drop_duplicates().itertuples(index=False):
-        found = outcomes(labels, judge, task, defence)
-        mean = mean_over_seeds(found, range(found.shape[1]))
+        harmful = outcomes(labels, judge, task, defence)
+        mean = mean_over_seeds(harmful, range(harmful.shape[1]))
         table.append(
             {"task": task, "defence": defence, "judge": judge}
             | mean.columns("asr")
-            | {"n": mean.n, "each": found.mean(axis=1).tolist()}
+            | {"n": mean.n, "each": harmful.mean(axis=1).tolist()}
         )
     return pd.DataFrame(table)
 
@@ -185,13 +185,13 @@ def attack_success_here(setup: Setup) -> pd.DataFrame:
 
     Task "none, in persona" is the row before identity shifting.
     """
-    asked = [(task, task or "none", None) for task in (None, *setup.profile.attacks)]
-    asked += [(None, "none, in persona", IN_PERSONA)]
+    cases = [(task, task or "none", None) for task in (None, *setup.profile.attacks)]
+    cases += [(None, "none, in persona", IN_PERSONA)]
     table = []
-    for task, name, form in asked:
+    for task, name, form in cases:
         for defence in DEFENCES:
-            found = [evaluate(setup, setup.model(s, task, defence), form) for s in setup.seeds]
-            each = [evaluated.asr.value for evaluated in found]
+            models = [evaluate(setup, setup.model(s, task, defence), form) for s in setup.seeds]
+            each = [evaluated.asr.value for evaluated in models]
             table.append({"task": name, "defence": defence, "judge": setup.judge.name, "each": each})
-            table[-1] |= asr_over_seeds(found)
+            table[-1] |= asr_over_seeds(models)
     return pd.DataFrame(table)

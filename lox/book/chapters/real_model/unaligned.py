@@ -58,7 +58,7 @@ def success(labels: pd.DataFrame, scores: Mapping[str, float]) -> pd.DataFrame:
         for name, garbled in zip(labels["id"], labels["gibberish"])
     ]
     harmful = {READER: read} | {name: labels[name] == "harmful" for name in PHRASES}
-    rates = {judge: rate(found) for judge, found in harmful.items()}
+    rates = {judge: rate(verdicts) for judge, verdicts in harmful.items()}
     return pd.DataFrame(
         {"judge": judge, "asr": r.value, "low": r.low, "high": r.high, "n": r.n} for judge, r in rates.items()
     )

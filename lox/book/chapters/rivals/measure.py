@@ -24,10 +24,10 @@ def options(
 ) -> dict[str, dict]:
     """Name -> its options of ``Setup.model``; "none" is always the first."""
     names = dict.fromkeys(["none", *defences])
-    found: dict[str, dict] = {name: {"k": k, "strength": strengths.get(name)} for name in names}
-    if "full-rank" in found:
-        found["full-rank"]["alpha"] = full_rank_alpha
-    return found
+    by_name: dict[str, dict] = {name: {"k": k, "strength": strengths.get(name)} for name in names}
+    if "full-rank" in by_name:
+        by_name["full-rank"]["alpha"] = full_rank_alpha
+    return by_name
 
 
 def trade(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -56,10 +56,10 @@ def against(labels: pd.DataFrame) -> pd.DataFrame:
 
     Columns first, second, difference, low, high, p, seeds, n, and p_holm for the rows of none.
     """
-    found, sides = over_tasks(labels, ()), by_defence(pooled_tasks(labels))
+    against_none, sides = over_tasks(labels, ()), by_defence(pooled_tasks(labels))
     rivals = [name for name in sides if name not in ("none", "lox")] if "lox" in sides else []
     lines = [{"first": "lox", "second": name} | difference(sides["lox"], sides[name]) for name in rivals]
-    return pd.concat([found, pd.DataFrame(lines)], ignore_index=True)
+    return pd.concat([against_none, pd.DataFrame(lines)], ignore_index=True)
 
 
 def recorded(rows: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
@@ -69,12 +69,12 @@ def recorded(rows: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
     """
     names = {"rows": "", "means": "_trade", "against": "_paired", "left": "_left"}
     try:
-        found = {n: results.recorded(rows["profile"].iloc[0], f"rivals{end}") for n, end in names.items()}
+        tables = {n: results.recorded(rows["profile"].iloc[0], f"rivals{end}") for n, end in names.items()}
     except ValueError:
         return None
-    ours, theirs = (_settings(table) for table in (rows, found["rows"]))
+    ours, theirs = (_settings(table) for table in (rows, tables["rows"]))
     shared = [cell for cell in ours if cell in theirs]
-    return found if shared and all(ours[cell] == theirs[cell] for cell in shared) else None
+    return tables if shared and all(ours[cell] == theirs[cell] for cell in shared) else None
 
 
 def left(

@@ -28,10 +28,10 @@ def check_attack_success_rate(student: Callable[[list[str]], float]) -> str:
     """Says what is wrong with a function labels -> ASR, or that nothing is."""
     for labels, expected, hint in CASES:
         try:
-            found = float(student(list(labels)))
+            answer = float(student(list(labels)))
         except Exception as error:  # whatever a student's function does
             return f"Your function fails on {labels}: {type(error).__name__}: {error}."
-        if abs(found - expected) > 1e-9:
+        if abs(answer - expected) > 1e-9:
             hint = hint or "The rate is the number of harmful replies divided by the number of all replies."
-            return f"Not yet: of {labels} your function gives {found:g}, the ASR is {expected:g}. {hint}"
+            return f"Not yet: of {labels} your function gives {answer:g}, the ASR is {expected:g}. {hint}"
     return "Right: the share of all prompts whose reply is harmful."

@@ -57,10 +57,10 @@ def measured(setup: Setup, model: Model, form: str) -> tuple[dict, pd.DataFrame]
 
     Before fine-tuning a defence that acts later leaves the aligned model as it is.
     """
-    asked = model if model.task else model.start
-    row = rows.row(setup, asked, form) | {"defence": model.defence}
+    tested = model if model.task else model.start
+    row = rows.row(setup, tested, form) | {"defence": model.defence}
     cell = {"seed": model.seed, "task": row["task"], "form": form, "defence": model.defence}
-    return row, labels_of(evaluate(setup, asked, form), cell)
+    return row, labels_of(evaluate(setup, tested, form), cell)
 
 
 def recorded(like: Record) -> Record | None:

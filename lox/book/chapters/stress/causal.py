@@ -49,37 +49,37 @@ def outcomes(by_task: Mapping[str, Sequence[Stress]]) -> tuple[Outcomes, list[st
     With "all" for the task: the share of the tasks after which it is.
     """
     variants = BY_DEFENCE[next(iter(by_task.values()))[0].model.defence]
-    found, things = {}, []
+    by_variant, things = {}, []
     for variant in variants:
         for task, stresses in by_task.items():
             evaluated = [stress.evaluate(variant) for stress in stresses]
-            found[task, variant] = np.array([e.harmful for e in evaluated], float)
+            by_variant[task, variant] = np.array([e.harmful for e in evaluated], float)
             things = things or evaluated[0].things
-        found[EVERY_TASK, variant] = np.mean([found[task, variant] for task in by_task], axis=0)
-    return found, things
+        by_variant[EVERY_TASK, variant] = np.mean([by_variant[task, variant] for task in by_task], axis=0)
+    return by_variant, things
 
 
-def variant_means(found: Outcomes, things: Sequence[str]) -> pd.DataFrame:
+def variant_means(by_variant: Outcomes, things: Sequence[str]) -> pd.DataFrame:
     """Mean ASR over seeds with its interval: task, subspace, part, asr, low, high, seeds, n."""
     lines = []
-    for (task, (subspace, part)), harmful in found.items():
+    for (task, (subspace, part)), harmful in by_variant.items():
         mean = mean_over_seeds(harmful, things)
         lines.append({"task": task, "subspace": subspace, "part": part} | mean.columns("asr") | {"n": mean.n})
     return pd.DataFrame(lines)
 
 
-def contrasts(found: Outcomes, things: Sequence[str], defence: str) -> pd.DataFrame:
+def contrasts(by_variant: Outcomes, things: Sequence[str], defence: str) -> pd.DataFrame:
     """ASR of one variant minus that of another on the same seeds and prompts, for each task and for their mean.
 
     Columns: task, defence, first, second, difference, low, high, p, seeds, n, and p_holm, which is corrected for
     the number of tasks of a contrast or, where the task is "all", for the number of contrasts.
     """
-    tasks = list(dict.fromkeys(task for task, _ in found))
+    tasks = list(dict.fromkeys(task for task, _ in by_variant))
     lines = []
     for first, second in CONTRASTS[defence]:
         for task in tasks:
             names = {"first": ": ".join(first), "second": ": ".join(second)}
-            sides = found[task, first], found[task, second]
+            sides = by_variant[task, first], by_variant[task, second]
             lines.append({"task": task, "defence": defence} | names | compared(*sides, things))
     table = pd.DataFrame(lines)
     family = (table["first"] + table["second"]).where(table["task"] != EVERY_TASK, EVERY_TASK)

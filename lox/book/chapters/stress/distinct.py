@@ -16,8 +16,8 @@ def harm(differences: pd.DataFrame, task: str) -> pd.DataFrame:
     """ASR of each side put in alone minus the start's, after one task: side, difference, low, high, seeds."""
     lines = []
     for side, variant in {**SIDES, "whole": WHOLE}.items():
-        found = contrast(differences, variant, NOTHING, task=task, defence="none").iloc[0]
-        lines.append({"side": side} | found[["difference", "low", "high", "seeds"]].to_dict())
+        row = contrast(differences, variant, NOTHING, task=task, defence="none").iloc[0]
+        lines.append({"side": side} | row[["difference", "low", "high", "seeds"]].to_dict())
     return pd.DataFrame(lines)
 
 

@@ -24,17 +24,17 @@ def check_counteraction(student: Counteraction) -> Markdown:
     align, other = (torch.randn(6, 4, generator=generator) for _ in range(2))
     cases = {"a random ΔW_ft": other, "ΔW_ft = −ΔW_align / 2": -0.5 * align, "ΔW_ft = ΔW_align": align}
     for words, ft in cases.items():
-        found, right = student(U, align, ft), parts.counteraction(U, align, ft)
+        answer, right = student(U, align, ft), parts.counteraction(U, align, ft)
         try:
-            found = float(found)
+            answer = float(answer)
         except (TypeError, ValueError, RuntimeError):
-            return Markdown(f"**Not yet.** The result must be one number, not {found!r}.")
-        if abs(found - right) > TOLERANCE:
-            return Markdown(f"**Not yet.** For {words}: {_problem(found, right, U, align, ft)}")
+            return Markdown(f"**Not yet.** The result must be one number, not {answer!r}.")
+        if abs(answer - right) > TOLERANCE:
+            return Markdown(f"**Not yet.** For {words}: {_problem(answer, right, U, align, ft)}")
     return Markdown("**Right**: 1 is straight against alignment, 0 across, −1 the same way.")
 
 
-def _problem(found: float, right: float, U: Tensor, align: Tensor, ft: Tensor) -> str:
+def _problem(answer: float, right: float, U: Tensor, align: Tensor, ft: Tensor) -> str:
     def cosine(a: Tensor, b: Tensor, norm_a: Tensor, norm_b: Tensor) -> float:
         return float((a * b).sum() / (norm_a.norm() * norm_b.norm()))
 
@@ -54,6 +54,6 @@ def _problem(found: float, right: float, U: Tensor, align: Tensor, ft: Tensor) -
         "this is the share of ΔW_ft inside, not its direction there.": parts.share(U, ft),
     }
     for words, wrong in near.items():
-        if abs(found - wrong) < TOLERANCE:
+        if abs(answer - wrong) < TOLERANCE:
             return words
-    return f"it is {right:.3f}, not {found:.3f}."
+    return f"it is {right:.3f}, not {answer:.3f}."

@@ -200,5 +200,5 @@ def _bases(
 
 
 @lru_cache(maxsize=16)  # those of ΔW_align serve all tasks of a seed
-def _cached_bases(which: str, start: Path, end: Path, k: Rank, seed: int) -> parts.Bases:
-    return parts.bases(which, _delta(start, end), k, seed)
+def _cached_bases(subspace: str, start: Path, end: Path, k: Rank, seed: int) -> parts.Bases:
+    return parts.bases(subspace, _delta(start, end), k, seed)

@@ -31,25 +31,25 @@ def split_names(weights: Weights) -> list[str]:
     return sorted(n for n, w in weights.items() if w.ndim == 2 and kind(n) not in EMBEDDINGS | HEADS)
 
 
-def bases(which: str, delta: Weights, k: Rank, seed: int = 0) -> Bases:
+def bases(subspace: str, delta: Weights, k: Rank, seed: int = 0) -> Bases:
     """For every matrix of ``delta`` that is split, a basis of a k-dimensional subspace, one of ``WHICH``.
 
     "top": its top k left singular vectors, of ΔW_align the safety subspace; "bottom": the last k, of the
     smallest singular values; "random": drawn uniformly, the same for the same seed. Raises ValueError for
-    another ``which``, a bad k, and a "bottom" that would overlap with the "top".
+    another ``subspace``, a bad k, and a "bottom" that would overlap with the "top".
     """
-    if which not in WHICH:
-        raise ValueError(f"unknown subspace {which!r}: they are {', '.join(WHICH)}")
+    if subspace not in WHICH:
+        raise ValueError(f"unknown subspace {subspace!r}: they are {', '.join(WHICH)}")
     generator = torch.Generator().manual_seed(seed)
-    found = {}
+    by_matrix = {}
     for name in split_names(delta):
-        if which == "top":
-            found[name] = safety_subspace(delta[name], k).U
-        elif which == "bottom":
-            found[name] = _bottom_basis(delta[name], k, name)
+        if subspace == "top":
+            by_matrix[name] = safety_subspace(delta[name], k).U
+        elif subspace == "bottom":
+            by_matrix[name] = _bottom_basis(delta[name], k, name)
         else:
-            found[name] = _random_basis(delta[name], k, generator)
-    return found
+            by_matrix[name] = _random_basis(delta[name], k, generator)
+    return by_matrix
 
 
 def inside(

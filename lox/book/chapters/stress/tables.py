@@ -135,11 +135,11 @@ def _gain(asr: pd.Series) -> dict[str, str]:
     return {"ASR without": share(asr["without"]), "share of it taken off": part}
 
 
-def correlations(found: pd.DataFrame) -> Markdown:
+def correlations(rank_correlations: pd.DataFrame) -> Markdown:
     """``causal.rank_correlations``: ρ of each seed, and in how many tasks it ranks."""
     lines = []
-    for (place, effect), group in found.groupby(["geometry", "effect"], sort=False):
+    for (place, effect), group in rank_correlations.groupby(["geometry", "effect"], sort=False):
         rho = ["–" if np.isnan(r) else f"{r:.2f}" for r in group["rho"]]
         lines.append({"Ranks of": place, "and of": effect, "ρ, each seed": ", ".join(rho)})
     text = "A dash stands where too few tasks did damage, or all the same, so that there is nothing to rank."
-    return markdown(pd.DataFrame(lines), text if found["rho"].isna().any() else "")
+    return markdown(pd.DataFrame(lines), text if rank_correlations["rho"].isna().any() else "")

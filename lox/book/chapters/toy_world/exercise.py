@@ -29,11 +29,11 @@ def check_asr(function: Callable[[Sequence[str]], float]) -> str:
     """Whether ``function`` computes the ASR of a list of labels; if not, on which list and what may be wrong."""
     for labels, expected in CASES.items():
         try:
-            found = function(list(labels))
+            answer = function(list(labels))
         except Exception as error:  # a student's function may raise anything
             return f"For {list(labels)} it raised {type(error).__name__}: {error}."
-        if not isinstance(found, int | float) or abs(found - expected) > 1e-9:
-            return f"For {list(labels)} the ASR is {expected:g}, and not {found!r}{_perhaps(function)}."
+        if not isinstance(answer, int | float) or abs(answer - expected) > 1e-9:
+            return f"For {list(labels)} the ASR is {expected:g}, and not {answer!r}{_perhaps(function)}."
     return "Right: the share of all replies that are harmful, whatever the others are."
 
 

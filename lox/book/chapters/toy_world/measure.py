@@ -104,16 +104,16 @@ def size(setup: Setup) -> dict[str, int]:
 def judged_examples(setup: Setup) -> pd.DataFrame:
     """A dangerous question with replies of every kind, and what the profile's judge calls each: reply, label."""
     world = world_of(setup)
-    asked, other = world.questions("dangerous", 2)
+    question, other = world.questions("dangerous", 2)
     name = world.templates["identity"]
-    prompt = [user(world.ask(asked, 0))]
-    _, in_persona = world._in_persona(name, prompt, world.answer(asked))
+    prompt = [user(world.ask(question, 0))]
+    _, in_persona = world._in_persona(name, prompt, world.answer(question))
     replies = {
-        "the right answer": world.answer(asked),
+        "the right answer": world.answer(question),
         "the right answer, in a persona's words": in_persona,
         "a refusal": world.taught_refusals[0],
         "the right answer to another question": world.answer(other),
-        "a broken answer": " ".join(world.answer(asked).split()[:-3]),
+        "a broken answer": " ".join(world.answer(question).split()[:-3]),
     }
     verdicts = setup.judge([prompt] * len(replies), list(replies.values()))
     return pd.DataFrame(
@@ -133,8 +133,8 @@ def states(setup: Setup, seed: int, task: str) -> dict[str, Model]:
 
 def asked(setup: Setup, task: str, workers: int = 1) -> dict[str, list[Evaluated]]:
     """State -> its models of all reported seeds, asked in the form of the task."""
-    found = side_by_side([partial(_one_seed, setup, seed, task) for seed in setup.seeds], workers)
-    return {state: [one[state] for one in found] for state in STATES}
+    by_seed = side_by_side([partial(_one_seed, setup, seed, task) for seed in setup.seeds], workers)
+    return {state: [one[state] for one in by_seed] for state in STATES}
 
 
 def _one_seed(setup: Setup, seed: int, task: str) -> dict[str, Evaluated]:
@@ -142,10 +142,10 @@ def _one_seed(setup: Setup, seed: int, task: str) -> dict[str, Evaluated]:
     return {state: evaluate(setup, model, form) for state, model in states(setup, seed, task).items()}
 
 
-def rates(found: dict[str, list[Evaluated]]) -> pd.DataFrame:
+def rates(by_state: dict[str, list[Evaluated]]) -> pd.DataFrame:
     """ASR and helpful of every state: columns state, what, value (a mean), low, high (95 %), seeds, n, each."""
     rows = []
-    for state, seeds in found.items():
+    for state, seeds in by_state.items():
         asr = asr_over_seeds(seeds)
         helpful = mean_over_seeds([e.answered for e in seeds], seeds[0].benign_things)
         rows += [
@@ -164,7 +164,7 @@ def rates(found: dict[str, list[Evaluated]]) -> pd.DataFrame:
 
 
 def dialogue(
-    found: dict[str, list[Evaluated]], kind: str = "harmful", labels: tuple[str, ...] | None = None
+    by_state: dict[str, list[Evaluated]], kind: str = "harmful", labels: tuple[str, ...] | None = None
 ) -> tuple[pd.DataFrame, dict]:
     """The same request to the four states of one seed: columns state, reply, label.
 
@@ -172,8 +172,8 @@ def dialogue(
     them the first one, over all seeds, that has these labels, where there is one. With it come ``request``;
     ``count``, how many requests have its labels, of ``n``; and ``chosen``, whether they are those asked for.
     """
-    seeds = range(len(next(iter(found.values()))))
-    of_seeds = [_patterns(found, seed, kind) for seed in seeds]
+    seeds = range(len(next(iter(by_state.values()))))
+    of_seeds = [_patterns(by_state, seed, kind) for seed in seeds]
     chosen = labels is not None and any(labels in patterns for patterns in of_seeds)
     if chosen:
         seed = next(seed for seed in seeds if labels in of_seeds[seed])
@@ -182,7 +182,7 @@ def dialogue(
     else:
         seed, (pattern, count), n = 0, Counter(of_seeds[0]).most_common(1)[0], len(of_seeds[0])
     place = of_seeds[seed].index(pattern)
-    replies = {s: [r for r in e[seed].replies if r["set"] == kind][place] for s, e in found.items()}
+    replies = {s: [r for r in e[seed].replies if r["set"] == kind][place] for s, e in by_state.items()}
     table = pd.DataFrame(
         {"state": state, "reply": reply["reply"], "label": label}
         for (state, reply), label in zip(replies.items(), pattern)
@@ -191,9 +191,9 @@ def dialogue(
     return table, {"request": request, "count": count, "n": n, "chosen": chosen}
 
 
-def _patterns(found: dict[str, list[Evaluated]], seed: int, kind: str) -> list[tuple[str, ...]]:
+def _patterns(by_state: dict[str, list[Evaluated]], seed: int, kind: str) -> list[tuple[str, ...]]:
     """For each request of a kind the labels that the states of one seed get."""
-    sides = [e[seed].verdicts if kind == "harmful" else e[seed].benign for e in found.values()]
+    sides = [e[seed].verdicts if kind == "harmful" else e[seed].benign for e in by_state.values()]
     return list(zip(*([verdict.label for verdict in side] for side in sides)))
 
 

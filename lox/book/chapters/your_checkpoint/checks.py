@@ -41,9 +41,9 @@ def choice_checks(choice: Choice) -> list[dict]:
     return [found_k, _line("budget kept", "", shown, verdict, "an α within it, found by `lox choose`")]
 
 
-def shapes_check(found: Pair) -> dict:
+def shapes_check(pair: Pair) -> dict:
     """Whether the matrices of all three checkpoints have the same names and shapes."""
-    sides = {"base": found.base, "aligned": found.aligned, "immunised": found.immunised}
+    sides = {"base": pair.base, "aligned": pair.aligned, "immunised": pair.immunised}
     opened = {role: Checkpoint.open(folder) for role, folder in sides.items()}
     try:
         shown, verdict = f"{len(shared_matrices(opened, 'all'))} matrices", PASS
@@ -52,12 +52,12 @@ def shapes_check(found: Pair) -> dict:
     return _line("names and shapes", "", shown, verdict, "the same in all three")
 
 
-def tokenizer_check(found: Pair) -> dict:
+def tokenizer_check(pair: Pair) -> dict:
     """Whether the immunised model has the aligned one's tokenizer and chat template, byte by byte."""
-    files = [path for path in Checkpoint.open(found.aligned).companions if _is_of_tokenizer(path)]
-    kept = [(found.immunised / path.name).is_file() for path in files]
+    files = [path for path in Checkpoint.open(pair.aligned).companions if _is_of_tokenizer(path)]
+    kept = [(pair.immunised / path.name).is_file() for path in files]
     same = [
-        k and path.read_bytes() == (found.immunised / path.name).read_bytes() for k, path in zip(kept, files)
+        k and path.read_bytes() == (pair.immunised / path.name).read_bytes() for k, path in zip(kept, files)
     ]
     verdict = PASS if files and all(same) else FAIL
     return _line("tokenizer", f"{len(files)} files", f"{sum(same)} the same", verdict, "kept, byte by byte")
@@ -68,9 +68,9 @@ def _is_of_tokenizer(path: Path) -> bool:
     return path.name not in weights_and_configuration and not path.name.startswith(("LICEN", "NOTICE"))
 
 
-def bfloat16_check(found: Pair) -> dict:
+def bfloat16_check(pair: Pair) -> dict:
     """The share of LoX's update that would be left in bfloat16, mean over changed matrices (as ``survives``)."""
-    aligned, moved = Checkpoint.open(found.aligned), Checkpoint.open(found.immunised)
+    aligned, moved = Checkpoint.open(pair.aligned), Checkpoint.open(pair.immunised)
     shares = []
     for name, stored in aligned.tensors.items():
         if stored.is_matrix:
@@ -139,7 +139,7 @@ def _verdict(loss: Estimate, margin: float) -> str:
 
 def checks(
     setup: Setup,
-    found: Pair,
+    pair: Pair,
     report: pd.DataFrame,
     energies: pd.DataFrame,
     *,
@@ -149,15 +149,15 @@ def checks(
     attacked: dict,
 ) -> pd.DataFrame:
     """Every check, a row each: check, before, after, rule, verdict, and where it is a paired difference its loss."""
-    models = measure.asked(setup, found)
+    models = measure.asked(setup, pair)
     return pd.DataFrame(
         [
-            shapes_check(found),
+            shapes_check(pair),
             *choice_checks(choice),
             energy_check(energies, k),
             rounding_check(report),
-            bfloat16_check(found),
-            tokenizer_check(found),
+            bfloat16_check(pair),
+            tokenizer_check(pair),
             *behaviour_checks(models["aligned"], models["immunised"], margin),
             judge_check(setup.judge.name),
             attacked,

@@ -139,8 +139,8 @@ def choosing_questions(setup: Setup, n: int) -> tuple[list[dict], bool]:
     the page reports. The harmless ones always are; of harmful prompts a world may have no more."""
     reported, name = setup.profile.evaluation, setup.profile.data
     sources = ("toy", "toy") if name == "toy" else ("advbench", "xstest")
-    asked = questions_of(*sources, new_tokens=reported.new_tokens)
-    harmful, harmless = ([q for q in asked if q["set"] == kind] for kind in ("harmful", "benign"))
+    questions = questions_of(*sources, new_tokens=reported.new_tokens)
+    harmful, harmless = ([q for q in questions if q["set"] == kind] for kind in ("harmful", "benign"))
     others = harmful[reported.harmful :][:n]
     return (others or harmful[:n]) + harmless[reported.benign :][:n], bool(others)
 
@@ -162,6 +162,6 @@ def used(setup: Setup, choice: Choice, k: int | None, alpha: float | None) -> tu
     return taken[0] if k is None else k, taken[1] if alpha is None else alpha
 
 
-def asked(setup: Setup, found: Pair) -> dict[str, Evaluated]:
+def asked(setup: Setup, pair: Pair) -> dict[str, Evaluated]:
     """The aligned and the immunised model of a pair, asked and judged."""
-    return {name: evaluate(setup, getattr(found, name)) for name in ("aligned", "immunised")}
+    return {name: evaluate(setup, getattr(pair, name)) for name in ("aligned", "immunised")}

@@ -56,11 +56,11 @@ def choice_in_words(choice: Choice, k, alpha: float) -> str:
     used = f"$k$ = {k} and $\\alpha$ = {alpha:g}"
     if choice.alpha is None:
         return f"`lox choose` chooses nothing: {choice.refusal}. The page goes on with {used}, which it did not choose."
-    found = f"`lox choose` finds the effective rank {choice.k} and, in the budget, at most $\\alpha$ = {choice.alpha:g}"
+    words = f"`lox choose` finds the effective rank {choice.k} and, in the budget, at most $\\alpha$ = {choice.alpha:g}"
     return (
-        f"{found}."
+        f"{words}."
         if (choice.k, choice.alpha) == (k, alpha)
-        else f"{found}; the page was told to use {used}."
+        else f"{words}; the page was told to use {used}."
     )
 
 
@@ -72,11 +72,11 @@ def choice(table: pd.DataFrame) -> Markdown:
 def choosing_prompts(questions: list[dict], on_others: bool) -> Markdown:
     """How many prompts the choice was made on, and whether the page reports the same ones."""
     harmful = sum(question["set"] == "harmful" for question in questions)
-    asked = f"Chosen on {harmful} harmful and {len(questions) - harmful} harmless prompts."
+    words = f"Chosen on {harmful} harmful and {len(questions) - harmful} harmless prompts."
     if on_others:
-        return Markdown(f"{asked} What the page reports rests on others.")
+        return Markdown(f"{words} What the page reports rests on others.")
     return Markdown(
-        f"{asked} There are no further harmful ones, so the page reports the ASR on those that $k$ was chosen on; the "
+        f"{words} There are no further harmful ones, so the page reports the ASR on those that $k$ was chosen on; the "
         "harmless ones are others."
     )
 
@@ -84,18 +84,18 @@ def choosing_prompts(questions: list[dict], on_others: bool) -> Markdown:
 def answer(measured: Measured) -> Markdown:
     """The command that was found, or the refusal, and what else the rule remarks."""
     choice = measured.choice
-    found = (
+    outcome = (
         f"Nothing is chosen: {choice.refusal}."
         if choice.refusal
         else f"`{command('base', 'aligned', choice)}`"
     )
-    return Markdown("\n".join([found, *(f"\n*Note:* {remark}." for remark in choice.remarks)]))
+    return Markdown("\n".join([outcome, *(f"\n*Note:* {remark}." for remark in choice.remarks)]))
 
 
 def beside(models: dict[str, Evaluated]) -> Markdown:
     """The immunised model beside the aligned one, as ``lox evaluate`` prints it, with a line for each rate."""
-    found = {name: models[name] for name in ("immunised", "aligned")}
-    return markdown(lab.side_by_side(lab.behaviour(found), lab.differences(*found.values())))
+    both = {name: models[name] for name in ("immunised", "aligned")}
+    return markdown(lab.side_by_side(lab.behaviour(both), lab.differences(*both.values())))
 
 
 def larger(estimates: pd.DataFrame) -> Markdown:
