@@ -118,6 +118,15 @@ def name_entries_as_list_items(app: Sphinx, page: str, template: str, context: d
         context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
 
 
+def leave_thebe_out(app: Sphinx, page: str, template: str, context: dict, doctree) -> None:
+    """The book runs no cells in the page; Thebe's scripts, which come twice, are an error in the console of each."""
+    context["script_files"] = [
+        script
+        for script in context["script_files"]
+        if "thebe" not in f"{script.filename} {script.attributes.get('body')}".lower()
+    ]
+
+
 class CsvPivot(SphinxDirective):
     """A tidy CSV file spread out for reading; the argument is its path from the page, the body a caption.
 
@@ -185,4 +194,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-read", begin_with_the_finding)
     app.connect("html-page-context", add_plotly_script)
     app.connect("html-page-context", name_entries_as_list_items)
+    app.connect("html-page-context", leave_thebe_out)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

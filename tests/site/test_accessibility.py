@@ -31,15 +31,16 @@ def grave_violations(page: chromium.Page, file, options: dict) -> list[list[str]
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_no_page_has_a_serious_violation_or_is_wider_than_its_window(site, pages, width, dark):
+def test_no_page_has_a_serious_violation_or_an_error_or_is_wider_than_its_window(site, pages, width, dark):
     found, wide = {}, []
     with chromium.Page(width=width, dark=dark) as page:
         for name in pages:
             found[name] = grave_violations(page, site / f"{name}.html", COLOURS_ONLY if dark else {})
             if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                 wide.append(name)
+        errors = page.errors
     assert {name: violations for name, violations in found.items() if violations} == {}
-    assert wide == []
+    assert (wide, errors) == ([], [])
 
 
 @pytest.mark.parametrize(

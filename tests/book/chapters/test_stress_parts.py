@@ -37,10 +37,10 @@ def test_only_the_linear_layers_are_split(start):
     assert parts.split_names(start) == [LINEAR]
 
 
-@given(seed=st.integers(0, 20), k=st.integers(1, 8), which=st.sampled_from(parts.WHICH))
-def test_inside_and_outside_add_up_to_the_whole(seed, k, which):
+@given(seed=st.integers(0, 20), k=st.integers(1, 8), kind=st.sampled_from(parts.KINDS))
+def test_inside_and_outside_add_up_to_the_whole(seed, k, kind):
     start, delta_ft = weights(seed), weights(seed + 1, 0.1)
-    bases = parts.bases(which, weights(seed + 2), k, seed)
+    bases = parts.bases(kind, weights(seed + 2), k, seed)
     inside = parts.inside(start, delta_ft, bases)
     outside = parts.outside(start, delta_ft, bases)
     for name in start:
@@ -85,7 +85,7 @@ def test_the_scaled_part_has_the_norm_of_the_other(start, delta_ft, delta_align)
 
 
 def test_bases_are_orthonormal_and_top_and_bottom_do_not_meet(delta_align):
-    found = {which: parts.bases(which, delta_align, 4)[LINEAR] for which in parts.WHICH}
+    found = {which: parts.bases(which, delta_align, 4)[LINEAR] for which in parts.KINDS}
     for Q in found.values():
         torch.testing.assert_close(Q.mT @ Q, torch.eye(4), rtol=0, atol=1e-5)
     assert parts.overlap(found["top"], found["bottom"]) < 1e-8

@@ -18,7 +18,7 @@ from lox.checkpoints.pair import EMBEDDINGS, HEADS, kind
 from lox.energy import nonzero_norm
 from lox.subspace import Rank, clamp_rank, frobenius_norm, safety_subspace
 
-WHICH = ("top", "bottom", "random")
+KINDS = ("top", "bottom", "random")
 
 Weights = Mapping[str, Tensor]
 Bases = Mapping[
@@ -32,14 +32,14 @@ def split_names(weights: Weights) -> list[str]:
 
 
 def bases(subspace: str, delta: Weights, k: Rank, seed: int = 0) -> Bases:
-    """For every matrix of ``delta`` that is split, a basis of a k-dimensional subspace, one of ``WHICH``.
+    """For every matrix of ``delta`` that is split, a basis of a k-dimensional subspace, one of ``KINDS``.
 
     "top": its top k left singular vectors, of ΔW_align the safety subspace; "bottom": the last k, of the
     smallest singular values; "random": drawn uniformly, the same for the same seed. Raises ValueError for
     another ``subspace``, a bad k, and a "bottom" that would overlap with the "top".
     """
-    if subspace not in WHICH:
-        raise ValueError(f"unknown subspace {subspace!r}: they are {', '.join(WHICH)}")
+    if subspace not in KINDS:
+        raise ValueError(f"unknown subspace {subspace!r}: they are {', '.join(KINDS)}")
     generator = torch.Generator().manual_seed(seed)
     by_matrix = {}
     for name in split_names(delta):
