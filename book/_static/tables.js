@@ -13,6 +13,7 @@
   }
 
   function mark(box) {
+    if (box.scrollWidth > box.clientWidth) box.querySelector("table").classList.add("tight");
     const more = box.scrollWidth - box.clientWidth;
     box.classList.toggle("scrolls-sideways", more - box.scrollLeft > 2);
     if (more > 2 && !box.hasAttribute("tabindex")) {
@@ -24,7 +25,6 @@
 
   function begin() {
     for (const box of boxes()) {
-      if (box.scrollWidth > box.clientWidth) box.querySelector("table").classList.add("tight");
       mark(box);
       box.addEventListener("scroll", () => mark(box), { passive: true });
       new ResizeObserver(() => mark(box)).observe(box);

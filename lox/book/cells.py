@@ -107,9 +107,12 @@ def said_with_others(
 
 
 def points(difference: pd.Series) -> str:
-    """``in_points`` within a sentence, "12 points [3, 20]"."""
+    """``in_points`` within a sentence, "12 points [3, 20]"; with its p where only the correction leaves it open."""
     value, interval = in_points(difference).split(" ", 1)
-    return f"{value} point{'' if value in ('1', '-1') else 's'} {interval}"
+    words = f"{value} point{'' if value in ('1', '-1') else 's'} {interval}"
+    if said_of(difference, "yes", "yes", "") and difference.get("p_holm", 0.0) >= 0.05:
+        words += f", corrected p = {difference['p_holm']:.2g}"
+    return words
 
 
 def counted(number: SupportsInt, of: SupportsInt, what: str) -> str:

@@ -1,8 +1,9 @@
 """Tables as Markdown."""
 
 import pandas as pd
+import pytest
 
-from lox.book.cells import markdown
+from lox.book.cells import markdown, points
 
 
 def test_numbers_keep_their_digits_and_stand_to_the_right():
@@ -22,3 +23,15 @@ def test_a_column_with_words_or_intervals_stands_to_the_left():
 
 def test_a_note_stands_below_the_table():
     assert markdown(pd.DataFrame({"a": ["x"]}), "A note.").data.endswith("| x   |\n\nA note.")
+
+
+@pytest.mark.parametrize(
+    ("low", "p_holm", "said"),
+    [
+        (0.03, 0.04, "12 points [3, 20]"),
+        (0.03, 0.2, "12 points [3, 20], corrected p = 0.2"),
+        (-0.03, 0.2, "12 points [-3, 20]"),
+    ],
+)
+def test_a_difference_that_only_the_correction_leaves_open_says_so(low, p_holm, said):
+    assert points(pd.Series({"difference": 0.12, "low": low, "high": 0.2, "p_holm": p_holm})) == said

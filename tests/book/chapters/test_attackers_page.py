@@ -80,7 +80,7 @@ def test_the_plain_table_has_five_columns_and_says_yes_no_or_not_established():
         )
     ).data
     assert "**yes**" in found and "**worse with LoX**" in found and "not established" in found
-    assert "2 [1.5, 3]" in found and "90 % → 40 %" in found
+    assert "2.00 [1.50, 3.00]" in found and "90 % → 40 %" in found
     assert found.splitlines()[0].count("|") <= 6
 
 
