@@ -65,7 +65,7 @@ def shares():
                 "averaged over the tasks, raises the ASR: a difference of 30 points [20, 40]",
                 "put in alone, raises the ASR",
                 "The ASR is higher than that of a random part",
-                "Leaving that part out lowers the ASR (30 points [20, 40] taken off, 25 % of the damage)",
+                "Leaving that part out lowers the ASR (taken off: 30 points [20, 40], 25 % of the damage)",
                 "which is more than what leaving out random",
                 "has an ASR above the start's",
                 "put in as it is, raises it",

@@ -59,7 +59,7 @@ def _outside_in_words(plain: pd.DataFrame, of_damage: pd.Series) -> str:
     than = said_with_others(random, "more than", "less than", "not distinguished from")
     left = said_with_others(rest, "above", "below", "not distinguished from")
     return (
-        f"Leaving that part out {gone} ({points(out)} taken off{part}), which is {than} what leaving out random "
+        f"Leaving that part out {gone} (taken off: {points(out)}{part}), which is {than} what leaving out random "
         f"directions does ({points(random)}). What remains has an ASR {left} the start's ({points(rest)})."
     )
 
