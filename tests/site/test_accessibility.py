@@ -7,6 +7,7 @@ import pytest
 from axe_core_python.base import AXE_SCRIPT
 
 GRAVE = ("serious", "critical")
+LAPTOP, PHONE = 1280, 390
 OPEN_FOLDS = """(() => {
   const still = document.createElement('style');  // a fold that is still fading in has no contrast yet
   still.textContent = '* { animation: none !important; transition: none !important; }';
@@ -17,6 +18,8 @@ OPEN_FOLDS = """(() => {
 RUN = """axe.run(document, {resultTypes: ['violations'], ...%s}).then(({violations}) => JSON.stringify(
   violations.flatMap(
   ({id, impact, nodes}) => nodes.map(({target, html}) => [impact, id, target.join(' '), html.slice(0, 200)]))))"""
+TABLES_THAT_SCROLL = """[...document.querySelectorAll('.bd-article :is(.text_html, .pst-scrollable-table-container)')]
+  .filter((box) => box.scrollWidth > box.clientWidth + 2).map((box) => box.innerText.slice(0, 60))"""
 COLOURS_ONLY = {"runOnly": ["color-contrast"]}  # the dark theme changes nothing else
 pytestmark = pytest.mark.skipif(chromium.program() is None, reason="Chromium is not installed")
 
@@ -30,7 +33,7 @@ def grave_violations(page: chromium.Page, file, options: dict) -> list[list[str]
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [LAPTOP, PHONE])
 def test_no_page_has_a_serious_violation_or_an_error_or_is_wider_than_its_window(site, pages, width, dark):
     found, wide = {}, []
     with chromium.Page(width=width, dark=dark) as page:
@@ -38,6 +41,8 @@ def test_no_page_has_a_serious_violation_or_an_error_or_is_wider_than_its_window
             found[name] = grave_violations(page, site / f"{name}.html", COLOURS_ONLY if dark else {})
             if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                 wide.append(name)
+            if width == LAPTOP:
+                wide += [f"{name}: {table}" for table in page.evaluate(TABLES_THAT_SCROLL)]
         errors = page.errors
     assert {name: violations for name, violations in found.items() if violations} == {}
     assert (wide, errors) == ([], [])
