@@ -33,13 +33,12 @@ book: $(VENV)/installed
 	$(BIN)/lox book --profile $(PROFILE)
 	@echo "The book: file://$(CURDIR)/_build/html/index.html"
 
-# A worker takes whole files, in their order: by number of tests, the few long ones of a file would come last.
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --ignore=tests/site --ignore=tests/notebooks --ignore=tests/real \
-	  -n 2 --dist loadfile --no-loadscope-reorder
+	  -n 2 --dist loadfile
 
 check: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/notebooks tests/site -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/notebooks tests/site -n 2 --dist loadfile
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check lox tests benchmarks integrations
