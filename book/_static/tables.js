@@ -12,8 +12,12 @@
     return found;
   }
 
+  function fit(box) {
+    if (box.scrollWidth - box.clientWidth > 2) box.querySelector("table").classList.add("tight");
+    mark(box);
+  }
+
   function mark(box) {
-    if (box.scrollWidth > box.clientWidth) box.querySelector("table").classList.add("tight");
     const more = box.scrollWidth - box.clientWidth;
     box.classList.toggle("scrolls-sideways", more - box.scrollLeft > 2);
     if (more > 2 && !box.hasAttribute("tabindex")) {
@@ -25,9 +29,9 @@
 
   function begin() {
     for (const box of boxes()) {
-      mark(box);
+      fit(box);
       box.addEventListener("scroll", () => mark(box), { passive: true });
-      new ResizeObserver(() => mark(box)).observe(box);
+      new ResizeObserver(() => fit(box)).observe(box);
     }
   }
 

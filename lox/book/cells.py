@@ -12,6 +12,7 @@ from lox.lab.statistics import Rate
 
 FINDING = ":::{admonition} Finding"  # how the box under a page's title begins
 PAPER_PROMPTS = 100  # the paper's n
+SIGNIFICANT = 0.05  # a corrected p below this distinguishes a difference from 0
 
 
 def markdown(frame: pd.DataFrame, note: str = "") -> Markdown:
@@ -93,8 +94,12 @@ def by_interval(differences: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def holds(difference: pd.Series) -> bool:
     """Whether a difference is distinguished from 0: by p_holm, where its table has that, else by its interval."""
     if "p_holm" in difference:
-        return bool(difference["p_holm"] < 0.05)
-    return difference["low"] > 0 or difference["high"] < 0
+        return bool(difference["p_holm"] < SIGNIFICANT)
+    return _excludes_zero(difference)
+
+
+def _excludes_zero(difference: pd.Series) -> bool:
+    return bool(difference["low"] > 0 or difference["high"] < 0)
 
 
 def said_with_others(
@@ -110,7 +115,7 @@ def points(difference: pd.Series) -> str:
     """``in_points`` within a sentence, "12 points [3, 20]"; with its p where only the correction leaves it open."""
     value, interval = in_points(difference).split(" ", 1)
     words = f"{value} point{'' if value in ('1', '-1') else 's'} {interval}"
-    if said_of(difference, "yes", "yes", "") and difference.get("p_holm", 0.0) >= 0.05:
+    if _excludes_zero(difference) and difference.get("p_holm", 0.0) >= SIGNIFICANT:
         words += f", corrected p = {difference['p_holm']:.2g}"
     return words
 

@@ -19,7 +19,6 @@ from lox.book.chapters.dose.page import times
 from lox.book.figures import DEFENCE_COLORS, REFERENCE, stacked
 
 LABEL = 29  # letters of a line of a label
-SIGNIFICANT = 0.05  # of p, corrected
 WORDS = {"helps": "**yes**", "hurts": "**worse with LoX**", "mixed": "mixed", "open": "not established"}
 
 
@@ -221,7 +220,7 @@ def against_whom(table: pd.DataFrame) -> Markdown:
 
 def corrected_in_words(paired: pd.DataFrame) -> Markdown:
     """Which differences are distinguished when they are read together."""
-    names = [f"*{told(d.attacker).name}*" for d in paired.itertuples() if d.p_holm < SIGNIFICANT]
+    names = [f"*{told(d.attacker).name}*" for d in paired.itertuples() if d.p_holm < cells.SIGNIFICANT]
     distinguished = f"{len(names)} {'is' if len(names) == 1 else 'are'} distinguished from 0"
     return Markdown(
         f"An interval is for its row alone. Of the {len(paired)} differences of the ASR, corrected for their number "

@@ -12,9 +12,6 @@ from lox.book.cells import by_interval, in_points, listed, markdown, per_cent, p
 from lox.book.figures import stacked
 from lox.book.names import DEFENCE_NAMES, TASK_NAMES, attacks_in
 
-SIGNIFICANT = 0.05
-
-
 # --- the finding ----------------------------------------------------------------------------------
 
 
@@ -82,7 +79,7 @@ def _with_points(differences: pd.DataFrame) -> list[str]:
 
 
 def _lower(differences: pd.DataFrame) -> pd.Series:
-    return (differences["p_holm"] < SIGNIFICANT) & (differences["difference"] > 0)
+    return (differences["p_holm"] < cells.SIGNIFICANT) & (differences["difference"] > 0)
 
 
 # --- figures --------------------------------------------------------------------------------------

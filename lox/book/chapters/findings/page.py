@@ -9,6 +9,7 @@ from IPython.display import Markdown
 
 from lox.book import cells
 from lox.book.chapters.attackers.page import told
+from lox.book.chapters.dose.page import times
 from lox.book.chapters.findings.measure import NOT_RECORDED, overall
 from lox.book.names import DEFENCE_NAMES, TASK_NAMES
 
@@ -56,7 +57,7 @@ def doses(beyond: pd.DataFrame) -> Markdown:
             {
                 "Fine-tuned on": TASK_NAMES[row["of"]],
                 "with": DEFENCE_NAMES[row["second"]],
-                "steps, times those without": f"{row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}]",
+                "steps, times those without": times(row.rename({"value": "ratio"}), unit=""),
                 "more steps": f"**{row['word']}**",
             }
             for _, row in cells.rows_of(beyond, page="dose").iterrows()
