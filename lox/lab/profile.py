@@ -73,6 +73,8 @@ class Alignment(Training):
 class Evaluation(Settings):
     """Prompts and replies: numbers of prompts, new tokens of a greedy reply, judge of harm.
 
+    ``precision`` is that to which the weights are rounded before they are asked.
+
     ``utility_tokens`` are those of a worked problem; without them no problem is worked, and utility is the
     likelihood of the right replies, for models too small to solve one.
     """
@@ -84,6 +86,7 @@ class Evaluation(Settings):
     utility_tokens: PositiveInt | None = None
     batch: PositiveInt
     judge: str
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 class Lox(Settings):
@@ -105,7 +108,7 @@ class Profile(Settings):
     selection_seeds: tuple[int, ...] = Field(
         description="the seeds on which settings were chosen; never reported"
     )
-    precision: Literal["float32", "bf16-autocast"] = "float32"
+    precision: Literal["float32", "bf16-autocast"] = Field("float32", description="of training")
     accelerate: str | None = Field(
         None, description="configuration in profiles/accelerate that training is launched with"
     )

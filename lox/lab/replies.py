@@ -52,7 +52,7 @@ def replies_of(profile: Profile, model: Path | Computed, questions: list[dict]) 
         network, tokenizer = models.load(model.folders[0] if computed else model)
         if computed:
             models.set_weights(network, model.weights())
-        if profile.precision == "bf16-autocast":
+        if profile.evaluation.precision == "bfloat16":
             network.to(torch.bfloat16)  # as such a checkpoint is served; in half the time
         answered = answer(network, tokenizer, questions, profile.evaluation.batch)
         (folder / "replies.json").write_text(json.dumps(answered, indent=1))
@@ -61,7 +61,7 @@ def replies_of(profile: Profile, model: Path | Computed, questions: list[dict]) 
         "model": model.recipe() if computed else stages.name(model),
         "asked": content_hash(questions),
         "batch": profile.evaluation.batch,
-        "precision": profile.precision,
+        "precision": profile.evaluation.precision,
     }
     code = [models.load, answer, *([models.set_weights, model.function] if computed else [])]
     return json.loads((stages.stage("replies", recipe, build, code) / "replies.json").read_text())

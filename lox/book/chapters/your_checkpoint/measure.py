@@ -147,7 +147,7 @@ def choosing_questions(setup: Setup, n: int) -> tuple[list[dict], bool]:
 
 def chosen(setup: Setup, work: Path, questions: list[dict], budget: float) -> Measured:
     """What ``lox choose`` does, with the profile's judge and precision, on ``base`` and ``aligned`` in a folder."""
-    dtype: Type = "bfloat16" if setup.profile.precision == "bf16-autocast" else "auto"
+    dtype: Type = "bfloat16" if setup.profile.evaluation.precision == "bfloat16" else "auto"
     served = Served(str(work / "aligned"), dtype=dtype, device=compute_device("auto"))
     points = choosing.grid(served, work / "base", k=max(choosing.RANKS))
     kept = ReplyFile(work / "choose.jsonl")
