@@ -74,26 +74,9 @@ def in_points(d: pd.Series) -> str:
     return f"{100 * d['difference']:z.0f} [{100 * d['low']:z.0f}, {100 * d['high']:z.0f}]"
 
 
-def said_of(difference: pd.Series, above: str, below: str, neither: str = "not distinguished") -> str:
-    """What the interval of a paired difference allows to say: that it is above 0, below 0, or neither."""
-    return above if difference["low"] > 0 else below if difference["high"] < 0 else neither
-
-
-def listed(items: Iterable) -> str:
-    """Items in a sentence, "A", "A and B" or "A, B and C"; "none" of none."""
-    *others, last = list(map(str, items)) or ["none"]
-    return f"{', '.join(others)} and {last}" if others else last
-
-
-def by_interval(differences: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The rows of paired differences whose interval lies "above" 0, "below" it, or on "neither" side."""
-    said = [said_of(d, "above", "below", "neither") for _, d in differences.iterrows()]
-    return {word: differences[[s == word for s in said]] for word in ("above", "below", "neither")}
-
-
 def holds(difference: pd.Series) -> bool:
-    """Whether a difference is distinguished from 0: by p_holm, where its table has that, else by its interval."""
-    if "p_holm" in difference:
+    """Whether a difference is distinguished from 0: by its p_holm if it is read with others, else by its interval."""
+    if pd.notna(difference.get("p_holm")):
         return bool(difference["p_holm"] < SIGNIFICANT)
     return _excludes_zero(difference)
 
@@ -102,20 +85,35 @@ def _excludes_zero(difference: pd.Series) -> bool:
     return bool(difference["low"] > 0 or difference["high"] < 0)
 
 
-def said_with_others(
-    difference: pd.Series, above: str, below: str, neither: str = "not distinguished"
-) -> str:
-    """``said_of`` for a difference that is read together with others, by ``holds``."""
+def left_open(difference: pd.Series) -> bool:
+    """Whether a difference is not distinguished from 0 although its interval, taken alone, excludes 0."""
+    return _excludes_zero(difference) and not holds(difference)
+
+
+def said_of(difference: pd.Series, above: str, below: str, neither: str = "not distinguished") -> str:
+    """What may be said of a paired difference, by ``holds``: that it is above 0, below 0, or neither."""
     if not holds(difference):
         return neither
     return above if difference["difference"] > 0 else below
+
+
+def by_verdict(differences: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of paired differences that ``said_of`` puts "above" 0, "below" it, or on "neither" side."""
+    said = [said_of(d, "above", "below", "neither") for _, d in differences.iterrows()]
+    return {word: differences[[s == word for s in said]] for word in ("above", "below", "neither")}
+
+
+def listed(items: Iterable) -> str:
+    """Items in a sentence, "A", "A and B" or "A, B and C"; "none" of none."""
+    *others, last = list(map(str, items)) or ["none"]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def points(difference: pd.Series) -> str:
     """``in_points`` within a sentence, "12 points [3, 20]"; with its p where only the correction leaves it open."""
     value, interval = in_points(difference).split(" ", 1)
     words = f"{value} point{'' if value in ('1', '-1') else 's'} {interval}"
-    if _excludes_zero(difference) and difference.get("p_holm", 0.0) >= SIGNIFICANT:
+    if left_open(difference):
         words += f", corrected p = {difference['p_holm']:.2g}"
     return words
 

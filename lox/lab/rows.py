@@ -78,6 +78,11 @@ def compare(setup: Setup, task: str | None, seeds: Iterable[int], first: str, se
     return {"task": task or "none", "first": first, "second": second} | difference(*sides)
 
 
-def corrected(differences: pd.DataFrame) -> pd.DataFrame:
-    """A table of differences that are read together, with ``p_holm``: p corrected for their number (Holm, 1979)."""
-    return differences.assign(p_holm=holm(differences["p"]))
+def corrected(differences: pd.DataFrame, family: pd.Series | None = None) -> pd.DataFrame:
+    """A table of differences with ``p_holm``: p corrected for the number of those read together (Holm, 1979).
+
+    All of them are, or those with the same value in ``family``; a row without one is read alone, and has no p_holm.
+    """
+    family = pd.Series("all", differences.index) if family is None else family
+    p_holm = differences["p"].astype(float).groupby(family).transform(lambda p: pd.Series(holm(p), p.index))
+    return differences.assign(p_holm=p_holm)

@@ -1,8 +1,11 @@
 """Tables as Markdown."""
 
+import math
+
 import pandas as pd
 import pytest
 
+from lox.book import cells
 from lox.book.cells import markdown, points
 
 
@@ -35,3 +38,23 @@ def test_a_note_stands_below_the_table():
 )
 def test_a_difference_that_only_the_correction_leaves_open_says_so(low, p_holm, said):
     assert points(pd.Series({"difference": 0.12, "low": low, "high": 0.2, "p_holm": p_holm})) == said
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p_holm", "word"),
+    [
+        (0.1, 0.2, None, "lower"),  # alone: by the interval
+        (0.1, 0.2, math.nan, "lower"),
+        (0.1, 0.2, 0.04, "lower"),
+        (0.1, 0.2, 0.06, "not distinguished"),  # read with others: by the corrected p
+        (-0.2, -0.1, 0.04, "higher"),
+        (-0.1, 0.2, None, "not distinguished"),
+    ],
+)
+def test_one_rule_says_what_a_difference_allows(low, high, p_holm, word):
+    line = {"difference": (low + high) / 2, "low": low, "high": high}
+    difference = pd.Series(line if p_holm is None else line | {"p_holm": p_holm})
+    assert cells.said_of(difference, "lower", "higher") == word
+    assert cells.left_open(difference) == (p_holm == 0.06)
+    sides = {"lower": "above", "higher": "below"}
+    assert len(cells.by_verdict(difference.to_frame().T)[sides.get(word, "neither")]) == 1

@@ -9,7 +9,9 @@ from lox.book.results import paper
 DEFENCES = ["none", "lox", "random", "safeinst"]
 
 
-def difference(low, high, first="none", second="lox", task="dolly", p_holm=0.01):
+def difference(low, high, first="none", second="lox", task="dolly", p_holm=None):
+    """One whose p agrees with its interval, unless it is given."""
+    p_holm = (0.5 if low < 0 < high else 0.01) if p_holm is None else p_holm
     columns = {"task": task, "first": first, "second": second, "p": 0.01, "p_holm": p_holm}
     return columns | {"difference": (low + high) / 2, "low": low, "high": high, "seeds": 3, "n": 8}
 

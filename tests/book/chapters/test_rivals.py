@@ -79,6 +79,10 @@ def rows(**more):
 
 
 def test_a_record_counts_only_with_the_same_settings(monkeypatch):
-    monkeypatch.setattr(results, "recorded", lambda profile, name: rows())
-    assert measure.recorded(rows()) is not None
+    compared = pd.DataFrame({"first": ["none", "none", "lox"], "p": [0.01, 0.04, 0.04]})
+    monkeypatch.setattr(
+        results, "recorded", lambda profile, name: compared if name == "rivals_paired" else rows()
+    )
+    corrected = measure.recorded(rows())["against"]["p_holm"]
+    assert corrected.tolist() == pytest.approx([0.02, 0.04, 0.04])  # each family for itself
     assert measure.recorded(rows(n=4)) is None and measure.recorded(rows(task="gsm8k")) is None

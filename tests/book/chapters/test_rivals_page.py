@@ -11,7 +11,14 @@ NAMES = ["none", "lox", "resta", "wise-ft"]
 
 
 def difference(low, high, first="none", second="lox"):
-    columns = {"first": first, "second": second, "p": 0.01, "p_holm": 0.01, "seeds": 3, "n": 8}
+    columns = {
+        "first": first,
+        "second": second,
+        "p": 0.01,
+        "p_holm": 0.5 if low < 0 < high else 0.01,
+        "seeds": 3,
+        "n": 8,
+    }
     return columns | {"difference": (low + high) / 2, "low": low, "high": high}
 
 

@@ -8,7 +8,15 @@ from lox.book.chapters.robustness import exercise, in_words, page
 
 def difference(task, low, high, second="lox", form="plain", **more):
     middle = (low + high) / 2
-    columns = {"difference": middle, "low": low, "high": high, "p": 0.01, "p_holm": 0.02, "seeds": 3, "n": 8}
+    columns = {
+        "difference": middle,
+        "low": low,
+        "high": high,
+        "p": 0.01,
+        "p_holm": 0.5 if low < 0 < high else 0.02,
+        "seeds": 3,
+        "n": 8,
+    }
     return {"task": task, "form": form, "first": "none", "second": second} | columns | more
 
 

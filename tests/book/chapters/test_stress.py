@@ -9,6 +9,7 @@ import torch
 
 from lox.book.chapters.stress import causal, measure, parts
 from lox.extrapolation import remove_safety_part
+from lox.lab import rows as lab_rows
 from lox.lab.evaluation import evaluate
 
 
@@ -122,7 +123,7 @@ def test_means_over_seeds_of_every_variant(harmful):
 
 def test_contrasts_are_corrected_within_their_family(harmful, monkeypatch):
     families = []
-    monkeypatch.setattr(causal, "holm", lambda p: families.append(len(p)) or list(p))
+    monkeypatch.setattr(lab_rows, "holm", lambda p: families.append(len(p)) or list(p))
     table = causal.contrasts(harmful, THINGS, "none")
     contrasts = len(causal.CONTRASTS["none"])
     assert len(table) == 3 * contrasts

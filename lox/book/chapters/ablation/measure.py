@@ -259,7 +259,7 @@ def differences(setup: Setup, ks: Ranks, alphas: Sequence[float], tasks: Mapping
             for first, side in other.items()
         ]
     table = pd.DataFrame(lines)
-    return pd.concat([rows.corrected(group) for _, group in table.groupby("first", sort=False)])
+    return rows.corrected(table, table["first"])
 
 
 def _at_point(

@@ -21,7 +21,7 @@ from lox.book.cells import (
     per_cent,
     points,
     rows_of,
-    said_with_others,
+    said_of,
     share,
 )
 from lox.book.figures import NARROW, grid_of, stacked
@@ -81,7 +81,7 @@ def _where_full_breaks(before: pd.DataFrame, points_: pd.DataFrame) -> str:
 
 def _gain(gain: pd.Series, points_: pd.DataFrame) -> str:
     name = choice_name(gain["choice"], list(points_.loc[points_["choice"] == gain["choice"], "k"]))
-    said = said_with_others(
+    said = said_of(
         gain,
         "answers more harmless questions than full rank",
         "answers fewer harmless questions than full rank",
@@ -92,7 +92,7 @@ def _gain(gain: pd.Series, points_: pd.DataFrame) -> str:
 
 def _protection(differences: pd.DataFrame) -> str:
     protects = differences[differences["first"] == "none"]
-    said = [said_with_others(d, "lower", "higher") for _, d in protects.iterrows()]
+    said = [said_of(d, "lower", "higher") for _, d in protects.iterrows()]
     return (
         f"After fine-tuning, the ASR is below that without a defence at "
         f"{counted(said.count('lower'), len(said), 'points')} of the grid (task, k, α) and above it at "
@@ -102,7 +102,7 @@ def _protection(differences: pd.DataFrame) -> str:
 
 def _low_or_full(differences: pd.DataFrame) -> str:
     compared = differences[differences["first"] == "full-rank"]
-    said = [said_with_others(d, "low", "full") for _, d in compared.iterrows()]
+    said = [said_of(d, "low", "full") for _, d in compared.iterrows()]
     return (
         f"Of {len(said)} comparisons at the same α, low rank has the lower ASR in {said.count('low')}, full rank in "
         f"{said.count('full')}; {said.count('not distinguished')} are not distinguished."
@@ -236,7 +236,7 @@ def low_against_full(differences: pd.DataFrame) -> Markdown:
                 "k": d["choice"],
                 "α": f"{d['alpha']:g}",
                 "full rank minus k (points)": in_points(d),
-                "lower ASR": said_with_others(d, choice_name(d["choice"]), "full rank"),
+                "lower ASR": said_of(d, choice_name(d["choice"]), "full rank"),
             }
             for _, d in differences[differences["first"] == "full-rank"].iterrows()
         )

@@ -8,15 +8,15 @@ from functools import partial
 import pandas as pd
 
 from lox.book import results
+from lox.book.cells import said_of
 from lox.book.chapters.dose import measure as dose
 from lox.lab import attackers
 from lox.lab.evaluation import evaluate
 from lox.lab.labels import Record, difference, labels_of, summary
 from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
-from lox.lab.rows import rates
+from lox.lab.rows import corrected, rates
 from lox.lab.setup import Setup
-from lox.lab.statistics import holm
 from lox.subspace import Rank
 
 CELL = ("attacker", "defence")
@@ -133,8 +133,7 @@ def paired(labels: pd.DataFrame) -> pd.DataFrame:
         sides = [group[group["defence"] == defence] for defence in DEFENCES]
         asr = [(side.loc[side["set"] == "harmful", "label"] == "harmful").mean() for side in sides]
         lines.append({"attacker": name, "without": asr[0], "with": asr[1]} | difference(*sides))
-    table = pd.DataFrame(lines)
-    return table.assign(p_holm=holm(table["p"].tolist()))
+    return corrected(pd.DataFrame(lines))
 
 
 def ratios(courses: pd.DataFrame) -> pd.DataFrame:
@@ -150,8 +149,8 @@ def ratios(courses: pd.DataFrame) -> pd.DataFrame:
 def against_whom(paired: pd.DataFrame, ratios: pd.DataFrame) -> pd.DataFrame:
     """Against whom LoX helps: the difference of each attacker, the ratio of doses, and what both allow to say.
 
-    "helps" where the interval of the difference (or of the ratio) lies above 0 (or 1), "hurts" where it lies below,
-    else "open"; "helps" and "hurts" at once are "mixed".
+    "helps" where the difference is distinguished from 0 and above it, or the interval of the ratio lies above 1,
+    "hurts" where they lie below, else "open"; "helps" and "hurts" at once are "mixed".
     """
     table = paired.merge(ratios[["attacker", "ratio", "low", "high"]].add_prefix("dose_").rename(
         columns={"dose_attacker": "attacker", "dose_ratio": "ratio"}
@@ -160,8 +159,9 @@ def against_whom(paired: pd.DataFrame, ratios: pd.DataFrame) -> pd.DataFrame:
 
 
 def _word(line: pd.Series) -> str:
-    helps = line["low"] > 0 or line["dose_low"] > 1
-    hurts = line["high"] < 0 or line["dose_high"] < 1
+    asr = said_of(line, "helps", "hurts")
+    helps = asr == "helps" or line["dose_low"] > 1
+    hurts = asr == "hurts" or line["dose_high"] < 1
     return "mixed" if helps and hurts else "helps" if helps else "hurts" if hurts else "open"
 
 

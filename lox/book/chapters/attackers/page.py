@@ -105,7 +105,7 @@ def free_in_words(means: pd.DataFrame, seeds: int) -> str:
 
 
 def _by_word(paired: pd.DataFrame, who: str) -> str:
-    said = cells.by_interval(paired)
+    said = cells.by_verdict(paired)
     parts = [
         f"{word} against {listed(f'*{told(d.attacker).name}*' for d in said[side].itertuples())}"
         for word, side in (("lower", "above"), ("higher", "below"))
@@ -220,11 +220,12 @@ def against_whom(table: pd.DataFrame) -> Markdown:
 
 def corrected_in_words(paired: pd.DataFrame) -> Markdown:
     """Which differences are distinguished when they are read together."""
-    names = [f"*{told(d.attacker).name}*" for d in paired.itertuples() if d.p_holm < cells.SIGNIFICANT]
+    names = [f"*{told(d['attacker']).name}*" for _, d in paired.iterrows() if cells.holds(d)]
     distinguished = f"{len(names)} {'is' if len(names) == 1 else 'are'} distinguished from 0"
     return Markdown(
-        f"An interval is for its row alone. Of the {len(paired)} differences of the ASR, corrected for their number "
-        f"(Holm), {distinguished}{': ' + listed(names) if names else ''}."
+        f"An interval is for its row alone; whether LoX helps is told by the corrected p, or by the ratio. Of the "
+        f"{len(paired)} differences of the ASR, corrected for their number (Holm), {distinguished}"
+        f"{': ' + listed(names) if names else ''}."
     )
 
 

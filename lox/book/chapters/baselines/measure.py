@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
 from lox.lab.labels import Record, difference, outcomes
 from lox.lab.model import MIXED_IN, STEPS
+from lox.lab.rows import corrected
 from lox.lab.setup import Setup
-from lox.lab.statistics import holm, mean_over_seeds
+from lox.lab.statistics import mean_over_seeds
 from lox.subspace import Rank
 
 CONTROLS = ("random", "bottom")  # steps of LoX's size in other directions
@@ -75,8 +75,7 @@ def over_tasks(labels: pd.DataFrame, firsts: Sequence[str] = ("none", *CONTROLS)
     sides = by_defence(pooled_tasks(labels))
     pairs = [("none", name) for name in sides if name != "none"]
     pairs += [(name, "lox") for name in firsts if name != "none" and name in sides and "lox" in sides]
-    lines = [{"first": a, "second": b} | difference(sides[a], sides[b]) for a, b in pairs]
-    return _corrected(lines)
+    return _differences({pair: difference(sides[pair[0]], sides[pair[1]]) for pair in pairs})
 
 
 def costs_before(labels: pd.DataFrame) -> pd.DataFrame:
@@ -86,9 +85,7 @@ def costs_before(labels: pd.DataFrame) -> pd.DataFrame:
     """
     sides = by_defence(before(labels))
     pairs = [("none", name) for name in sides if name.split("+")[0] in STEPS]
-    return _corrected(
-        [{"first": a, "second": b} | difference(sides[a], sides[b], "answered") for a, b in pairs]
-    )
+    return _differences({pair: difference(sides[pair[0]], sides[pair[1]], "answered") for pair in pairs})
 
 
 def after_tasks(record: Record) -> pd.DataFrame:
@@ -110,7 +107,7 @@ def lengths(setup: Setup, tasks: Iterable[str], seed: int) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _corrected(lines: list[dict]) -> pd.DataFrame:
+def _differences(of_pairs: Mapping[tuple[str, str], dict]) -> pd.DataFrame:
+    lines = [{"first": first, "second": second} | values for (first, second), values in of_pairs.items()]
     columns = ["first", "second", "difference", "low", "high", "p", "seeds", "n"]
-    table = pd.DataFrame(lines, columns=columns)
-    return table.assign(p_holm=np.array(holm(table["p"].tolist()), float))
+    return corrected(pd.DataFrame(lines, columns=columns))

@@ -8,7 +8,7 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from lox.book import cells, trade_plot
-from lox.book.cells import by_interval, in_points, listed, markdown, per_cent, points, rows_of, share
+from lox.book.cells import by_verdict, in_points, listed, markdown, per_cent, points, rows_of, share
 from lox.book.figures import stacked
 from lox.book.names import DEFENCE_NAMES, TASK_NAMES, attacks_in
 
@@ -29,7 +29,7 @@ def finding(over_tasks: pd.DataFrame, against_none: pd.DataFrame, costs: pd.Data
 
 def averaged_in_words(over_tasks: pd.DataFrame) -> str:
     """Which defences lower the mean ASR over tasks, by the interval of each difference to none."""
-    said = by_interval(over_tasks)
+    said = by_verdict(over_tasks)
     parts = [
         f"{word} with {listed(_with_points(said[side]))}"
         for word, side in (("lower", "above"), ("higher", "below"), ("not distinguished", "neither"))
@@ -45,7 +45,7 @@ def counted_in_words(against_none: pd.DataFrame) -> str:
     """After how many tasks each defence has the lower ASR once p is corrected for the number of comparisons."""
     after = against_none[against_none["task"] != "none"]
     counts = [
-        f"{DEFENCE_NAMES[defence]} {_lower(group).sum()} of {len(group)}"
+        f"{DEFENCE_NAMES[defence]} {len(by_verdict(group)['above'])} of {len(group)}"
         for defence, group in after.groupby("second", sort=False)
     ]
     return (
@@ -66,7 +66,7 @@ def controls_in_words(controls: pd.DataFrame) -> str:
 
 def costs_in_words(costs: pd.DataFrame) -> str:
     """Which defences leave more benign prompts unanswered before any fine-tuning."""
-    said = by_interval(costs)
+    said = by_verdict(costs)
     more = _with_points(said["above"])
     rest = [DEFENCE_NAMES[name] for name in pd.concat([said["neither"], said["below"]])["second"]]
     parts = [f"fewer benign prompts are answered with {listed(more)}"] if more else []
@@ -76,10 +76,6 @@ def costs_in_words(costs: pd.DataFrame) -> str:
 
 def _with_points(differences: pd.DataFrame) -> list[str]:
     return [f"{DEFENCE_NAMES[d['second']]} ({points(d)})" for _, d in differences.iterrows()]
-
-
-def _lower(differences: pd.DataFrame) -> pd.Series:
-    return (differences["p_holm"] < cells.SIGNIFICANT) & (differences["difference"] > 0)
 
 
 # --- figures --------------------------------------------------------------------------------------
@@ -104,7 +100,7 @@ def by_task(rows: pd.DataFrame, against_none: pd.DataFrame) -> Figure:
     means = rows.pivot_table(index="defence", columns="task", values="asr", aggfunc="mean").loc[
         defences, tasks
     ]
-    lower = against_none[_lower(against_none)]
+    lower = by_verdict(against_none)["above"]
     stars = set(zip(lower["second"], lower["task"]))
     text = [[f"{100 * means.loc[d, t]:.0f}{'*' * ((d, t) in stars)}" for t in tasks] for d in defences]
     figure, (axes,) = stacked([1.1 + 0.38 * len(defences)])

@@ -39,7 +39,7 @@ def finding(
 def degradation_in_words(over_seeds: pd.DataFrame) -> str:
     """At which amounts of alignment fine-tuning costs safety, by the interval over seeds."""
     task = TASK_NAMES[over_seeds["task"].iloc[0]]
-    said = cells.by_interval(over_seeds)
+    said = cells.by_verdict(over_seeds)
     parts = [
         f"{word} {listed(_sizes(said[side]))}"
         for word, side in (

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
-from lox.book.claims import CLAIMS, Claim, Verdict, verdict
+from lox.book.cells import said_of
+from lox.book.claims import CLAIMS, Claim, verdict
 
 NOT_RECORDED = "not recorded"
 
@@ -59,7 +60,7 @@ def beyond(recorded: Callable[[str], pd.DataFrame]) -> pd.DataFrame:
 
     Columns: page; of, the row's task, attacker or defence; second, what is compared with none; value, low, high; even,
     the value at which nothing is gained (1 for a ratio of doses, 0 for a difference of ASR); p_holm, empty for
-    ratios; seeds; and word, as a claim's, by the interval.
+    ratios; seeds; and word, as a claim's, by p_holm where there is one and else by the interval.
     """
     doses, attackers, rivals = (
         recorded(name) for name in ("dose_ratios", "attackers_paired", "rivals_paired")
@@ -75,12 +76,12 @@ def beyond(recorded: Callable[[str], pd.DataFrame]) -> pd.DataFrame:
     ]
     columns = ["page", "of", "second", "value", "low", "high", "even", "p_holm", "seeds"]
     rows = pd.concat([table[columns].astype({"p_holm": float}) for table in tables], ignore_index=True)
-    gains = rows[["value", "low", "high"]].sub(rows["even"], axis=0)
-    verdicts = [
-        Verdict(gain["value"], gain["low"], gain["high"], seeds)
-        for (_, gain), seeds in zip(gains.iterrows(), rows["seeds"])
-    ]
-    return rows.assign(word=[v.word for v in verdicts])
+    gains = rows.assign(
+        difference=rows["value"] - rows["even"],
+        low=rows["low"] - rows["even"],
+        high=rows["high"] - rows["even"],
+    )
+    return rows.assign(word=[said_of(gain, "holds", "not here", "open") for _, gain in gains.iterrows()])
 
 
 def _verdict(claim: Claim, rows: pd.DataFrame) -> dict:

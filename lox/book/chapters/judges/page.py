@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from lox.book import cells
-from lox.book.cells import in_points, markdown, said_with_others, share
+from lox.book.cells import in_points, markdown, said_of, share
 from lox.book.figures import stacked
 from lox.book.names import DEFENCE_NAMES, TASK_NAMES, tasks_in
 from lox.lab.judging.verdicts import Label
@@ -39,7 +39,7 @@ def _kappa_in_words(agreed: pd.DataFrame, judge: str) -> str:
 
 
 def _moved_in_words(moved: pd.DataFrame) -> str:
-    said = [said_with_others(d, "higher", "lower", "neither") for _, d in moved.iterrows()]
+    said = [said_of(d, "higher", "lower", "neither") for _, d in moved.iterrows()]
     return (
         f"By the first judge the ASR is higher in {said.count('higher')} of {len(said)} rows (task, with or without "
         f"LoX) and lower in {said.count('lower')}."
@@ -55,7 +55,7 @@ def _concluded_in_words(concluded: pd.DataFrame, judge: str, reference: str) -> 
 
 def _said_of_lox(concluded: pd.DataFrame) -> pd.DataFrame:
     """Tasks × judges: whether LoX makes the ASR lower, higher, or cannot be distinguished."""
-    said = [said_with_others(d, "lower", "higher") for _, d in concluded.iterrows()]
+    said = [said_of(d, "lower", "higher") for _, d in concluded.iterrows()]
     table = concluded.assign(said=said).pivot(index="task", columns="judge", values="said")
     return table.loc[concluded["task"].unique()]
 
@@ -155,7 +155,7 @@ def overstatements(differences: pd.DataFrame) -> Markdown:
 
 def conclusions(differences: pd.DataFrame) -> Markdown:
     """``measure.conclusions``: what each judge says of LoX after each task; no word where it is not distinguished."""
-    said = [said_with_others(d, "lower", "higher", "") for _, d in differences.iterrows()]
+    said = [said_of(d, "lower", "higher", "") for _, d in differences.iterrows()]
     shown = pd.DataFrame(
         {
             "After": differences["task"].map(TASK_NAMES),

@@ -58,11 +58,11 @@ def replies_to_read(
         models[seed, task or "none", defence] = setup.model(seed, task, defence)
     lines, replies = [], []
     for (seed, task, defence), model in models.items():
-        for prompt, asked in enumerate(of_set(evaluate(setup, model, "plain").replies, "harmful")):
-            line = {"seed": seed, "task": task, "defence": defence, "prompt": prompt}
-            line["id"] = reply_id(asked["prompt"], asked["reply"])
-            lines.append(line | {"gibberish": is_gibberish(asked["reply"])})
-            replies.append({"prompt": asked["prompt"], "reply": asked["reply"]})
+        for number, answer in enumerate(of_set(evaluate(setup, model, "plain").replies, "harmful")):
+            prompt, reply = answer["prompt"], answer["reply"]
+            line = {"seed": seed, "task": task, "defence": defence, "prompt": number}
+            lines.append(line | {"id": reply_id(prompt, reply), "gibberish": is_gibberish(reply)})
+            replies.append({"prompt": prompt, "reply": reply})
     return pd.DataFrame(lines), replies
 
 
@@ -94,11 +94,11 @@ def success(labels: pd.DataFrame) -> pd.DataFrame:
         hits, things = outcomes(group, "harmful")
         if defence == UNALIGNED:
             one = rate(hits.iloc[0])
-            found = {"asr": one.value, "low": one.low, "high": one.high, "seeds": 1}
+            columns = {"asr": one.value, "low": one.low, "high": one.high, "seeds": 1}
         else:
-            found = mean_over_seeds(hits.to_numpy(), things).columns("asr")
+            columns = mean_over_seeds(hits.to_numpy(), things).columns("asr")
         each = hits.mean(axis=1).tolist()
-        lines.append({"task": task, "defence": defence} | found | {"n": hits.shape[1], "each": each})
+        lines.append({"task": task, "defence": defence} | columns | {"n": hits.shape[1], "each": each})
     return pd.DataFrame(lines)
 
 
@@ -114,8 +114,8 @@ def contrasts(labels: pd.DataFrame, what: str = "harmful") -> pd.DataFrame:
         if missing := {name for pair in PAIRS for name in pair} - set(sides):
             raise ValueError(f"{task}: no labels of the defence {', '.join(sorted(missing))}")
         for first, second in PAIRS:
-            found = difference(sides[first], sides[second], what)
-            lines.append({"task": task, "first": first, "second": second} | found)
+            head = {"task": task, "first": first, "second": second}
+            lines.append(head | difference(sides[first], sides[second], what))
     return corrected(pd.DataFrame(lines))
 
 
@@ -124,8 +124,8 @@ def answered(labels: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for (task, defence), group in labels.groupby(CELL, sort=False):
         hits, things = outcomes(group, "answered")
-        found = mean_over_seeds(hits.to_numpy(), things).columns("answered")
-        lines.append({"task": task, "defence": defence} | found | {"each": hits.mean(axis=1).tolist()})
+        columns = mean_over_seeds(hits.to_numpy(), things).columns("answered")
+        lines.append({"task": task, "defence": defence} | columns | {"each": hits.mean(axis=1).tolist()})
     return pd.DataFrame(lines)
 
 
@@ -139,6 +139,6 @@ def utility(rows: pd.DataFrame) -> pd.DataFrame:
 
 def by_kind(labels: pd.DataFrame) -> pd.DataFrame:
     """Shares of the replies to harmful goals by label, seeds together: a row for each task and defence."""
-    asked = labels[labels["set"] == "harmful"]
-    shares = asked.groupby(CELL, sort=False)["label"].value_counts(normalize=True)
+    harmful = labels[labels["set"] == "harmful"]
+    shares = harmful.groupby(CELL, sort=False)["label"].value_counts(normalize=True)
     return shares.unstack(fill_value=0.0).reset_index().rename_axis(columns=None)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from lox.book import cells
-from lox.book.cells import listed, markdown, per_cent, points, rows_of, said_with_others, share
+from lox.book.cells import listed, markdown, per_cent, points, rows_of, said_of, share
 from lox.book.chapters.real_controls.measure import UNALIGNED
 from lox.book.figures import DEFENCE_COLORS, stacked
 from lox.book.names import DEFENCE_NAMES, TASK_NAMES, attacks_in, tasks_in
@@ -48,7 +48,7 @@ def control_in_words(task: str, contrasts: pd.DataFrame, judged: str) -> str:
     return (
         f"**After {TASK_NAMES[task]}, {judged}**, over {int(ours['seeds'].iloc[0])} seeds: "
         + "; ".join(
-            f"{said_with_others(d, 'lower', 'higher')} {words} ({points(d)})"
+            f"{said_of(d, 'lower', 'higher')} {words} ({points(d)})"
             for words, d in (
                 ("with LoX than without", ours.loc[("none", "lox")]),
                 ("with random directions than without", ours.loc[("none", "random")]),

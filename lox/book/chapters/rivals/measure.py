@@ -13,6 +13,7 @@ from lox.lab.labels import Record, difference, outcomes
 from lox.lab.model import AFTERWARDS, DURING, Model
 from lox.lab.replies import Computed
 from lox.lab.rivals import Weights
+from lox.lab.rows import corrected
 from lox.lab.setup import Setup
 from lox.lab.statistics import mean_over_seeds
 
@@ -54,12 +55,13 @@ def trade(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
 def against(labels: pd.DataFrame) -> pd.DataFrame:
     """ASR over tasks: none minus each defence, then LoX minus each rival.
 
-    Columns first, second, difference, low, high, p, seeds, n, and p_holm for the rows of none.
+    Columns first, second, difference, low, high, p, seeds, n, and p_holm, corrected for the rows of the same first.
     """
     against_none, sides = over_tasks(labels, ()), by_defence(pooled_tasks(labels))
     rivals = [name for name in sides if name not in ("none", "lox")] if "lox" in sides else []
     lines = [{"first": "lox", "second": name} | difference(sides["lox"], sides[name]) for name in rivals]
-    return pd.concat([against_none, pd.DataFrame(lines)], ignore_index=True)
+    table = pd.concat([against_none, pd.DataFrame(lines)], ignore_index=True)
+    return corrected(table, table["first"])
 
 
 def recorded(rows: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
@@ -72,6 +74,8 @@ def recorded(rows: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
         tables = {n: results.recorded(rows["profile"].iloc[0], f"rivals{end}") for n, end in names.items()}
     except ValueError:
         return None
+    # a recorded table has p_holm of the rows of none only
+    tables["against"] = corrected(tables["against"], tables["against"]["first"])
     ours, theirs = (_settings(table) for table in (rows, tables["rows"]))
     shared = [cell for cell in ours if cell in theirs]
     return tables if shared and all(ours[cell] == theirs[cell] for cell in shared) else None

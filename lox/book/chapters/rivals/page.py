@@ -9,7 +9,7 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from lox.book import cells, trade_plot
-from lox.book.cells import by_interval, in_points, listed, markdown, per_cent, points, rows_of, share
+from lox.book.cells import by_verdict, in_points, listed, markdown, per_cent, points, rows_of, share
 from lox.book.names import DEFENCE_NAMES
 
 
@@ -59,7 +59,7 @@ def finding(means: pd.DataFrame, against: pd.DataFrame, recorded: bool) -> Markd
 
 def lower_in_words(against_none: pd.DataFrame) -> str:
     """Which defences have the lower ASR than none."""
-    said = {side: _with_points(table) for side, table in by_interval(against_none).items()}
+    said = {side: _with_points(table) for side, table in by_verdict(against_none).items()}
     parts = [
         f"{word} with {listed(said[side])}"
         for word, side in (("lower", "above"), ("higher", "below"), ("not distinguished", "neither"))
@@ -74,7 +74,7 @@ def _with_points(differences: pd.DataFrame) -> list[str]:
 
 def beside_lox_in_words(beside: pd.DataFrame) -> str:
     """Which rivals have a lower or a higher ASR than LoX."""
-    said = by_interval(beside)
+    said = by_verdict(beside)
     names = {side: [DEFENCE_NAMES[name] for name in table["second"]] for side, table in said.items()}
     parts = [
         f"{text} {listed(names[side])}"

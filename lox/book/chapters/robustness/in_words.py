@@ -6,7 +6,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lox.book import cells
-from lox.book.cells import by_interval, listed, points, rows_of, share
+from lox.book.cells import by_verdict, listed, points, rows_of, share
 from lox.book.chapters.robustness.page import asked
 from lox.book.names import DEFENCE_NAMES, IN_LEGENDS, TASK_NAMES
 
@@ -41,7 +41,7 @@ def lox_in_words(summary: pd.DataFrame, against_none: pd.DataFrame, costs: pd.Da
 
 def damage_in_words(damage: pd.DataFrame) -> str:
     """After which tasks fine-tuning without a defence has raised the ASR."""
-    said = by_interval(damage)
+    said = by_verdict(damage)
     raised, rest = said["above"], pd.concat([said["neither"], said["below"]])
     seeds = f"over {damage['seeds'].max()} seeds"
     parts = []
@@ -57,7 +57,7 @@ def protection_in_words(against_none: pd.DataFrame) -> list[str]:
     after = against_none[against_none["task"] != "none"]
     sentences = []
     for defence, group in after.groupby("second", sort=False):
-        said = by_interval(group)
+        said = by_verdict(group)
         parts = [
             f"{word} after {names}"
             for word, names in (
@@ -111,7 +111,12 @@ def _both(d: pd.Series) -> pd.Series:
 
 
 def _named(differences: pd.DataFrame) -> str:
-    return listed([TASK_NAMES[task] for task in differences["task"]]) if len(differences) else ""
+    """Tasks, with their differences where only the correction leaves these open."""
+    names = [
+        f"{TASK_NAMES[d['task']]} (by {points(d)})" if cells.left_open(d) else TASK_NAMES[d["task"]]
+        for _, d in differences.iterrows()
+    ]
+    return listed(names) if names else ""
 
 
 def _with_points(differences: pd.DataFrame) -> str:

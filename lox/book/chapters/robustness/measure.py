@@ -18,7 +18,7 @@ from lox.lab.labels import CELL, Record, difference, labels_of
 from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
 from lox.lab.setup import Setup
-from lox.lab.statistics import holm, mean_of_seeds, p_of_seeds
+from lox.lab.statistics import mean_of_seeds, p_of_seeds
 
 SETTINGS = ["pairs", "k", "alpha", "lr", "epochs", "judge", "n"]
 # --- making and asking the models ---------------------------------------------------------------
@@ -113,8 +113,7 @@ def against_none(labels: pd.DataFrame) -> pd.DataFrame:
             lines.append(head | difference(sides["none"], sides[defence]))
     columns = ["task", "form", "first", "second", "difference", "low", "high", "p", "seeds", "n"]
     table = pd.DataFrame(lines, columns=columns)
-    after = table[table["task"] != "none"]
-    return table.assign(p_holm=pd.Series(holm(after["p"].tolist()), after.index, dtype=float))
+    return rows.corrected(table, (table["task"] != "none").map({True: "after"}))
 
 
 def damage(labels: pd.DataFrame) -> pd.DataFrame:

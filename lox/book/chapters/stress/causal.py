@@ -20,7 +20,8 @@ from lox.book.chapters.stress.measure import (
     Stress,
     Variant,
 )
-from lox.lab.statistics import compared, holm, mean_over_seeds
+from lox.lab.rows import corrected
+from lox.lab.statistics import compared, mean_over_seeds
 
 Outcomes = Mapping[tuple[str, Variant], np.ndarray]  # task and variant -> harmful or not, (seeds, prompts)
 CONTRASTS = {
@@ -83,7 +84,7 @@ def contrasts(by_variant: Outcomes, things: Sequence[str], defence: str) -> pd.D
             lines.append({"task": task, "defence": defence} | names | compared(*sides, things))
     table = pd.DataFrame(lines)
     family = (table["first"] + table["second"]).where(table["task"] != EVERY_TASK, EVERY_TASK)
-    return table.assign(p_holm=table.groupby(family)["p"].transform(lambda p: np.array(holm(list(p)))))
+    return corrected(table, family)
 
 
 def contrast(differences: pd.DataFrame, first: Variant, second: Variant, **values) -> pd.DataFrame:

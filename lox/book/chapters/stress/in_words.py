@@ -8,7 +8,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lox.book import cells
-from lox.book.cells import points, rows_of, said_with_others, share
+from lox.book.cells import points, rows_of, said_of, share
 from lox.book.chapters.stress.names import variant_name
 from lox.book.names import TASK_NAMES
 
@@ -30,7 +30,7 @@ def finding(differences: pd.DataFrame, shares: pd.DataFrame, geometry: pd.DataFr
 
 
 def _damage_in_words(damage: pd.Series) -> str:
-    said = said_with_others(
+    said = said_of(
         damage, "raises the ASR", "lowers the ASR", "leaves an ASR that is not distinguished from the start's"
     )
     return f"Fine-tuning as a whole, averaged over the tasks, {said}: a difference of {points(damage)}."
@@ -39,10 +39,8 @@ def _damage_in_words(damage: pd.Series) -> str:
 def _inside_in_words(plain: pd.DataFrame) -> str:
     alone = plain.loc["safety: inside", "all: nothing"]
     against = plain.loc["safety: inside", "random: inside, scaled"]
-    said = said_with_others(
-        alone, "raises the ASR", "lowers the ASR", "does not distinguishably change the ASR"
-    )
-    more = said_with_others(against, "higher than", "lower than", "not distinguished from")
+    said = said_of(alone, "raises the ASR", "lowers the ASR", "does not distinguishably change the ASR")
+    more = said_of(against, "higher than", "lower than", "not distinguished from")
     return (
         f"The part of {FT} inside the safety subspace, put in alone, {said} ({points(alone)}). The ASR is {more} "
         f"that of a random part of the same norm ({points(against)})."
@@ -52,12 +50,10 @@ def _inside_in_words(plain: pd.DataFrame) -> str:
 def _outside_in_words(plain: pd.DataFrame, of_damage: pd.Series) -> str:
     out, random = plain.loc["all: whole", "safety: outside"], plain.loc["random: outside", "safety: outside"]
     rest = plain.loc["safety: outside", "all: nothing"]
-    gone = said_with_others(
-        out, "lowers the ASR", "raises the ASR", "does not distinguishably change the ASR"
-    )
+    gone = said_of(out, "lowers the ASR", "raises the ASR", "does not distinguishably change the ASR")
     part = "" if math.isnan(of_damage["share"]) else f", {share(of_damage['share'])} of the damage"
-    than = said_with_others(random, "more than", "less than", "not distinguished from")
-    left = said_with_others(rest, "above", "below", "not distinguished from")
+    than = said_of(random, "more than", "less than", "not distinguished from")
+    left = said_of(rest, "above", "below", "not distinguished from")
     return (
         f"Leaving that part out {gone} (taken off: {points(out)}{part}), which is {than} what leaving out random "
         f"directions does ({points(random)}). What remains has an ASR {left} the start's ({points(rest)})."
@@ -66,7 +62,7 @@ def _outside_in_words(plain: pd.DataFrame, of_damage: pd.Series) -> str:
 
 def _special_in_words(plain: pd.DataFrame) -> str:
     own = plain.loc["own: inside", "safety: inside"]
-    said = said_with_others(own, "higher than", "lower than", "not distinguished from")
+    said = said_of(own, "higher than", "lower than", "not distinguished from")
     return (
         f"Of the directions in which {FT} itself is largest, as many put in alone give an ASR that is {said} the "
         f"safety subspace's ({points(own)})."
@@ -88,7 +84,7 @@ def _transplant_in_words(lox: pd.DataFrame) -> str:
     own, other = (
         lox.loc[first, "all: nothing"] for first in ("all: whole", "all: whole, of the undefended run")
     )
-    said = [said_with_others(d, "raises", "lowers", "does not distinguishably change") for d in (own, other)]
+    said = [said_of(d, "raises", "lowers", "does not distinguishably change") for d in (own, other)]
     return (
         f"From the LoX model, its own fine-tuning {said[0]} the ASR ({points(own)}), and the undefended run's {FT}, "
         f"put in as it is, {said[1]} it ({points(other)})."
@@ -100,7 +96,7 @@ def contrasts_in_words(differences: pd.DataFrame) -> Markdown:
     lines = []
     by_task = differences[differences["task"] != "all"]
     for (first, second), group in by_task.groupby(["first", "second"], sort=False):
-        said = [said_with_others(d, "higher", "lower", "neither") for _, d in group.iterrows()]
+        said = [said_of(d, "higher", "lower", "neither") for _, d in group.iterrows()]
         lines.append(
             f"- ASR of *{variant_name(first)}* against *{variant_name(second)}*: higher after "
             f"{said.count('higher')} of {len(said)} tasks, lower after {said.count('lower')}, not "
@@ -112,7 +108,7 @@ def contrasts_in_words(differences: pd.DataFrame) -> Markdown:
 def left_after_lox(differences: pd.DataFrame) -> Markdown:
     """Whether LoX leaves damage that could be taken apart, by the contrast of whole against nothing after it."""
     own = rows_of(differences, task="all", defence="lox", first="all: whole", second="all: nothing").iloc[0]
-    said = said_with_others(
+    said = said_of(
         own,
         "There is damage left, and the table takes it apart.",
         "Fine-tuning lowers the ASR here, so there is no damage to take apart.",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from lox.book.cells import in_points, markdown, over_seeds, per_cent, rows_of, said_with_others, share
+from lox.book.cells import in_points, markdown, over_seeds, per_cent, rows_of, said_of, share
 from lox.book.chapters.stress.names import TASKS, WITH_LOX, variant_name
 from lox.book.names import TASK_NAMES, attacks_in
 
@@ -40,7 +40,7 @@ def contrasts(differences: pd.DataFrame) -> Markdown:
                 "ASR of": variant_name(d["first"]),
                 "minus that of": variant_name(d["second"]),
                 "points": in_points(d),
-                "so": said_with_others(d, "higher", "lower"),
+                "so": said_of(d, "higher", "lower"),
             }
             for _, d in differences.iterrows()
         )
