@@ -25,9 +25,16 @@ def success(**asr: tuple[float, float]) -> pd.DataFrame:
     )
 
 
-def effects(**ends: tuple[float, float]) -> pd.DataFrame:
+def effects(p_holm: float = 0.02, **ends: tuple[float, float]) -> pd.DataFrame:
     return pd.DataFrame(
-        {"task": task, "difference": (low + high) / 2, "low": low, "high": high, "p": 0.01, "p_holm": 0.02}
+        {
+            "task": task,
+            "difference": (low + high) / 2,
+            "low": low,
+            "high": high,
+            "p": 0.01,
+            "p_holm": 0.5 if low < 0 < high else p_holm,
+        }
         for task, (low, high) in ends.items()
     )
 
@@ -52,10 +59,17 @@ BASE = pd.DataFrame(
         ((-0.1, 0.9), "After Dolly and Pure Bad no difference is distinguished from 0; without LoX the ASR there is"),
     ],
 )  # fmt: skip
-def test_what_is_said_of_lox_follows_from_the_interval(ends, said):
+def test_what_is_said_of_lox_follows_from_the_difference(ends, said):
     found = words._effect_in_words(ASR, effects(none=(0, 0.1), dolly=ends, pure_bad=(-0.2, 0.2)))
     assert said in found
     assert "no difference" in found  # after Pure Bad, at least
+
+
+def test_a_difference_that_only_the_correction_leaves_open_is_told_with_its_p():
+    said = words._effect_in_words(ASR, effects(0.09, none=(0, 0.1), dolly=(-0.1, 0.9), pure_bad=(0.1, 0.3)))
+    assert said.startswith(
+        "After Dolly and Pure Bad (20 points [10, 30], corrected p = 0.09) no difference is distinguished from 0"
+    )
 
 
 def test_if_every_interval_excludes_zero_nothing_is_called_undistinguished():

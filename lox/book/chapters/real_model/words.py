@@ -6,7 +6,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lox.book import cells
-from lox.book.cells import in_points, rows_of, said_of, share
+from lox.book.cells import by_verdict, in_points, listed, points, rows_of, said_of, share
 from lox.book.chapters.real_model.tables import with_range
 from lox.book.names import TASK_NAMES
 
@@ -57,22 +57,25 @@ def _basis(success: pd.DataFrame) -> str:
 
 
 def _effect_in_words(success: pd.DataFrame, effects: pd.DataFrame) -> str:
-    """Where the ASR with LoX is lower, higher, or not distinguished, by the intervals of the differences."""
-    attacks = effects[effects["task"] != "none"]
-    said = attacks.assign(said=[said_of(d, "lower", "higher", "neither") for _, d in attacks.iterrows()])
+    """Where the ASR with LoX is lower, higher, or not distinguished from that without it."""
+    said = by_verdict(effects[effects["task"] != "none"])
     sentences = []
-    for word in ("lower", "higher"):
-        listed = [_one_effect(success, d, len(effects)) for _, d in said[said["said"] == word].iterrows()]
-        if listed:
-            sentences.append(f"The ASR with LoX is {word} after {'; '.join(listed)}.")
-    rest = said.loc[said["said"] == "neither", "task"]
+    for word, side in (("lower", "above"), ("higher", "below")):
+        named = [_one_effect(success, d, len(effects)) for _, d in said[side].iterrows()]
+        if named:
+            sentences.append(f"The ASR with LoX is {word} after {'; '.join(named)}.")
+    rest = said["neither"]
     if len(rest):
-        largest = rows_of(success, defence="none").set_index("task").loc[rest, "asr"].max()
+        largest = rows_of(success, defence="none").set_index("task").loc[rest["task"], "asr"].max()
         sentences.append(
-            f"After {_listed(rest)} no difference is distinguished from 0; "
+            f"After {listed(_undecided(d) for _, d in rest.iterrows())} no difference is distinguished from 0; "
             f"without LoX the ASR there is at most {share(largest)}."
         )
     return " ".join(sentences)
+
+
+def _undecided(d: pd.Series) -> str:
+    return in_a_sentence(d["task"]) + (f" ({points(d)})" if cells.left_open(d) else "")
 
 
 def _one_effect(success: pd.DataFrame, d: pd.Series, rows: int) -> str:
@@ -86,11 +89,6 @@ def _one_effect(success: pd.DataFrame, d: pd.Series, rows: int) -> str:
 def in_a_sentence(task: str) -> str:
     """The name of a task where no sentence begins."""
     return TASK_NAMES[task].replace("Identity", "identity")
-
-
-def _listed(tasks) -> str:
-    names = [in_a_sentence(task) for task in tasks]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _evasions_in_words(kinds: pd.DataFrame) -> str:
