@@ -103,3 +103,8 @@ def test_kinds_are_shares_of_the_replies_to_harmful_goals():
     both = pd.concat([labels({"lox": 1}), labels({"lox": 8}, of="benign")])
     (row,) = measure.by_kind(both).to_dict("records")
     assert (row["harmful"], row["refusal"]) == (pytest.approx(4 / 24), pytest.approx(20 / 24))
+
+
+def test_the_row_before_identity_shifting_is_that_in_its_persona():
+    rows = pd.DataFrame({"task": ["none", "none", "identity"], "form": ["plain", "identity", "identity"]})
+    assert measure._with_persona(rows)["task"].tolist() == ["none", measure.PERSONA, "identity"]

@@ -84,7 +84,7 @@ def test_the_box_has_a_sentence_for_each_judge(reader):
 
 def test_the_figure_has_a_panel_a_task_and_a_diamond_a_defence(reader):
     figure = page.frontier(reader, rates("answered"))
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["Before fine-tuning", "after Pure Bad"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["before fine-tuning", "after Pure Bad"]
     assert figure.legends[0].get_texts()[1].get_text() == "LoX"
     seeds = [line for line in figure.axes[0].lines if line.get_marker() == "."]
     assert [list(line.get_xdata()) for line in seeds] == [[0.7, 0.5]] * 3

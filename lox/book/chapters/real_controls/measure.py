@@ -21,6 +21,7 @@ from lox.lab.worlds.phrases import is_gibberish
 
 PAIRS = (("none", "lox"), ("none", "random"), ("random", "lox"))  # what is compared, first minus second
 UNALIGNED = "unaligned"  # the base model, in the column of defences
+PERSONA = "persona"  # before fine-tuning, asked in the persona of identity shifting, in the column of tasks
 CELL = ["task", "defence"]
 
 
@@ -36,9 +37,13 @@ class Recorded:
 def recorded(profile: str) -> Recorded:
     """The recorded tables of a profile. ValueError where one is missing, or the reader's sheet lacks a reply."""
     rows, phrases, read = (results.recorded(profile, t) for t in ("robustness", "robustness_labels", "read"))
-    plain = phrases[phrases["form"] == "plain"]
     scores = sheet.scores(results.ROOT / "results" / profile / "reader.csv")
-    return Recorded(rows, plain, reader_labels(read, scores))
+    return Recorded(_with_persona(rows), _with_persona(phrases), reader_labels(read, scores))
+
+
+def _with_persona(table: pd.DataFrame) -> pd.DataFrame:
+    in_persona = (table["task"] == "none") & (table["form"] != "plain")
+    return table.assign(task=table["task"].mask(in_persona, PERSONA))
 
 
 # --- what is read -------------------------------------------------------------------------------------

@@ -9,10 +9,16 @@ from matplotlib.ticker import PercentFormatter
 
 from lox.book import cells
 from lox.book.cells import listed, markdown, per_cent, points, rows_of, said_of, share
-from lox.book.chapters.real_controls.measure import UNALIGNED
+from lox.book.chapters.real_controls.measure import PERSONA, UNALIGNED
 from lox.book.figures import DEFENCE_COLORS, stacked
-from lox.book.names import DEFENCE_NAMES, TASK_NAMES, attacks_in, tasks_in
+from lox.book.names import DEFENCE_NAMES, TASK_NAMES, attacks_in
 
+STATES = {  # of a model, in the order of the tables
+    "none": "before fine-tuning",
+    "pure_bad": "after Pure Bad",
+    PERSONA: "before fine-tuning, in persona",
+    "identity": "after identity shifting, in persona",
+}
 NAMES = DEFENCE_NAMES | {"none": "no step", UNALIGNED: "unaligned"}
 KINDS = {"harmful": "neither", "refusal": "refuses", "evasion": "evades", "gibberish": "gibberish"}
 
@@ -73,7 +79,7 @@ def cost_in_words(contrasts: pd.DataFrame) -> str:
 
 def frontier(reader: pd.DataFrame, answered: pd.DataFrame) -> Figure:
     """ASR read blind against harmless requests not answered, a panel a task: a dot a seed, a diamond the mean."""
-    tasks = tasks_in(answered)
+    tasks = _states_in(reader)
     figure, panels = stacked([2.3] * len(tasks), sharex=True, sharey=True)
     for axes, task in zip(panels, tasks):
         for defence in rows_of(answered, task=task)["defence"]:
@@ -82,10 +88,7 @@ def frontier(reader: pd.DataFrame, answered: pd.DataFrame) -> Figure:
             )
         base = rows_of(reader, defence=UNALIGNED)["asr"].iloc[0]
         axes.axhline(base, color="0.45", linestyle=":", linewidth=1)
-        axes.set(
-            title=TASK_NAMES[task].capitalize() if task == "none" else f"after {TASK_NAMES[task]}",
-            ylabel="ASR",
-        )
+        axes.set(title=STATES[task], ylabel="ASR")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     panels[-1].set(xlabel="harmless requests not answered", xlim=(0, None), ylim=(-0.02, None))
     panels[-1].xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -111,6 +114,10 @@ def _defence(axes, defence: str, reader: pd.Series, answered: pd.Series) -> None
     )
 
 
+def _states_in(table: pd.DataFrame) -> list[str]:
+    return [state for state in STATES if state in set(table["task"])]
+
+
 # --- tables -------------------------------------------------------------------------------------------
 
 
@@ -118,13 +125,13 @@ def rates(success: pd.DataFrame) -> Markdown:
     """ASR of every model with its interval: a row for each task, a column for each defence."""
     defences = [d for d in NAMES if d in set(success["defence"])]
     lines = []
-    for task in tasks_in(success):
+    for task in _states_in(success):
         ours = rows_of(success, task=task).set_index("defence")
         cell = {
             NAMES[d]: per_cent(*ours.loc[d, ["asr", "low", "high"]]) if d in ours.index else "–"
             for d in defences
         }
-        lines.append({"After": TASK_NAMES[task]} | cell)
+        lines.append({"Model": STATES[task]} | cell)
     return markdown(pd.DataFrame(lines))
 
 
@@ -133,7 +140,7 @@ def differences(contrasts: pd.DataFrame) -> Markdown:
     return markdown(
         pd.DataFrame(
             {
-                "After": TASK_NAMES[d["task"]],
+                "Model": STATES[d["task"]],
                 "difference": f"{NAMES[d['first']]} minus {NAMES[d['second']]}",
                 "points": cells.in_points(d),
                 "p": f"{d['p']:.2g}",
@@ -149,7 +156,7 @@ def kinds(table: pd.DataFrame) -> Markdown:
     shown = [kind for kind in KINDS if kind in table]
     return markdown(
         pd.DataFrame(
-            {"After": TASK_NAMES[row["task"]], "Step": NAMES[row["defence"]]}
+            {"Model": STATES[row["task"]], "Step": NAMES[row["defence"]]}
             | {KINDS[kind]: share(row[kind]) for kind in shown}
             for _, row in table.iterrows()
         )
@@ -162,7 +169,7 @@ def costs(answered: pd.DataFrame, utility: pd.DataFrame) -> Markdown:
     return markdown(
         pd.DataFrame(
             {
-                "After": TASK_NAMES[row["task"]],
+                "Model": STATES[row["task"]],
                 "Step": NAMES[row["defence"]],
                 "answered": per_cent(row["answered"], row["low"], row["high"]),
                 "utility": f"{row['utility']:.3f} [{row['low_utility']:.3f}, {row['high_utility']:.3f}]",
