@@ -1,5 +1,5 @@
 # make book   the environment, all notebooks, the site        make test    the tests
-# make check  what was built, and each notebook in small      make clean   remove what was built
+# make check  what was built, and whole runs in small        make clean   remove what was built
 # make gpu    one chapter (NOTEBOOK) on SmolLM2-135M           make pins    resolve the pins anew
 # make sweep  a chapter for each row of a table (TABLE)        make test-real  a recorded row, computed anew
 # make lint   style, imports, types                           make lab    the chapters in JupyterLab
@@ -34,11 +34,11 @@ book: $(VENV)/installed
 	@echo "The book: file://$(CURDIR)/_build/html/index.html"
 
 test: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --ignore=tests/site --ignore=tests/notebooks --ignore=tests/real \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --ignore=tests/site --ignore=tests/runs --ignore=tests/real \
 	  -n 2 --dist loadfile
 
 check: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/notebooks tests/site -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/runs tests/site -n 2 --dist loadfile
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check lox tests benchmarks integrations
