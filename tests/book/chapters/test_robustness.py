@@ -5,6 +5,7 @@ import pytest
 from made_labels import labels
 
 from lox.book import results
+from lox.book.chapters.baselines import measure as baselines
 from lox.book.chapters.robustness import measure
 from lox.lab.labels import LABELS, Record, summary_of_labels
 
@@ -22,7 +23,7 @@ def test_every_attack_is_compared_with_the_row_before_in_its_own_form():
     assert found.to_dict() == {"dolly": 0.75, "identity": 0.25}
 
 
-def test_defences_are_compared_with_none_and_corrected_after_fine_tuning_only():
+def test_defences_are_compared_with_none_and_corrected_after_fine_tuning_only(monkeypatch):
     table = pd.concat(
         [labels(task=t, defence=d) for t in ("none", "dolly", "alpaca") for d in ("none", "lox", "random")]
     )
@@ -31,6 +32,9 @@ def test_defences_are_compared_with_none_and_corrected_after_fine_tuning_only():
         [t, d] for t in ("none", "dolly", "alpaca") for d in ("lox", "random")
     ]
     assert found["p_holm"].isna().tolist() == [True, True, False, False, False, False]
+    monkeypatch.setattr(measure.rows, "holm", lambda p: [len(p)] * len(p))
+    assert measure.against_none(table)["p_holm"].tolist()[2:] == [2, 2, 2, 2]  # the tasks of one defence
+    assert baselines.by_task(table)["p_holm"].tolist()[2:] == [4, 4, 4, 4]  # the whole grid
     assert (found["difference"] == 0).all()
     assert measure.against_none(labels()).empty  # nothing to compare with
 

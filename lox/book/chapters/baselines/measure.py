@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from lox.book.chapters.robustness.measure import against_none
 from lox.lab.labels import Record, difference, outcomes
 from lox.lab.model import MIXED_IN, STEPS
 from lox.lab.rows import corrected
@@ -86,6 +87,12 @@ def costs_before(labels: pd.DataFrame) -> pd.DataFrame:
     sides = by_defence(before(labels))
     pairs = [("none", name) for name in sides if name.split("+")[0] in STEPS]
     return _differences({pair: difference(sides[pair[0]], sides[pair[1]], "answered") for pair in pairs})
+
+
+def by_task(labels: pd.DataFrame) -> pd.DataFrame:
+    """``against_none`` of the robustness chapter, with p_holm corrected for all tasks and defences together."""
+    table = against_none(labels)
+    return corrected(table, (table["task"] != "none").map({True: "after fine-tuning"}))
 
 
 def after_tasks(record: Record) -> pd.DataFrame:

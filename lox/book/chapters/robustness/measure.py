@@ -102,7 +102,7 @@ def _text(value) -> str:
 def against_none(labels: pd.DataFrame) -> pd.DataFrame:
     """ASR without a defence minus that with it, in every task and form, a row for each other defence.
 
-    p_holm is corrected for the number of rows after fine-tuning, which are read together; before
+    p_holm is corrected for the number of a defence's rows after fine-tuning, which are read together; before
     fine-tuning it is empty.
     """
     lines = []
@@ -113,7 +113,7 @@ def against_none(labels: pd.DataFrame) -> pd.DataFrame:
             lines.append(head | difference(sides["none"], sides[defence]))
     columns = ["task", "form", "first", "second", "difference", "low", "high", "p", "seeds", "n"]
     table = pd.DataFrame(lines, columns=columns)
-    return rows.corrected(table, (table["task"] != "none").map({True: "after"}))
+    return rows.corrected(table, table["second"].where(table["task"] != "none"))
 
 
 def damage(labels: pd.DataFrame) -> pd.DataFrame:
