@@ -6,14 +6,16 @@ import json
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from lox import paths
-from lox.book import run
+from lox.book import results, run
 from lox.lab import profile as profiles
+from lox.lab.setup import Setup
 
 
 def record(executed: Path, name: str, profile: str, given: Iterable[tuple[str, str]] = ()) -> list[Path]:
@@ -26,13 +28,27 @@ def record(executed: Path, name: str, profile: str, given: Iterable[tuple[str, s
     if not tables:
         raise ValueError(f"notebook {name} makes no tables that could be recorded")
     seeds = seeds_of(profile, given)
+    command = ["lox", "run", name, "--profile", profile, *(word for pair in given for word in ("-p", *pair))]
+    how = _how(name, profile, shlex.join(command), [path.name for path in tables], seeds, run.facts(executed))
+    return [Path(shutil.copy(path, how.parent)) for path in tables] + [how]
+
+
+def record_tables(setup: Setup, name: str, command: str, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
+    """``record`` for what no notebook made: ``tables`` by name, computed by ``command`` on the profile's seeds."""
+    profile, names = setup.profile.name, [f"{table}.csv" for table in tables]
+    how = _how(name, profile, command, names, list(setup.seeds), results.facts(setup))
+    for table, file in zip(tables.values(), names):
+        table.to_csv(how.parent / file, index=False, float_format="%.6g")
+    return [how.parent / file for file in names] + [how]
+
+
+def _how(name: str, profile: str, command: str, tables: list[str], seeds: list[int], facts: dict) -> Path:
     folder = paths.project("results", profile)
     folder.mkdir(parents=True, exist_ok=True)
-    command = ["lox", "run", name, "--profile", profile, *(word for pair in given for word in ("-p", *pair))]
-    made_by = {"command": shlex.join(command), "commit": _commit(), "tables": [path.name for path in tables]}
+    made_by = {"command": command, "commit": _commit(), "tables": tables, "seeds": seeds}
     how = folder / f"{name}.json"
-    how.write_text(json.dumps(made_by | {"seeds": seeds} | run.facts(executed), indent=2) + "\n")
-    return [Path(shutil.copy(path, folder)) for path in tables] + [how]
+    how.write_text(json.dumps(made_by | facts, indent=2) + "\n")
+    return how
 
 
 def seeds_of(profile: str, given: Iterable[tuple[str, str]]) -> list[int]:

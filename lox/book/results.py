@@ -88,21 +88,22 @@ def provenance(setup: Setup) -> Markdown:
 
     The same facts go with it as metadata, for ``lox.book.run.record``.
     """
-    facts = _facts(setup)
+    made = facts(setup)
     shown = {
-        "Run": f"{facts['when']}, {facts['seconds']:.0f} s; the models and replies it rests on took "
-        f"{facts['computing_seconds']:.0f} s to compute, by this page or others",
-        "Machine": f"{facts['machine']}, device `{facts['device']}`, "
-        f"{facts['threads']} {'thread' if facts['threads'] == 1 else 'threads'}",
-        "Memory": f"{facts['peak_memory_gib']:.1f} GiB at the peak",
-        "Python": facts["python"],
-        "Versions": ", ".join(f"{name} {number}" for name, number in facts["versions"].items()),
+        "Run": f"{made['when']}, {made['seconds']:.0f} s; the models and replies it rests on took "
+        f"{made['computing_seconds']:.0f} s to compute, by this page or others",
+        "Machine": f"{made['machine']}, device `{made['device']}`, "
+        f"{made['threads']} {'thread' if made['threads'] == 1 else 'threads'}",
+        "Memory": f"{made['peak_memory_gib']:.1f} GiB at the peak",
+        "Python": made["python"],
+        "Versions": ", ".join(f"{name} {number}" for name, number in made["versions"].items()),
         "Profile": f"`{setup.profile.name}`",
     }
-    return _two_columns(shown, metadata={"lox": facts})
+    return _two_columns(shown, metadata={"lox": made})
 
 
-def _facts(setup: Setup) -> dict:
+def facts(setup: Setup) -> dict:
+    """When, on what and with which versions this process runs, and what the stages it used took to compute."""
     return {
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "seconds": time.time() - psutil.Process().create_time(),

@@ -4,49 +4,36 @@ import pandas as pd
 import pytest
 
 from lox.book.chapters.real_controls import page
+from lox.book.chapters.real_controls.measure import ATTACK, BEFORE, PART_PAIRS
 
 
-def contrast(first, second, difference, p_holm, task="pure_bad"):
-    return {
-        "task": task,
-        "first": first,
-        "second": second,
-        "difference": difference,
-        "low": difference - 0.1,
-        "high": difference + 0.1,
-        "p": p_holm,
-        "p_holm": p_holm,
-        "seeds": 4,
-        "n": 60,
-    }
+def contrast(first, second, difference, p_holm, state=ATTACK):
+    ends = {"low": difference - 0.1, "high": difference + 0.1}
+    head = {"state": state, "first": first, "second": second, "difference": difference}
+    return head | ends | {"p": p_holm, "p_holm": p_holm, "seeds": 4, "n": 60}
 
 
-def contrasts(lox=(0.3, 0.01), random=(0.02, 0.9), beyond=(0.28, 0.02), task="pure_bad"):
+def contrasts(lox=(0.3, 0.01), random=(0.02, 0.9), beyond=(0.28, 0.02), state=ATTACK):
     pairs = {("none", "lox"): lox, ("none", "random"): random, ("random", "lox"): beyond}
-    return pd.DataFrame(contrast(*pair, *values, task=task) for pair, values in pairs.items())
+    return pd.DataFrame(contrast(*pair, *values, state=state) for pair, values in pairs.items())
 
 
-def rates(column="asr", tasks=("none", "pure_bad"), defences=("none", "lox", "random")):
-    lines = [
-        {
-            "task": task,
-            "defence": d,
-            column: 0.4,
-            "low": 0.2,
-            "high": 0.6,
-            "seeds": 2,
-            "each": [0.3, 0.5],
-            "n": 60,
-        }
-        for task in tasks
-        for d in defences
-    ]
-    return pd.DataFrame(lines)
+def parts(inside=(0.2, 0.01), taken=(0.05, 0.6)):
+    values = dict.fromkeys(PART_PAIRS, (0.4, 0.01)) | {
+        ("inside", "nothing"): inside,
+        ("whole", "outside"): taken,
+    }
+    return pd.DataFrame(contrast(*pair, *value) for pair, value in values.items()).drop(columns="state")
+
+
+def rates(column="asr", states=(BEFORE, ATTACK), defences=("none", "random", "lox")):
+    values = {column: 0.4, "low": 0.2, "high": 0.6, "seeds": 2, "each": [0.3, 0.5], "n": 60}
+    return pd.DataFrame({"state": state, "defence": d} | values for state in states for d in defences)
 
 
 @pytest.fixture
 def reader():
-    base = rates(tasks=["none"], defences=["unaligned"]).assign(asr=0.5, seeds=1)
+    base = rates(states=[BEFORE], defences=["unaligned"]).assign(asr=0.5, seeds=1)
     return pd.concat([base, rates()], ignore_index=True)
 
 
@@ -59,10 +46,10 @@ def reader():
     ],
 )
 def test_what_is_said_of_the_control_follows_the_corrected_p(p, difference, words):
-    said = page.control_in_words("pure_bad", contrasts(beyond=(difference, p)), "read blind")
+    said = page.control_in_words(contrasts(beyond=(difference, p)), "Harm, read blind")
     assert words in said
     assert said.startswith(
-        "**After Pure Bad, read blind**, over 4 seeds: lower with LoX than without (30 points"
+        "**Harm, read blind**, after Pure Bad, over 4 seeds: lower with LoX than without (30 points"
     )
 
 
@@ -73,19 +60,32 @@ def test_the_scale_names_both_ends(reader):
 
 
 def test_the_price_is_told_of_lox_and_of_the_control():
-    said = page.cost_in_words(contrasts(task="none"))
+    said = page.cost_in_words(contrasts(state=BEFORE))
     assert said.endswith("LoX 30 points [20, 40] and random directions 2 points [-8, 12].")
 
 
+@pytest.mark.parametrize(
+    ("p", "words"), [(0.01, "(distinguished from 0)"), (0.3, "(not distinguished from 0)")]
+)
+def test_what_a_part_does_follows_the_corrected_p(p, words):
+    said = page.parts_in_words(parts(inside=(0.05, p), taken=(0.02, 0.9)))
+    assert f"changes it by 5 points [-5, 15] {words}" in said
+    assert said.endswith("takes off 2 points [-8, 12] (not distinguished from 0).")
+
+
 def test_the_box_has_a_sentence_for_each_judge(reader):
-    box = page.finding(reader, contrasts(), contrasts(lox=(0, 1)), contrasts(task="none")).data
-    assert box.count("After Pure Bad, read blind") == box.count("After Pure Bad, by phrases") == 1
+    box = page.finding(reader, contrasts(), contrasts(lox=(0, 1)), contrasts(state=BEFORE), parts()).data
+    assert box.count("Harm, read blind") == box.count("Refusal lost, by phrases") == 1
 
 
-def test_the_figure_has_a_panel_a_task_and_a_diamond_a_defence(reader):
+def test_the_figure_has_a_panel_a_state_and_a_diamond_a_defence(reader):
     figure = page.frontier(reader, rates("answered"))
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["before fine-tuning", "after Pure Bad"]
-    assert figure.legends[0].get_texts()[1].get_text() == "LoX"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "no step",
+        "random directions",
+        "LoX",
+    ]
     seeds = [line for line in figure.axes[0].lines if line.get_marker() == "."]
     assert [list(line.get_xdata()) for line in seeds] == [[0.7, 0.5]] * 3
 
@@ -93,18 +93,28 @@ def test_the_figure_has_a_panel_a_task_and_a_diamond_a_defence(reader):
 def test_tables_name_what_a_reader_knows(reader):
     table = page.rates(reader).data
     assert "unaligned" in table and "random directions" in table and "before fine-tuning" in table
-    assert "none minus" not in page.differences(contrasts()).data
     assert "no step minus LoX" in page.differences(contrasts()).data
 
 
-def test_costs_pair_answers_with_utility():
-    utility = rates("utility").drop(columns=["each", "n"])
-    table = page.costs(rates("answered"), utility).data
-    assert "40 % [20, 60]" in table and "0.400 [0.200, 0.600]" in table
+def test_costs_pair_answers_with_utility_and_one_model_has_no_interval_over_seeds():
+    kept = rates("answered")
+    kept.loc[0, "seeds"] = 1
+    utility = rates("utility").drop(columns=["each", "n", "seeds"])
+    lines = page.costs(kept, utility).data.splitlines()
+    assert "40 % [20, 60]" in lines[2] and lines[2].rstrip(" |").endswith("0.400")
+    assert "0.400 [0.200, 0.600]" in lines[3]
 
 
-def test_kinds_are_told_in_words():
-    table = page.kinds(
-        pd.DataFrame([{"task": "pure_bad", "defence": "lox", "harmful": 0.25, "refusal": 0.75}])
-    )
-    assert "neither" in table.data and "75 %" in table.data
+def test_kinds_are_told_in_words_and_parts_are_no_state_of_them():
+    shares = {"defence": "lox", "harmful": 0.25, "refusal": 0.75}
+    table = page.kinds(pd.DataFrame([{"state": ATTACK} | shares, {"state": "parts"} | shares])).data
+    assert "neither" in table and table.count("75 %") == 1
+
+
+def test_parts_are_told_by_both_judges():
+    lines = page.parts(parts(), parts(inside=(0.1, 0.9))).data.splitlines()
+    assert "points, read blind" in lines[0] and "corrected, by phrases" in lines[0]
+    (inside,) = [
+        line for line in lines if "its part inside the safety subspace" in line and "nothing" in line
+    ]
+    assert "20 [10, 30]" in inside and "10 [0, 20]" in inside
