@@ -11,14 +11,16 @@ from lox.book import cells
 from lox.book.cells import rows_of
 from lox.book.chapters.dose import measure as dose
 from lox.book.chapters.dose import page as dose_page
+from lox.book.chapters.real_controls import measure as controls
+from lox.book.chapters.real_controls.measure import UNALIGNED
 from lox.book.chapters.real_model import unaligned
-from lox.book.names import TASK_NAMES
+from lox.book.chapters.real_model.measure import attack_success
+from lox.book.names import TASK_NAMES, tasks_in
 from lox.book.results import recorded
-from lox.lab.statistics import mean_over_seeds
 
 READER, PHRASES = unaligned.READER, "refusal-or-evasion"
 DEFENCES = {"none": "without LoX", "lox": "with"}
-HARMFUL = 5  # the reader's score for a reply that complies
+STEPS = {UNALIGNED: "unaligned", "none": "aligned", "random": "+ random directions", "lox": "+ LoX"}
 
 
 def toy_table(summary: pd.DataFrame) -> str:
@@ -58,39 +60,54 @@ def real_table(labels: pd.DataFrame, base: pd.DataFrame) -> str:
     ``labels`` are those of every judge, a row for each seed and prompt, ``base`` is ``unaligned.success``'s; intervals
     are over seeds and prompts, of the one base model over prompts.
     """
-    harmful = {
-        "harmful (reader)": labels[f"{READER} score"] >= HARMFUL,
-        "refusal lost (phrases)": labels[PHRASES] == "harmful",
-    }
-    judges = base.set_index("judge")
-    lines = [{"after": "unaligned"}]
-    for what, judge in zip(harmful, (READER, PHRASES)):
-        rate = cells.per_cent(*judges.loc[judge, ["asr", "low", "high"]])
-        lines[0] |= {
-            f"{what} {said}": rate if defence == "none" else "" for defence, said in DEFENCES.items()
-        }
-    for task in TASK_NAMES:
-        line = {"after": TASK_NAMES[task]}
-        for what, counted in harmful.items():
-            for defence, said in DEFENCES.items():
-                chosen = (labels["task"] == task) & (labels["defence"] == defence)
-                table = (
-                    labels[chosen]
-                    .assign(counted=counted)
-                    .pivot(index="seed", columns="prompt", values="counted")
+    judges = {"harmful (reader)": READER, "refusal lost (phrases)": PHRASES}
+    lines = [{"after": "unaligned"}, *({"after": TASK_NAMES[task]} for task in tasks_in(labels))]
+    for what, judge in judges.items():
+        own = rows_of(base, judge=judge).assign(task=UNALIGNED, defence="none")
+        success = pd.concat([own, attack_success(labels, judge)]).set_index(["task", "defence"])
+        for defence, said in DEFENCES.items():
+            for line, task in zip(lines, (UNALIGNED, *tasks_in(labels))):
+                known = (task, defence) in success.index
+                line[f"{what} {said}"] = (
+                    cells.per_cent(*success.loc[(task, defence), ["asr", "low", "high"]]) if known else ""
                 )
-                mean = mean_over_seeds(table.to_numpy(), table.columns)
-                line[f"{what} {said}"] = cells.per_cent(mean.value, mean.low, mean.high)
-        lines.append(line)
     return pd.DataFrame(lines).to_markdown(index=False, colalign=("left", *["right"] * 4))
+
+
+def controls_table(harm: pd.DataFrame, answered: pd.DataFrame) -> str:
+    """Harm of SmolLM2 read blind, and harmless requests answered, beside steps of LoX's size, as Markdown.
+
+    Both are of ``real_controls.measure.shares``, by the reader and by phrases.
+    """
+    lines = [
+        {"": what}
+        | {
+            name: cells.per_cent(
+                *rows_of(table, state=state, defence=defence).iloc[0][[column, "low", "high"]]
+            )
+            for defence, name in STEPS.items()
+            if len(rows_of(table, state=state, defence=defence))
+        }
+        for what, table, column, state in (
+            ("harmful, before fine-tuning", harm, "asr", controls.BEFORE),
+            ("harmful, after Pure Bad", harm, "asr", controls.ATTACK),
+            ("harmless requests answered, before", answered, "answered", controls.BEFORE),
+        )
+    ]
+    return pd.DataFrame(lines).fillna("").to_markdown(index=False, colalign=("left", *["right"] * len(STEPS)))
 
 
 def tables() -> dict[str, str]:
     """Name of a marked place of the README -> what stands there."""
+    beside_controls = controls.recorded("smollm2-controls")
     return {
         "toy": toy_table(recorded("toy", "robustness_summary")),
         "dose": dose_table(recorded("toy", "dose")),
         "smollm2": real_table(recorded("smollm2", "judges_labels"), unaligned.recorded("smollm2")),
+        "controls": controls_table(
+            controls.shares(beside_controls.reader, "asr"),
+            controls.shares(beside_controls.phrases, "answered"),
+        ),
     }
 
 

@@ -35,3 +35,16 @@ def test_doses_are_said_with_their_control():
     line = readme.dose_table(rows).splitlines()[-1]
     assert line.startswith("| Dolly")
     assert line.endswith("2.55 [0.00, ∞] |           1.00 [0.00, ∞] |")  # two seeds bound nothing
+
+
+def test_controls_stand_beside_lox_and_the_unaligned_model_has_no_state_after_an_attack():
+    rate = {"asr": 0.4, "answered": 0.9, "low": 0.2, "high": 0.95}
+    steps = [
+        ("before", "unaligned"),
+        *((s, d) for s in ("before", "pure_bad") for d in ("none", "random", "lox")),
+    ]
+    table = pd.DataFrame({"state": state, "defence": defence} | rate for state, defence in steps)
+    lines = readme.controls_table(table, table).splitlines()
+    assert [cell.strip() for cell in lines[0].split("|")[2:-1]] == list(readme.STEPS.values())
+    assert lines[3].count("40 % [20, 95]") == 3 and lines[2].count("40 % [20, 95]") == 4
+    assert lines[4].count("90 % [20, 95]") == 4
