@@ -28,7 +28,7 @@ def finding(over_tasks: pd.DataFrame, against_none: pd.DataFrame, costs: pd.Data
 
 
 def averaged_in_words(over_tasks: pd.DataFrame) -> str:
-    """Which defences lower the mean ASR over tasks, by the interval of each difference to none."""
+    """Which defences lower the mean ASR over tasks."""
     said = by_verdict(over_tasks)
     parts = [
         f"{word} with {listed(_with_points(said[side]))}"

@@ -1,4 +1,4 @@
-"""What the recorded tables support, in sentences that their intervals decide."""
+"""What the recorded tables support, in sentences that their corrected p decide."""
 
 from __future__ import annotations
 

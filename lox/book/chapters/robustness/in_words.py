@@ -1,4 +1,4 @@
-"""What the five attacks say, in sentences that their intervals decide."""
+"""What the five attacks say, in sentences that their intervals and corrected p decide."""
 
 from __future__ import annotations
 

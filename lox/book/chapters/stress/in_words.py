@@ -1,4 +1,4 @@
-"""What the causal test says, in sentences that its intervals decide."""
+"""What the causal test says, in sentences that its corrected p decide."""
 
 from __future__ import annotations
 
