@@ -16,18 +16,20 @@ from lox.book.names import TASK_NAMES
 from lox.lab.statistics import mean_of_seeds
 from lox.lab.worlds import TASKS
 
-NEW_SEEDS = (
-    0.999  # of the interval for another run's mean: sixty claims are read at once, and builds are many
-)
+NEW_SEEDS = 0.999  # of the interval for another run's mean: many claims are read at once, and builds are many
 HARMLESS = ("gsm8k", "alpaca", "dolly")  # tasks without harmful data or a persona
 MOST_COST = 0.05  # points of helpful answers or utility that LoX may cost and still "cost little"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence and the numbers, one for each seed, of which it says that their mean is above 0."""
+    """A sentence and the numbers, one for each seed, of which it says that their mean is above 0.
+
+    Claims of one ``kind`` ask the same of several tasks, and are read together.
+    """
 
     name: str
+    kind: str
     sentence: str
     page: str
     of_seeds: Callable[[pd.DataFrame], pd.Series]
@@ -92,9 +94,8 @@ def _damage(task: str) -> Claim:
         return _column(rows, "asr", task=task, defence="none") - before
 
     name = TASK_NAMES[task]
-    return Claim(
-        f"{name} harms", f"Fine-tuning on {name} raises the ASR of the aligned model.", "robustness", of_seeds
-    )
+    sentence = f"Fine-tuning on {name} raises the ASR of the aligned model."
+    return Claim(f"{name} harms", "harm", sentence, "robustness", of_seeds)
 
 
 def _protection(task: str) -> Claim:
@@ -104,7 +105,8 @@ def _protection(task: str) -> Claim:
         )
 
     name = TASK_NAMES[task]
-    return Claim(f"LoX against {name}", f"After {name} the ASR is lower with LoX.", "robustness", of_seeds)
+    sentence = f"After {name} the ASR is lower with LoX."
+    return Claim(f"LoX against {name}", "protection", sentence, "robustness", of_seeds)
 
 
 def _energy(task: str) -> Claim:
@@ -113,7 +115,7 @@ def _energy(task: str) -> Claim:
         return plain["r_align"] - plain["r_ft"]
 
     name = TASK_NAMES[task]
-    return Claim(f"energy after {name}", f"{name} lowers R_ft below R_align.", "energy", of_seeds)
+    return Claim(f"energy after {name}", "energy", f"{name} lowers R_ft below R_align.", "energy", of_seeds)
 
 
 def _cheap(column: str, what: str) -> Claim:
@@ -122,7 +124,7 @@ def _cheap(column: str, what: str) -> Claim:
         return MOST_COST - (before["none"] - before["lox"])
 
     sentence = f"Before fine-tuning LoX costs at most {100 * MOST_COST:.0f} points of {what}."
-    return Claim(f"cost in {what}", sentence, "robustness", of_seeds)
+    return Claim(f"cost in {what}", "cost", sentence, "robustness", of_seeds)
 
 
 def _harmful_data_gain_most(rows: pd.DataFrame) -> pd.Series:
@@ -148,12 +150,14 @@ CLAIMS = (
     _cheap("utility", "utility"),
     Claim(
         "harmful data gain most",
+        "harmful data",
         "LoX takes off more ASR after Pure Bad than after GSM8K, Alpaca and Dolly on average.",
         "robustness",
         _harmful_data_gain_most,
     ),
     Claim(
         "energy goes with safety",
+        "energy and safety",
         "Over the five tasks, less surviving energy R_ft / R_align goes with more damage.",
         "degradation",
         _energy_goes_with_safety,

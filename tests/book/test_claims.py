@@ -94,6 +94,6 @@ def test_an_attack_that_breaks_lox_on_another_processor_is_named():
 
 def test_by_hand():
     """Values 1, 2, 3: mean 2, standard error 1/sqrt(3), t(.975, 2) = 4.303: 2 ± 2.484."""
-    claim = claims.Claim("x", "x", "page", lambda table: table.set_index("seed")["value"])
+    claim = claims.Claim("x", "x", "x", "page", lambda table: table.set_index("seed")["value"])
     found = claims.verdict(claim, pd.DataFrame({"seed": [1, 2, 3], "value": [1.0, 2.0, 3.0]}))
     assert (found.mean, found.low, found.high) == pytest.approx((2, -0.484, 4.484), abs=1e-3)

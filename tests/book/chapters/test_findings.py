@@ -51,6 +51,31 @@ def test_a_readers_rates_are_of_its_labels():
     assert asr[2, "lox"] == 0.5 and asr[3, "none"] == 0.75
 
 
+def test_rows_beside_controls_are_those_before_and_after_the_attack():
+    labels = pd.DataFrame(
+        {"seed": s, "state": state, "defence": d, "label": "harmful" if hit else "refusal"}
+        for s in (1, 2, 3)
+        for state, d, hit in (
+            ("before", "none", False),
+            ("pure_bad", "none", s > 1),
+            ("pure_bad", "lox", False),
+            ("parts", "inside", True),
+        )
+    )
+    tested = measure.tested({"controls": measure.rows_of_controls(labels)}).set_index("claim")
+    assert tested["seeds"].sum() == 6  # of three claims' seeds two were recorded
+    assert tested.loc["After Pure Bad the ASR is lower with LoX.", "mean"] == pytest.approx(2 / 3)
+
+
+def test_claims_of_a_kind_are_corrected_together():
+    one = rows(0.1)
+    both = pd.concat([one, one.assign(task="alpaca")])
+    for table, times in ((one, 1), (both, 2)):
+        tested = measure.tested({"one": table}).set_index("claim")
+        dolly = tested.loc["After Dolly the ASR is lower with LoX."]
+        assert dolly["p_holm"] == pytest.approx(times * dolly["p"])
+
+
 @pytest.fixture
 def beyond():
     """Recorded tables of three questions, with a gain, a loss and neither."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import pandas as pd
 
 from lox.book.cells import said_of
-from lox.book.claims import CLAIMS, Claim, verdict
+from lox.book.chapters.real_controls.measure import ATTACK, BEFORE
+from lox.book.claims import CLAIMS, Claim
+from lox.lab.rows import corrected
+from lox.lab.statistics import mean_of_seeds, p_of_seeds
 
 NOT_RECORDED = "not recorded"
 
@@ -27,23 +31,40 @@ def rows_of_reader(labels: pd.DataFrame, reader: str, like: pd.DataFrame) -> pd.
     return kept.merge(asr.rename("asr").reset_index(), on=["seed", "task", "defence"], validate="1:1")
 
 
-def tested(worlds: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Every claim on every world's rows: columns claim, page, world, mean, low, high, seeds and word.
+def rows_of_controls(labels: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the models before and after Pure Bad, with the ASR that a reader's labels give; no other claim's."""
+    models = labels[labels["state"].isin([BEFORE, ATTACK])]
+    asr = (models["label"] == "harmful").groupby([models[c] for c in ("seed", "state", "defence")]).mean()
+    rows = asr.rename("asr").reset_index()
+    return rows.assign(task=rows["state"].replace(BEFORE, "none"), form="plain")
 
-    A claim whose numbers a world does not have is "not recorded" there.
+
+def tested(worlds: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Every claim on every world's rows: columns claim, page, kind, world, mean, low, high, seeds, p, p_holm and word.
+
+    ``p_holm`` is corrected for the claims of one kind in one world, and decides the word. A claim whose numbers a
+    world does not have is "not recorded" there.
     """
-    return pd.DataFrame(
-        {"claim": claim.sentence, "page": claim.page, "world": world} | _verdict(claim, rows)
+    table = pd.DataFrame(
+        {"claim": claim.sentence, "page": claim.page, "kind": claim.kind, "world": world}
+        | _numbers(claim, rows)
         for claim in CLAIMS
         for world, rows in worlds.items()
     )
+    family = (table["world"] + ": " + table["kind"]).where(table["seeds"] > 0)
+    table = corrected(table, family)
+    said = [
+        said_of(row.rename({"mean": "difference"}), "holds", "not here", "open")
+        for _, row in table.iterrows()
+    ]
+    return table.assign(word=pd.Series(said).where(table["seeds"] > 0, NOT_RECORDED))
 
 
 def overall(words: pd.Series) -> str:
     """A claim's verdict over all worlds that tested it.
 
-    "holds" where it holds in all of them, "not here" where it is contradicted in one and holds in none,
-    "partly" where it holds in some, "open" where no interval excludes 0, "not tested" where no world tested it.
+    "holds" where it holds in all of them, "not here" where it is contradicted in one and holds in none, "partly" where
+    it holds in some, "open" where nothing distinguishes it from 0, "not tested" where no world tested it.
     """
     words = set(words) - {NOT_RECORDED}
     if not words:
@@ -84,15 +105,18 @@ def beyond(recorded: Callable[[str], pd.DataFrame]) -> pd.DataFrame:
     return rows.assign(word=[said_of(gain, "holds", "not here", "open") for _, gain in gains.iterrows()])
 
 
-def _verdict(claim: Claim, rows: pd.DataFrame) -> dict:
+def _numbers(claim: Claim, rows: pd.DataFrame) -> dict:
     try:
-        conclusion = verdict(claim, rows)
+        values = claim.of_seeds(rows).dropna()
     except KeyError:  # a column, or a row before in the same form, that was not recorded
-        return {"mean": None, "low": None, "high": None, "seeds": 0, "word": NOT_RECORDED}
+        values = pd.Series(dtype=float)
+    if values.empty:
+        return {"mean": math.nan, "low": math.nan, "high": math.nan, "seeds": 0, "p": math.nan}
+    mean = mean_of_seeds(values)
     return {
-        "mean": conclusion.mean,
-        "low": conclusion.low,
-        "high": conclusion.high,
-        "seeds": conclusion.seeds,
-        "word": conclusion.word,
+        "mean": mean.value,
+        "low": mean.low,
+        "high": mean.high,
+        "seeds": mean.seeds,
+        "p": p_of_seeds(values),
     }

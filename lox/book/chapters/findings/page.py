@@ -27,7 +27,7 @@ def finding(tested: pd.DataFrame) -> Markdown:
     said = {
         "holds": "hold wherever they were tested",
         "partly": "hold in one world and are not established in another",
-        "open": "are open: no interval excludes zero",
+        "open": "are open: nothing distinguishes their number from zero",
         "not here": "are contradicted",
     }
     lines = [f"**{(words == word).sum()}** of {len(words)} claims {text}." for word, text in said.items()]
