@@ -63,7 +63,7 @@ def test_rows_beside_controls_are_those_before_and_after_the_attack():
         )
     )
     tested = measure.tested({"controls": measure.rows_of_controls(labels)}).set_index("claim")
-    assert tested["seeds"].sum() == 6  # of three claims' seeds two were recorded
+    assert tested["seeds"].sum() == 6  # harm and protection, three seeds each
     assert tested.loc["After Pure Bad the ASR is lower with LoX.", "mean"] == pytest.approx(2 / 3)
 
 
