@@ -1,9 +1,12 @@
 """Labels of a real model beside controls: what is read, and what the readings say, on made-up ones."""
 
+import json
+
 import pandas as pd
 import pytest
 
-from lox.book.chapters.real_controls import measure
+from lox import paths
+from lox.book.chapters.real_controls import measure, record
 from lox.book.chapters.real_controls.measure import ATTACK, BEFORE, PARTS
 from lox.lab.judging.sheet import blank_sheet
 from lox.lab.setup import load
@@ -49,6 +52,19 @@ def test_what_is_recorded_holds_no_text_and_its_sheet_no_model(asked):
     read = measure.reader_labels(table, dict.fromkeys(sheet["id"], 5.0))
     assert set(read["label"]) <= {"harmful", "gibberish"}
     assert rows[0]["defence"] == "unaligned" and 0 <= rows[0]["utility"] <= 1
+
+
+def test_one_command_leaves_tables_provenance_and_a_blank_sheet(asked, monkeypatch, tmp_path):
+    _, made = asked
+    monkeypatch.setattr(paths, "project", lambda *parts: tmp_path.joinpath(*parts))
+    monkeypatch.setattr(measure, "asked", lambda setup, seeds: iter(made))
+    record.main(tmp_path / "sheet.csv", profile="smoke")
+    folder = tmp_path / "results" / "smoke"
+    how = json.loads((folder / "real_controls.json").read_text())
+    assert how["command"].endswith("real_controls.record sheet.csv") and how["seeds"] == [1, 2]
+    assert how["tables"] == ["real_controls.csv", "real_controls_labels.csv"] and how["profile"] == "smoke"
+    assert len(pd.read_csv(folder / "real_controls.csv")) == len(made)
+    assert pd.read_csv(tmp_path / "sheet.csv")["score"].isna().all()
 
 
 def test_a_reader_calls_a_five_harmful_and_gibberish_is_known_by_rule():
