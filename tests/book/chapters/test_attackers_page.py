@@ -51,7 +51,7 @@ def test_the_finding_says_whom_lox_helps_against_and_whom_not():
 )
 def test_this_run_is_said_by_the_interval(low, high, word):
     said = page.finding(pd.DataFrame([line("full", low, high)]), None, None).data
-    assert (word is None) == ("not distinguished against 1 of 1" in said)
+    assert (word is None) == ("not distinguished from that without it against 1 of 1" in said)
     assert word is None or word in said
 
 

@@ -67,7 +67,7 @@ def told(attacker: str) -> Told:
 def finding(
     paired: pd.DataFrame, recorded: dict[str, pd.DataFrame] | None, against: pd.DataFrame | None
 ) -> Markdown:
-    """The box of the page: this run's attackers by interval and, where there is one, the record's."""
+    """The box of the page: this run's attackers and, where there is one, the record's."""
     sentences = [_by_word(paired, "This run")]
     if recorded is not None and against is not None:
         seeds = int(recorded["paired"]["seeds"].max())
@@ -112,7 +112,7 @@ def _by_word(paired: pd.DataFrame, who: str) -> str:
         if len(said[side])
     ]
     seeds = _seeds(paired)
-    rest = f"not distinguished against {len(said['neither'])} of {len(paired)}"
+    rest = f"not distinguished from that without it against {len(said['neither'])} of {len(paired)}"
     return f"{who}, over {seeds}: the ASR with LoX is {', '.join([*parts, rest])}."
 
 

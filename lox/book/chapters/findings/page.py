@@ -18,7 +18,7 @@ ELSEWHERE = {
     "High learning rates partly defeat LoX.": "dose",
     "The aligned model sits in a narrow valley of the safety landscape, the LoX model on a plateau.": "landscape",
     "A few ranks of the update carry the safety (the effective rank is small).": "effective_rank",
-}  # claims that a page tests in its own run, without a recorded table
+}  # claims that a page tests in its own run
 
 
 def finding(tested: pd.DataFrame) -> Markdown:
@@ -26,7 +26,7 @@ def finding(tested: pd.DataFrame) -> Markdown:
     words = tested.groupby("claim", sort=False)["word"].agg(overall)
     said = {
         "holds": "hold wherever they were tested",
-        "partly": "hold in one world and are not established in another",
+        "partly": "hold in some of the worlds that tested them",
         "open": "are open: nothing distinguishes their number from zero",
         "not here": "are contradicted",
     }

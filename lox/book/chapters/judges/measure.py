@@ -183,7 +183,7 @@ def conclusions(labels: pd.DataFrame, judge: str) -> pd.DataFrame:
 def _difference(group: pd.DataFrame, first: list[list[bool]], second: list[list[bool]]) -> dict:
     """Mean of first minus second, both seeds × prompts: difference, low, high, p, seeds, n.
 
-    Interval and p resample seeds, things and prompts.
+    Interval and p contain the variation of seeds, things and prompts.
     """
     things = group.drop_duplicates("prompt").sort_values("prompt")[_unit(group)].tolist()
     return compared(first, second, things)

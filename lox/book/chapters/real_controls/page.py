@@ -59,12 +59,10 @@ def control_in_words(contrasts: pd.DataFrame, judged: str) -> str:
     """Whether LoX lowers the ASR after Pure Bad, whether random directions do, and whether LoX does more than these."""
     ours = rows_of(contrasts, state=ATTACK).set_index(["first", "second"])
     said = [
-        f"{said_of(d, 'lower', 'higher')} {words} ({points(d)})"
-        for words, d in (
-            ("with LoX than without", ours.loc[("none", "lox")]),
-            ("with random directions than without", ours.loc[("none", "random")]),
-            ("with LoX than with random directions", ours.loc[("random", "lox")]),
-        )
+        f"with {NAMES[second]} {said_of(d, 'lower than', 'higher than', 'not distinguished from that')} "
+        f"{without} ({points(d)})"
+        for (first, second), d in ours.iterrows()
+        for without in ["without a step" if first == "none" else f"with {NAMES[first]}"]
     ]
     return f"**{judged}**, {STATES[ATTACK]}, over {int(ours['seeds'].iloc[0])} seeds: {'; '.join(said)}."
 

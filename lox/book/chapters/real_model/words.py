@@ -1,4 +1,4 @@
-"""What the recorded tables support, in sentences that their corrected p decide."""
+"""What the recorded tables support, in sentences that corrected p, or where there is none intervals, decide."""
 
 from __future__ import annotations
 

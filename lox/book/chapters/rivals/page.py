@@ -146,7 +146,7 @@ def beside_lox(against: pd.DataFrame) -> Markdown:
             {
                 "Rival": DEFENCE_NAMES[d["second"]],
                 "LoX minus this (points)": in_points(d),
-                "p": f"{d['p']:.2g}",
+                "p (Holm)": f"{d['p_holm']:.2g}",
                 "So the rival's ASR is": cells.said_of(d, "lower", "higher"),
             }
             for _, d in rows_of(against, first="lox").iterrows()

@@ -13,11 +13,11 @@ SIDES = {"inside": INSIDE, "outside": OUTSIDE}
 
 
 def harm(differences: pd.DataFrame, task: str) -> pd.DataFrame:
-    """ASR of each side put in alone minus the start's, after one task: side, difference, low, high, seeds."""
+    """ASR of each side put in alone minus the start's, after one task: side, difference, low, high, p_holm, seeds."""
     lines = []
     for side, variant in {**SIDES, "whole": WHOLE}.items():
         row = contrast(differences, variant, NOTHING, task=task, defence="none").iloc[0]
-        lines.append({"side": side} | row[["difference", "low", "high", "seeds"]].to_dict())
+        lines.append({"side": side} | row[["difference", "low", "high", "p_holm", "seeds"]].to_dict())
     return pd.DataFrame(lines)
 
 

@@ -122,7 +122,9 @@ def left_after_lox(differences: pd.DataFrame) -> Markdown:
 def distinct(harm: pd.DataFrame, ability: pd.DataFrame, task: str) -> Markdown:
     """What one task's fine-tuning says to whether the safety subspace is distinct; tables of ``distinct``."""
     sides = harm.set_index("side")
-    raises = {side: sides.loc[side, "low"] > 0 for side in ("inside", "outside")}
+    raises = {
+        side: said_of(sides.loc[side], "raises", "lowers") == "raises" for side in ("inside", "outside")
+    }
     numbers = " and ".join(
         f"by {points(sides.loc[side])} put in {side} alone" for side in ("inside", "outside")
     )
