@@ -7,6 +7,7 @@ import pytest
 
 from lox import paths
 from lox.book import results
+from lox.book.chapters.real_controls import measure as controls
 from lox.lab import profile
 from lox.lab.judging import sheet
 
@@ -61,3 +62,17 @@ def test_a_table_without_rows_offers_no_link(tmp_path, monkeypatch):
     assert "[some.csv](some.csv) (1 rows)" in results.save(some, "some").data
     assert results.save(none, "none").data == "This run leaves nothing for the table none.csv."
     assert Path("none.csv").read_text() == "a\n"
+
+
+def test_the_record_beside_controls_is_whole():
+    record, settings = controls.recorded("smollm2-controls"), profile.load("smollm2-controls")
+    made = results.how_recorded("smollm2-controls", "real_controls")
+    assert made["seeds"] == sorted(set(record.rows["seed"])) == list(settings.seeds)
+    assert "dirty" not in made["commit"] and made["profile"] == settings.name
+    prompts = record.phrases.groupby(["seed", "state", "defence", "set"])["prompt"].nunique()
+    assert set(prompts[:, :, :, "harmful"]) == {settings.evaluation.harmful}
+    assert set(prompts[:, :, :, "benign"]) == {settings.evaluation.benign}
+    assert len(prompts) == 2 * len(record.rows) == 2 * (1 + 9 * len(settings.seeds))
+    folder = paths.ROOT / "results" / "smollm2-controls"
+    first, second = (sheet.scores(folder / f"{name}.csv") for name in ("reader", "second_reader"))
+    assert len(second) == 250 and set(second) <= set(first) <= set(record.phrases["id"])
