@@ -91,10 +91,10 @@ def left_open(difference: pd.Series) -> bool:
 
 
 def said_of(difference: pd.Series, above: str, below: str, neither: str = "not distinguished") -> str:
-    """What may be said of a paired difference, by ``holds``: that it is above 0, below 0, or neither."""
+    """What may be said of an estimate's interval, low to high, by ``holds``: that it is above 0, below 0, or neither."""
     if not holds(difference):
         return neither
-    return above if difference["difference"] > 0 else below
+    return above if difference["low"] + difference["high"] > 0 else below
 
 
 def by_verdict(differences: pd.DataFrame) -> dict[str, pd.DataFrame]:
