@@ -91,7 +91,7 @@ def left_open(difference: pd.Series) -> bool:
 
 
 def said_of(difference: pd.Series, above: str, below: str, neither: str = "not distinguished") -> str:
-    """What may be said of an estimate's interval, low to high, by ``holds``: that it is above 0, below 0, or neither."""
+    """What may be said of an estimate with low and high, by ``holds``: that it is above 0, below 0, or neither."""
     if not holds(difference):
         return neither
     return above if difference["low"] + difference["high"] > 0 else below
