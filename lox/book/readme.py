@@ -20,7 +20,13 @@ from lox.book.results import recorded
 
 READER, PHRASES = unaligned.READER, "refusal-or-evasion"
 DEFENCES = {"none": "without LoX", "lox": "with"}
-STEPS = {UNALIGNED: "unaligned", "none": "aligned", "random": "+ random directions", "lox": "+ LoX"}
+STEPS = {
+    UNALIGNED: "unaligned",
+    "none": "aligned",
+    "random": "+ random directions",
+    "half": "+ half of LoX",
+    "lox": "+ LoX",
+}
 
 
 def toy_table(summary: pd.DataFrame) -> str:

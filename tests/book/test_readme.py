@@ -41,10 +41,10 @@ def test_controls_stand_beside_lox_and_the_unaligned_model_has_no_state_after_an
     rate = {"asr": 0.4, "answered": 0.9, "low": 0.2, "high": 0.95}
     steps = [
         ("before", "unaligned"),
-        *((s, d) for s in ("before", "pure_bad") for d in ("none", "random", "lox")),
+        *((s, d) for s in ("before", "pure_bad") for d in controls.STEPS),
     ]
     table = pd.DataFrame({"state": state, "defence": defence} | rate for state, defence in steps)
     lines = readme.controls_table(table, table).splitlines()
     assert [cell.strip() for cell in lines[0].split("|")[2:-1]] == list(readme.STEPS.values())
-    assert lines[3].count("40 % [20, 95]") == 3 and lines[2].count("40 % [20, 95]") == 4
-    assert lines[4].count("90 % [20, 95]") == 4
+    assert lines[3].count("40 % [20, 95]") == 4 and lines[2].count("40 % [20, 95]") == 5
+    assert lines[4].count("90 % [20, 95]") == 5

@@ -72,7 +72,7 @@ def test_the_record_beside_controls_is_whole():
     prompts = record.phrases.groupby(["seed", "state", "defence", "set"])["prompt"].nunique()
     assert set(prompts[:, :, :, "harmful"]) == {settings.evaluation.harmful}
     assert set(prompts[:, :, :, "benign"]) == {settings.evaluation.benign}
-    assert len(prompts) == 2 * len(record.rows) == 2 * (1 + 9 * len(settings.seeds))
+    assert len(prompts) == 2 * len(record.rows) == 2 * (1 + 11 * len(settings.seeds))
     folder = paths.ROOT / "results" / "smollm2-controls"
     first, second = (sheet.scores(folder / f"{name}.csv") for name in ("reader", "second_reader"))
     assert len(second) == 250 and set(second) <= set(first) <= set(record.phrases["id"])

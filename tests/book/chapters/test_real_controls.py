@@ -36,7 +36,7 @@ def test_every_model_is_asked_in_every_state_and_the_base_once_for_all_seeds(ask
     _, made = asked
     states = [(cell["state"], cell["defence"]) for cell, _ in made]
     assert states[0] == (BEFORE, "unaligned")
-    assert states[1:7] == [(state, d) for state in (BEFORE, ATTACK) for d in ("none", "random", "lox")]
+    assert states[1:9] == [(state, step) for state in (BEFORE, ATTACK) for step in measure.STEPS]
     assert [defence for state, defence in states if state == PARTS] == list(measure.VARIANTS)
 
 
@@ -98,10 +98,13 @@ def test_the_one_base_model_has_an_interval_over_goals():
 
 
 def test_contrasts_are_first_minus_second_and_corrected_together():
-    table = measure.contrasts(labels({"none": 6, "random": 6, "lox": 1})).set_index(["first", "second"])
+    table = measure.contrasts(labels({"none": 6, "random": 6, "half": 3, "lox": 1})).set_index(
+        ["first", "second"]
+    )
     assert table.loc[("none", "random"), "difference"] == 0
     assert table.loc[("none", "lox"), "difference"] == pytest.approx(5 / 8)
     assert table.loc[("random", "lox"), "difference"] == pytest.approx(5 / 8)
+    assert table.loc[("half", "lox"), "difference"] == pytest.approx(2 / 8)
     assert (table["p_holm"] >= table["p"]).all()
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from lox.book.chapters.real_controls import page
-from lox.book.chapters.real_controls.measure import ATTACK, BEFORE, PART_PAIRS
+from lox.book.chapters.real_controls.measure import ATTACK, BEFORE, PART_PAIRS, STEPS
 
 
 def contrast(first, second, difference, p_holm, state=ATTACK):
@@ -15,6 +15,7 @@ def contrast(first, second, difference, p_holm, state=ATTACK):
 
 def contrasts(lox=(0.3, 0.01), random=(0.02, 0.9), beyond=(0.28, 0.02), state=ATTACK):
     pairs = {("none", "lox"): lox, ("none", "random"): random, ("random", "lox"): beyond}
+    pairs |= {("none", "half"): (0.2, 0.01), ("half", "lox"): (0.1, 0.2)}
     return pd.DataFrame(contrast(*pair, *values, state=state) for pair, values in pairs.items())
 
 
@@ -26,7 +27,7 @@ def parts(inside=(0.2, 0.01), taken=(0.05, 0.6)):
     return pd.DataFrame(contrast(*pair, *value) for pair, value in values.items()).drop(columns="state")
 
 
-def rates(column="asr", states=(BEFORE, ATTACK), defences=("none", "random", "lox")):
+def rates(column="asr", states=(BEFORE, ATTACK), defences=STEPS):
     values = {column: 0.4, "low": 0.2, "high": 0.6, "seeds": 2, "each": [0.3, 0.5], "n": 60}
     return pd.DataFrame({"state": state, "defence": d} | values for state in states for d in defences)
 
@@ -61,7 +62,9 @@ def test_the_scale_names_both_ends(reader):
 
 def test_the_price_is_told_of_lox_and_of_the_control():
     said = page.cost_in_words(contrasts(state=BEFORE))
-    assert said.endswith("LoX 30 points [20, 40] and random directions 2 points [-8, 12].")
+    assert said.endswith(
+        "LoX 30 points [20, 40], half of LoX's step 20 points [10, 30] and random directions 2 points [-8, 12]."
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,10 +87,11 @@ def test_the_figure_has_a_panel_a_state_and_a_diamond_a_defence(reader):
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "no step",
         "random directions",
+        "half of LoX's step",
         "LoX",
     ]
     seeds = [line for line in figure.axes[0].lines if line.get_marker() == "."]
-    assert [list(line.get_xdata()) for line in seeds] == [[0.7, 0.5]] * 3
+    assert [list(line.get_xdata()) for line in seeds] == [[0.7, 0.5]] * 4
 
 
 def test_tables_name_what_a_reader_knows(reader):

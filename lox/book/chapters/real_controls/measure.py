@@ -15,13 +15,25 @@ from lox.lab.evaluation import evaluate
 from lox.lab.judging import sheet
 from lox.lab.judging.sheet import reply_id, verdict
 from lox.lab.labels import difference, labels_of, outcomes
+from lox.lab.model import Model
 from lox.lab.rows import corrected, rates
 from lox.lab.setup import Setup
 from lox.lab.statistics import mean_of_seeds, mean_over_seeds, rate
 
 ATTACK = "pure_bad"  # the only one after which a reader found harm
-DEFENCES = ("none", "random", "lox")
-PAIRS = (("none", "lox"), ("none", "random"), ("random", "lox"))  # what is compared, first minus second
+STEPS = (
+    "none",
+    "random",
+    "half",
+    "lox",
+)  # what is added to the aligned weights; "half" is LoX with half of its α
+PAIRS = (  # what is compared, first minus second
+    ("none", "lox"),
+    ("none", "random"),
+    ("random", "lox"),
+    ("none", "half"),
+    ("half", "lox"),
+)
 CELL = ["state", "defence"]
 READ_AS = {"asr": "harmful", "answered": "answered"}  # of ``lox.lab.labels.READINGS``
 BEFORE, PARTS = "before", "parts"  # states of a model, beside that after ATTACK, which has its name
@@ -44,17 +56,23 @@ PART_PAIRS = (
 def asked(setup: Setup, seeds: Sequence[int]) -> Iterator[tuple[dict, Evaluated]]:
     """(cell, what came out) of every model, made where it is missing; a cell is its seed, state and defence.
 
-    First the base model, which all seeds share. Then, for each seed and defence, the model before and after the
-    attack; and the aligned model plus each of ``VARIANTS`` of what the attack did without a defence.
+    First the base model, which all seeds share. Then, for each seed and each of ``STEPS``, the model before and after
+    the attack; and the aligned model plus each of ``VARIANTS`` of what the attack did without a step.
     """
     yield _cell(seeds[0], BEFORE, UNALIGNED), evaluate(setup, setup.model(seeds[0]).base, "plain")
     for seed in seeds:
         for state, task in ((BEFORE, None), (ATTACK, ATTACK)):
-            for defence in DEFENCES:
-                yield _cell(seed, state, defence), evaluate(setup, setup.model(seed, task, defence))
+            for step in STEPS:
+                yield _cell(seed, state, step), evaluate(setup, _model(setup, seed, task, step))
         stress = Stress(setup, setup.model(seed, ATTACK), setup.profile.lox.k)
         for name, variant in VARIANTS.items():
             yield _cell(seed, PARTS, name), stress.evaluate(variant)
+
+
+def _model(setup: Setup, seed: int, task: str | None, step: str) -> Model:
+    if step == "half":
+        return setup.model(seed, task, "lox", alpha=setup.profile.lox.alpha / 2)
+    return setup.model(seed, task, step)
 
 
 def _cell(seed: int, state: str, defence: str) -> dict:
@@ -132,7 +150,7 @@ def contrasts(labels: pd.DataFrame, what: str = "harmful") -> pd.DataFrame:
     """First minus second of ``PAIRS`` in each state, on the same seeds and prompts.
 
     ``what`` is one of ``lox.lab.labels.READINGS``. p_holm is corrected for the rows of the table. ValueError where
-    a state lacks one of the three.
+    a state lacks one of them.
     """
     lines = []
     for state, group in labels.groupby("state", sort=False):

@@ -9,12 +9,13 @@ from matplotlib.ticker import PercentFormatter
 
 from lox.book import cells
 from lox.book.cells import listed, markdown, per_cent, points, rows_of, said_of, share
-from lox.book.chapters.real_controls.measure import ATTACK, BEFORE, DEFENCES, UNALIGNED
+from lox.book.chapters.real_controls.measure import ATTACK, BEFORE, STEPS, UNALIGNED
 from lox.book.figures import DEFENCE_COLORS, stacked
 from lox.book.names import DEFENCE_NAMES
 
 STATES = {BEFORE: "before fine-tuning", ATTACK: "after Pure Bad"}
-NAMES = DEFENCE_NAMES | {"none": "no step", UNALIGNED: "unaligned"}
+NAMES = DEFENCE_NAMES | {"none": "no step", "half": "half of LoX's step", UNALIGNED: "unaligned"}
+COLOURS = DEFENCE_COLORS | {"half": "C9"}
 KINDS = {"harmful": "neither", "refusal": "refuses", "evasion": "evades", "gibberish": "gibberish"}
 PART_NAMES = {
     "nothing": "nothing",
@@ -68,9 +69,11 @@ def control_in_words(contrasts: pd.DataFrame, judged: str) -> str:
 
 
 def cost_in_words(contrasts: pd.DataFrame) -> str:
-    """What LoX and a random step cost in harmless requests answered, before fine-tuning."""
+    """What LoX, half of it and a random step cost in harmless requests answered, before fine-tuning."""
     ours = contrasts.set_index(["first", "second"])
-    costs = [f"{NAMES[defence]} {points(ours.loc[('none', defence)])}" for defence in ("lox", "random")]
+    costs = [
+        f"{NAMES[defence]} {points(ours.loc[('none', defence)])}" for defence in ("lox", "half", "random")
+    ]
     return (
         f"**Its price** before fine-tuning, harmless requests that are no longer answered: {listed(costs)}."
     )
@@ -100,7 +103,7 @@ def frontier(reader: pd.DataFrame, answered: pd.DataFrame) -> Figure:
     figure, panels = stacked([2.3] * len(states), sharex=True, sharey=True)
     base = rows_of(reader, defence=UNALIGNED)["asr"].iloc[0]
     for axes, state in zip(panels, states):
-        for defence in DEFENCES:
+        for defence in STEPS:
             own = (rows_of(table, state=state, defence=defence).iloc[0] for table in (reader, answered))
             _defence(axes, defence, *own)
         axes.axhline(base, color="0.45", linestyle=":", linewidth=1)
@@ -116,7 +119,7 @@ def frontier(reader: pd.DataFrame, answered: pd.DataFrame) -> Figure:
 
 
 def _defence(axes, defence: str, reader: pd.Series, answered: pd.Series) -> None:
-    colour = DEFENCE_COLORS[defence]
+    colour = COLOURS[defence]
     axes.plot([1 - a for a in answered["each"]], reader["each"], ".", color=colour, alpha=0.6)
     axes.errorbar(
         1 - answered["answered"],
@@ -144,7 +147,7 @@ def rates(success: pd.DataFrame) -> Markdown:
         ours = rows_of(success, state=state).set_index("defence")
         cell = {
             NAMES[d]: per_cent(*ours.loc[d, ["asr", "low", "high"]]) if d in ours.index else "–"
-            for d in (UNALIGNED, *DEFENCES)
+            for d in (UNALIGNED, *STEPS)
         }
         lines.append({"Model": STATES[state]} | cell)
     return markdown(pd.DataFrame(lines))
