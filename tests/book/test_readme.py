@@ -5,6 +5,7 @@ import pytest
 
 from lox import paths
 from lox.book import readme
+from lox.book.chapters.real_controls import measure as controls
 
 
 def test_the_readme_says_what_is_recorded():
