@@ -15,7 +15,8 @@ from lox.book.names import DEFENCE_NAMES
 
 STATES = {BEFORE: "before fine-tuning", ATTACK: "after Pure Bad"}
 NAMES = DEFENCE_NAMES | {"none": "no step", "half": "half of LoX's step", UNALIGNED: "unaligned"}
-COLOURS = DEFENCE_COLORS | {"half": "C9"}
+COLOURS = DEFENCE_COLORS | {"half": "#3f9c9c"}  # a lighter LoX
+HOLLOW = {"random": {"markersize": 11, "markerfacecolor": "none"}}  # it may lie on that of no step
 KINDS = {"harmful": "neither", "refusal": "refuses", "evasion": "evades", "gibberish": "gibberish"}
 PART_NAMES = {
     "nothing": "nothing",
@@ -129,6 +130,7 @@ def _defence(axes, defence: str, reader: pd.Series, answered: pd.Series) -> None
         fmt="D",
         color=colour,
         elinewidth=1,
+        **HOLLOW.get(defence, {}),
         label=NAMES[defence],
     )
 
