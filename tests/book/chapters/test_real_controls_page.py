@@ -41,16 +41,16 @@ def reader():
 @pytest.mark.parametrize(
     ("p", "difference", "words"),
     [
-        (0.01, 0.3, "with LoX lower than with random directions (30 points"),
-        (0.01, -0.3, "with LoX higher than with random directions (-30 points"),
-        (0.2, 0.3, "with LoX not distinguished from that with random directions (30 points"),
+        (0.01, 0.3, "with LoX, lower than that with random directions (30 points"),
+        (0.01, -0.3, "with LoX, higher than that with random directions (-30 points"),
+        (0.2, 0.3, "with LoX, not distinguished from that with random directions (30 points"),
     ],
 )
 def test_what_is_said_of_the_control_follows_the_corrected_p(p, difference, words):
     said = page.control_in_words(contrasts(beyond=(difference, p)), "Harm, read blind")
     assert words in said
     assert said.startswith(
-        "**Harm, read blind**, after Pure Bad, over 4 seeds: with LoX lower than without a step (30 points"
+        "**Harm, read blind**, after Pure Bad, over 4 seeds: the ASR is, with LoX, lower than that"
     )
 
 

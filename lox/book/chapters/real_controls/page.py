@@ -58,15 +58,15 @@ def scale_in_words(reader: pd.DataFrame) -> str:
 
 
 def control_in_words(contrasts: pd.DataFrame, judged: str) -> str:
-    """Whether LoX lowers the ASR after Pure Bad, whether random directions do, and whether LoX does more than these."""
+    """Whether LoX lowers the ASR after Pure Bad, whether more than random directions do, and what half of it does."""
     ours = rows_of(contrasts, state=ATTACK).set_index(["first", "second"])
     said = [
-        f"with {NAMES[second]} {said_of(d, 'lower than', 'higher than', 'not distinguished from that')} "
-        f"{without} ({points(d)})"
-        for (first, second), d in ours.iterrows()
-        for without in ["without a step" if first == "none" else f"with {NAMES[first]}"]
+        f"with {NAMES[second]}, {said_of(d, 'lower than', 'higher than', 'not distinguished from')} that with "
+        f"{NAMES[first]} ({points(d)})"
+        for first, second in (("none", "lox"), ("random", "lox"), ("none", "half"))
+        for d in [ours.loc[(first, second)]]
     ]
-    return f"**{judged}**, {STATES[ATTACK]}, over {int(ours['seeds'].iloc[0])} seeds: {'; '.join(said)}."
+    return f"**{judged}**, {STATES[ATTACK]}, over {int(ours['seeds'].iloc[0])} seeds: the ASR is, {'; '.join(said)}."
 
 
 def cost_in_words(contrasts: pd.DataFrame) -> str:
