@@ -1,5 +1,5 @@
 # make book   the environment, all notebooks, the site        make test    the tests
-# make check  what was built, and whole runs in small        make clean   remove what was built
+# make check  what was built, and whole runs in small         make clean   remove what was built
 # make gpu    one chapter (NOTEBOOK) on SmolLM2-135M           make pins    resolve the pins anew
 # make sweep  a chapter for each row of a table (TABLE)        make test-real  a recorded row, computed anew
 # make lint   style, imports, types                           make lab    the chapters in JupyterLab

@@ -73,10 +73,7 @@ def real_table(labels: pd.DataFrame, base: pd.DataFrame) -> str:
         success = pd.concat([own, attack_success(labels, judge)]).set_index(["task", "defence"])
         for defence, said in DEFENCES.items():
             for line, task in zip(lines, (UNALIGNED, *tasks_in(labels))):
-                known = (task, defence) in success.index
-                line[f"{what} {said}"] = (
-                    cells.per_cent(*success.loc[(task, defence), ["asr", "low", "high"]]) if known else ""
-                )
+                line[f"{what} {said}"] = _rate(success, (task, defence), "asr")
     return pd.DataFrame(lines).to_markdown(index=False, colalign=("left", *["right"] * 4))
 
 
@@ -85,22 +82,17 @@ def controls_table(harm: pd.DataFrame, answered: pd.DataFrame) -> str:
 
     Both are of ``real_controls.measure.shares``, by the reader and by phrases.
     """
-    lines = [
-        {"": what}
-        | {
-            name: cells.per_cent(
-                *rows_of(table, state=state, defence=defence).iloc[0][[column, "low", "high"]]
-            )
-            for defence, name in STEPS.items()
-            if len(rows_of(table, state=state, defence=defence))
-        }
-        for what, table, column, state in (
-            ("harmful, before fine-tuning", harm, "asr", controls.BEFORE),
-            ("harmful, after Pure Bad", harm, "asr", controls.ATTACK),
-            ("harmless requests answered, before", answered, "answered", controls.BEFORE),
+    lines = []
+    for what, table, column, state in (
+        ("harmful, before fine-tuning", harm, "asr", controls.BEFORE),
+        ("harmful, after Pure Bad", harm, "asr", controls.ATTACK),
+        ("harmless requests answered, before", answered, "answered", controls.BEFORE),
+    ):
+        models = table.set_index(["state", "defence"])
+        lines.append(
+            {"": what} | {name: _rate(models, (state, step), column) for step, name in STEPS.items()}
         )
-    ]
-    return pd.DataFrame(lines).fillna("").to_markdown(index=False, colalign=("left", *["right"] * len(STEPS)))
+    return pd.DataFrame(lines).to_markdown(index=False, colalign=("left", *["right"] * len(STEPS)))
 
 
 def tables() -> dict[str, str]:
@@ -126,6 +118,11 @@ def filled(text: str, tables: dict[str, str]) -> str:
         if places != 1:
             raise ValueError(f"the README has {places} places <!-- {name} --> … <!-- end -->, not one")
     return text
+
+
+def _rate(models: pd.DataFrame, model: tuple[str, str], column: str) -> str:
+    """A rate of one model with its interval; nothing where the table, indexed by models, does not have it."""
+    return cells.per_cent(*models.loc[model, [column, "low", "high"]]) if model in models.index else ""
 
 
 def _toy_line(summary: pd.DataFrame, task: str, form: str, name: str) -> dict[str, str]:

@@ -53,10 +53,7 @@ def tested(worlds: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     )
     family = (table["world"] + ": " + table["kind"]).where(table["seeds"] > 0)
     table = corrected(table, family)
-    said = [
-        said_of(row.rename({"mean": "difference"}), "holds", "not here", "open")
-        for _, row in table.iterrows()
-    ]
+    said = [said_of(row, "holds", "not here", "open") for _, row in table.iterrows()]
     return table.assign(word=pd.Series(said).where(table["seeds"] > 0, NOT_RECORDED))
 
 
@@ -97,11 +94,7 @@ def beyond(recorded: Callable[[str], pd.DataFrame]) -> pd.DataFrame:
     ]
     columns = ["page", "of", "second", "value", "low", "high", "even", "p_holm", "seeds"]
     rows = pd.concat([table[columns].astype({"p_holm": float}) for table in tables], ignore_index=True)
-    gains = rows.assign(
-        difference=rows["value"] - rows["even"],
-        low=rows["low"] - rows["even"],
-        high=rows["high"] - rows["even"],
-    )
+    gains = rows.assign(low=rows["low"] - rows["even"], high=rows["high"] - rows["even"])
     return rows.assign(word=[said_of(gain, "holds", "not here", "open") for _, gain in gains.iterrows()])
 
 

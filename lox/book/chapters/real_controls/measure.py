@@ -20,13 +20,8 @@ from lox.lab.rows import corrected, rates
 from lox.lab.setup import Setup
 from lox.lab.statistics import mean_of_seeds, mean_over_seeds, rate
 
-ATTACK = "pure_bad"  # the only one after which a reader found harm
-STEPS = (
-    "none",
-    "random",
-    "half",
-    "lox",
-)  # what is added to the aligned weights; "half" is LoX with half of its α
+ATTACK = "pure_bad"  # the only one after which a reader found more than a few per cent of harm
+STEPS = ("none", "random", "half", "lox")  # added to the aligned weights; "half" is LoX with half of its α
 PAIRS = (  # what is compared, first minus second
     ("none", "lox"),
     ("none", "random"),
@@ -40,8 +35,7 @@ BEFORE, PARTS = "before", "parts"  # states of a model, beside that after ATTACK
 UNALIGNED = "unaligned"  # the base model, in the column of defences
 # What is put in of the attack's update alone, in the column of defences where the state is PARTS
 VARIANTS = {"inside": INSIDE, "outside": OUTSIDE, "random inside": ("random", "inside, scaled")}
-
-PART_PAIRS = (
+PART_PAIRS = (  # of them, of "nothing" and of the "whole" update, first minus second
     ("whole", "nothing"),
     ("inside", "nothing"),
     ("random inside", "nothing"),
@@ -187,5 +181,5 @@ def utility(rows: pd.DataFrame) -> pd.DataFrame:
 def by_kind(labels: pd.DataFrame) -> pd.DataFrame:
     """Shares of the replies to harmful goals by label, seeds together: a row for each state and defence."""
     harmful = labels[labels["set"] == "harmful"]
-    shares = harmful.groupby(CELL, sort=False)["label"].value_counts(normalize=True)
-    return shares.unstack(fill_value=0.0).reset_index().rename_axis(columns=None)
+    counts = harmful.groupby(CELL, sort=False)["label"].value_counts(normalize=True)
+    return counts.unstack(fill_value=0.0).reset_index().rename_axis(columns=None)

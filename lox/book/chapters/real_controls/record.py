@@ -23,14 +23,15 @@ def main(sheet: Path, profile: str = "smollm2-controls") -> None:
     for cell, evaluated in measure.asked(setup, setup.seeds):
         typer.echo(" ".join(map(str, cell.values())))
         made.append(measure.told(cell, evaluated))
-    rows, labels, replies = zip(*made)
+    rows, labels, replies_of_each = zip(*made)
+    replies = sum(replies_of_each, [])
     tables = {"real_controls": pd.DataFrame(rows), "real_controls_labels": pd.concat(labels)}
     command = f"python -m {measure.__package__}.record {sheet.name}"
     for path in record_tables(setup, "real_controls", command, tables):
         typer.echo(path)
-    blank = blank_sheet(sum(replies, []))
+    blank = blank_sheet(replies)
     blank.to_csv(sheet, index=False)
-    typer.echo(f"{sheet}: {len(blank)} different replies to read, of {len(sum(replies, []))}")
+    typer.echo(f"{sheet}: {len(blank)} different replies to read, of {len(replies)}")
 
 
 if __name__ == "__main__":
