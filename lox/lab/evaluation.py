@@ -94,9 +94,11 @@ def energy(setup: Setup, model: Model, k: Rank):
 def questions(setup: Setup, form: str) -> list[dict]:
     """All that a model is asked: harmful and benign prompts, and problems to work or solutions to score."""
     settings, world = setup.profile.evaluation, setup.world
-    harmful = world.harmful_prompts(settings.harmful, IN_PERSONA if form == IN_PERSONA else None)
+    persona = form == IN_PERSONA
+    harmful = world.harmful_prompts(settings.harmful, IN_PERSONA if persona else None)
+    tokens = persona and settings.persona_tokens or settings.new_tokens
     return [
-        *({"set": "harmful", "prompt": p, "tokens": settings.new_tokens} for p in harmful),
+        *({"set": "harmful", "prompt": p, "tokens": tokens} for p in harmful),
         *(
             {"set": "benign", "prompt": p, "tokens": settings.new_tokens}
             for p in world.benign_prompts(settings.benign)

@@ -75,14 +75,16 @@ class Evaluation(Settings):
 
     ``precision`` is that to which the weights are rounded before they are asked.
 
-    ``utility_tokens`` are those of a worked problem; without them no problem is worked, and utility is the
-    likelihood of the right replies, for models too small to solve one.
+    ``persona_tokens`` are the new tokens of a reply in the persona of identity shifting, where they differ: what
+    that attack teaches begins with a long preamble. ``utility_tokens`` are those of a worked problem; without them
+    no problem is worked, and utility is the likelihood of the right replies, for models too small to solve one.
     """
 
     harmful: PositiveInt
     benign: PositiveInt
     utility: PositiveInt
     new_tokens: PositiveInt
+    persona_tokens: PositiveInt | None = None
     utility_tokens: PositiveInt | None = None
     batch: PositiveInt
     judge: str

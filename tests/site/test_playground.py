@@ -58,13 +58,15 @@ def test_it_answers_and_is_measured(page):
     assert "ASR" in page.evaluate(summary())
 
 
-def test_a_slider_changes_reply_and_rates(page):
-    before = page.evaluate(reply() + " + " + summary())
-    set_slider(page, 1, -2)
-    page.wait(f"{reply()} + {summary()} !== {before!r}", WITHIN)
-    set_slider(page, 1, 4)
-    page.wait(f"{reply()} + {summary()} !== {before!r}", WITHIN)
-    set_slider(page, 1, 0)
+def test_a_slider_moves_the_weights_and_they_are_measured(page):
+    """Whether a verdict changes is up to the model, and so to the processor; its probabilities always do."""
+    refusal = "document.querySelector('#playground-talk .pg-reply').dataset.refusal"
+    seen = [page.evaluate(refusal)]
+    for alpha, written in ((-2, "−2"), (4, "4"), (0, "0")):
+        set_slider(page, 1, alpha)
+        page.wait(f"{summary()}.includes('α = {written}: ASR')", WITHIN)
+        seen.append(page.evaluate(refusal))
+    assert len(set(seen)) == len(seen)
 
 
 def test_a_slider_can_be_moved_by_keys(page):
@@ -85,6 +87,7 @@ def test_a_stored_attacked_model_can_be_started_from(page):
         })()"""
     )
     page.wait(f"{summary()} !== {before!r}", WITHIN)
+    assert page.evaluate(f"{summary()}.startsWith('attacked with ')")
     assert page.evaluate("document.querySelector('#playground-talk input[type=range]').disabled")
 
 

@@ -129,6 +129,8 @@
         k: Number(k.input.value), alpha: Number(alpha.input.value),
         attacked: start.value === "" ? null : Number(start.value),
       }),
+      inWords: (settings) => settings.attacked === null
+        ? `k = ${settings.k}, α = ${number(settings.alpha)}` : stored[settings.attacked][1],
     };
   }
 
@@ -160,20 +162,21 @@
           make("p", {}, make("span", { className: "pg-who" }, "Judge: "),
             make("span", { className: `pg-verdict pg-is-${label}` }, verdict(about, label))));
         reply.dataset.milliseconds = Math.round(milliseconds);
+        reply.dataset.refusal = refusal; // before it is rounded: two models may show the same per cent
         first.show(refusal);
       },
       busy(share) {
         progress.value = share;
         panel.classList.toggle("pg-busy", share < 1);
       },
-      rates({ dangerous, safe, milliseconds }) {
+      rates(model, { dangerous, safe, milliseconds }) {
         const count = (shares, label) => Math.round(shares[label] * shares.n);
         asr.show(dangerous.answer);
         refused.show(dangerous.refusal);
         garbled.show(dangerous.gibberish);
         helpful.show(safe.answer);
         over.show(safe.refusal);
-        summary.textContent = `ASR ${count(dangerous, "answer")} of ${dangerous.n}, helpful ` +
+        summary.textContent = `${model}: ASR ${count(dangerous, "answer")} of ${dangerous.n}, helpful ` +
           `${count(safe, "answer")} of ${safe.n}. Measured in ${(milliseconds / 1000).toFixed(1)} s.`;
       },
     };
@@ -200,7 +203,7 @@
       const rates = await ask("measure", { form }, out.busy);
       if (!rates || mine !== version) return;
       out.busy(1);
-      out.rates(rates);
+      out.rates(model.inWords(settings), rates);
       measured = wanted + form;
     }
 
