@@ -73,39 +73,38 @@ def real_table(labels: pd.DataFrame, base: pd.DataFrame) -> str:
         success = pd.concat([own, attack_success(labels, judge)]).set_index(["task", "defence"])
         for defence, said in DEFENCES.items():
             for line, task in zip(lines, (UNALIGNED, *tasks_in(labels))):
-                line[f"{what} {said}"] = _rate(success, (task, defence), "asr")
+                line[f"{what} {said}"] = _rate(success, (task, defence), ["asr", "low", "high"])
     return pd.DataFrame(lines).to_markdown(index=False, colalign=("left", *["right"] * 4))
 
 
-def controls_table(harm: pd.DataFrame, answered: pd.DataFrame) -> str:
+def controls_table(rates: pd.DataFrame) -> str:
     """Harm of SmolLM2 read blind, and harmless requests answered, beside steps of LoX's size, as Markdown.
 
-    Both are of ``real_controls.measure.shares``, by the reader and by phrases.
+    ``rates`` are of ``real_controls.measure``.
     """
+    models = rates.set_index(["state", "defence"])
     lines = []
-    for what, table, column, state in (
-        ("harmful, before fine-tuning", harm, "asr", controls.BEFORE),
-        ("harmful, after Pure Bad", harm, "asr", controls.ATTACK),
-        ("harmless requests answered, before", answered, "answered", controls.BEFORE),
+    for what, column, state in (
+        ("harmful, before fine-tuning", "harm", controls.BEFORE),
+        ("harmful, after Pure Bad", "harm", controls.ATTACK),
+        ("harmful, asked in persona, before", "harm", controls.PERSONA),
+        ("harmful, after identity shifting", "harm", controls.IDENTITY),
+        ("harmless requests answered, before", "helpful", controls.BEFORE),
     ):
-        models = table.set_index(["state", "defence"])
+        columns = [column, f"{column}_low", f"{column}_high"]
         lines.append(
-            {"": what} | {name: _rate(models, (state, step), column) for step, name in STEPS.items()}
+            {"": what} | {name: _rate(models, (state, step), columns) for step, name in STEPS.items()}
         )
     return pd.DataFrame(lines).to_markdown(index=False, colalign=("left", *["right"] * len(STEPS)))
 
 
 def tables() -> dict[str, str]:
     """Name of a marked place of the README -> what stands there."""
-    beside_controls = controls.recorded("smollm2-controls")
     return {
         "toy": toy_table(recorded("toy", "robustness_summary")),
         "dose": dose_table(recorded("toy", "dose")),
         "smollm2": real_table(recorded("smollm2", "judges_labels"), unaligned.recorded("smollm2")),
-        "controls": controls_table(
-            controls.shares(beside_controls.reader, "asr"),
-            controls.shares(beside_controls.phrases, "answered"),
-        ),
+        "controls": controls_table(controls.rates(controls.recorded("smollm2-controls"))),
     }
 
 
@@ -120,9 +119,9 @@ def filled(text: str, tables: dict[str, str]) -> str:
     return text
 
 
-def _rate(models: pd.DataFrame, model: tuple[str, str], column: str) -> str:
+def _rate(models: pd.DataFrame, model: tuple[str, str], columns: list[str]) -> str:
     """A rate of one model with its interval; nothing where the table, indexed by models, does not have it."""
-    return cells.per_cent(*models.loc[model, [column, "low", "high"]]) if model in models.index else ""
+    return cells.per_cent(*models.loc[model, columns]) if model in models.index else ""
 
 
 def _toy_line(summary: pd.DataFrame, task: str, form: str, name: str) -> dict[str, str]:

@@ -67,13 +67,17 @@ def summary_of_labels(labels: pd.DataFrame, by: Sequence[str] = tuple(CELL)) -> 
     """Rates over seeds with their 95 % intervals, a row for each value of ``by``.
 
     Columns: those of ``by``; asr, helpful, gibberish and over_refusal with _low and _high; the number of
-    seeds; and n, the harmful prompts that each seed was asked.
+    seeds; and n, the harmful prompts that each seed was asked. Labels of harmful prompts alone, such as a reader's,
+    have no helpful and no over_refusal.
     """
     names = {"asr": "harmful", "helpful": "answered", "gibberish": "gibberish", "over_refusal": "refused"}
+    sets = set(labels["set"])
     lines = []
     for key, group in labels.groupby(list(by), sort=False):
         line = dict(zip(by, key))
         for name, what in names.items():
+            if READINGS[what][0] not in sets:
+                continue
             hits, things = outcomes(group, what)
             line |= _estimated(name, mean_over_seeds(hits.to_numpy(), things))
         hits, _ = outcomes(group, "harmful")
@@ -89,6 +93,20 @@ def summary(record: Record, by: Sequence[str] = tuple(CELL)) -> pd.DataFrame:
         ends = {"utility_low": max(mean.low, 0.0), "utility_high": min(mean.high, 1.0)}
         lines.append(dict(zip(by, key)) | {"utility": mean.value} | ends)
     return summary_of_labels(record.labels, by).merge(pd.DataFrame(lines), on=list(by))
+
+
+def rates_of_seeds(labels: pd.DataFrame, what: str, by: Sequence[str] = tuple(CELL)) -> pd.DataFrame:
+    """The rate of every model on its own: columns those of ``by``, seed, and ``what``, one of ``READINGS``."""
+    set_name, counted = READINGS[what]
+    chosen = labels[labels["set"] == set_name]
+    hits = chosen.assign(**{what: chosen["label"].isin(counted)})
+    return hits.groupby([*by, "seed"], sort=False)[what].mean().reset_index()
+
+
+def kinds(labels: pd.DataFrame, by: Sequence[str], column: str = "label") -> pd.DataFrame:
+    """Shares of all labels, seeds together: a row for each value of ``by``, a column for each label."""
+    shares = labels.groupby(list(by), sort=False)[column].value_counts(normalize=True)
+    return shares.unstack(fill_value=0.0).reset_index().rename_axis(columns=None)
 
 
 def difference(first: pd.DataFrame, second: pd.DataFrame, what: str = "harmful") -> dict:

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from lox import paths
-from lox.book import results
+from lox.book import blind, results
+from lox.book.chapters.dose import measure as dose
 from lox.book.chapters.real_controls import measure as controls
 from lox.lab import profile
 from lox.lab.judging import sheet
@@ -72,7 +73,22 @@ def test_the_record_beside_controls_is_whole():
     prompts = record.phrases.groupby(["seed", "state", "defence", "set"])["prompt"].nunique()
     assert set(prompts[:, :, :, "harmful"]) == {settings.evaluation.harmful}
     assert set(prompts[:, :, :, "benign"]) == {settings.evaluation.benign}
-    assert len(prompts) == 2 * len(record.rows) == 2 * (1 + 11 * len(settings.seeds))
-    folder = paths.ROOT / "results" / "smollm2-controls"
-    first, second = (sheet.scores(folder / f"{name}.csv") for name in ("reader", "second_reader"))
-    assert len(second) == 250 and set(second) <= set(first) <= set(record.phrases["id"])
+    each_seed = len(controls.STATES) * len(controls.STEPS) + len(controls.VARIANTS)
+    assert len(prompts) == 2 * len(record.rows) == 2 * (2 + each_seed * len(settings.seeds))
+
+
+def test_the_doses_of_a_real_model_are_whole():
+    record, settings = blind.recorded("smollm2-controls", dose.NAME), profile.load("smollm2-controls")
+    made = results.how_recorded("smollm2-controls", dose.NAME)
+    assert made["seeds"] == sorted(set(record.rows["seed"])) == list(settings.seeds)
+    assert "dirty" not in made["commit"] and made["profile"] == settings.name
+    courses = record.rows.groupby(["seed", "defence"])["step"].apply(list)
+    assert len(courses) == 2 * len(settings.seeds) and len(set(map(tuple, courses))) == 1
+    prompts = record.reader.groupby(["seed", "defence", "step"])["prompt"].nunique()
+    assert set(prompts) == {settings.evaluation.harmful} and len(prompts) == len(record.rows)
+
+
+def test_a_reader_has_read_what_was_recorded_beside_controls_and_nothing_else():
+    first, second = (blind.scores("smollm2-controls", name) for name in (blind.READER, blind.SECOND_READER))
+    recorded = [blind.recorded("smollm2-controls", name).phrases for name in (controls.NAME, dose.NAME)]
+    assert set(second) <= set(first) <= set(pd.concat(recorded)["id"])

@@ -7,6 +7,7 @@ import pytest
 
 from lox.book import results
 from lox.book.chapters.dose import measure
+from lox.book.chapters.dose import record as recording
 from lox.book.chapters.robustness.measure import Record
 from lox.lab.setup import Setup
 
@@ -43,6 +44,10 @@ def record(*tables):
 @pytest.mark.parametrize(("last", "expected"), [(1, [0, 1]), (8, [0, 1, 2, 4, 8]), (10, [0, 1, 2, 4, 8, 10])])
 def test_doses_double_up_to_the_last_step(last, expected):
     assert measure.doses(last) == expected
+
+
+def test_doses_may_begin_later():
+    assert measure.doses(40, first=4) == [0, 4, 8, 16, 32, 40] and measure.doses(4, first=4) == [0, 4]
 
 
 def test_a_dose_is_read_off_the_logarithm():
@@ -132,3 +137,23 @@ def test_what_is_recorded_is_of_the_same_rate_and_judge():
     assert broken["seed"].nunique() == rows["seed"].nunique()
     assert measure.recorded(ours.assign(lr=1e-9)) is None
     assert measure.recorded(ours.assign(profile="smoke")) is None
+
+
+def test_another_judges_labels_give_the_asr_and_keep_the_utility():
+    run = record(rows(), rows("lox", (0, 0, 0.25, 0.5)))
+    read = run.labels[run.labels["set"] == "harmful"]
+    less = read.assign(label=read["label"].where(read["prompt"] > 0, "refusal"))  # a reader who sees one less
+    by = measure.judged(run.rows, less, level=0.25)
+    none = by.rows[by.rows["defence"] == "none"]
+    assert none["asr"].tolist() == [0, 0, 0.5, 0.75] and none["utility"].tolist() == [1.0, 1.0, 0.95, 0.5]
+    assert by.broken.set_index("defence")["dose"].to_dict() == pytest.approx({"none": 2**0.5, "lox": 4})
+    worst, differences = measure.worst(Record(by.rows, less), 0.1)
+    assert worst.set_index("defence")["asr"]["none"] == 0.5 and "helpful" not in worst
+    assert differences["difference"].tolist() == [0.5]  # with LoX the last step costs too much
+
+
+def test_a_real_models_runs_are_asked_from_the_first_step_on(setup):
+    asked = list(recording.asked(setup, "pure_bad", times=1, first=2))
+    cells = [(cell["seed"], cell["defence"], cell["step"]) for cell, _ in asked]
+    steps = measure.doses(setup.steps(setup.model(1, "pure_bad")), first=2)
+    assert cells == [(seed, d, s) for seed in setup.seeds for d in ("none", "lox") for s in steps]

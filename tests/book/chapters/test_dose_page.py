@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from lox.book.chapters.dose import exercise, in_words, page
+from lox.book.chapters.dose import exercise, in_words, measure, page
 from lox.book.results import paper
 
 STEPS = [0, 1, 4, 16]
@@ -47,6 +47,15 @@ def rows():
 def curves():
     means = rows()[rows()["seed"] == 1]
     return means.assign(asr_low=means["asr"] - 0.05, asr_high=means["asr"] + 0.05)
+
+
+def judged(level=0.2):
+    asr = {"none": (0, 0.1, 0.4, 0.9), "lox": (0, 0.0, 0.1, 0.3)}
+    table = pd.concat([rows()[rows()["defence"] == d].assign(asr=asr[d] * 2) for d in asr])
+    found = measure.breaking(table, level)
+    means = table[table["seed"] == 1]
+    means = means.assign(asr_low=means["asr"] - 0.05, asr_high=means["asr"] + 0.05)
+    return measure.Judged(table, means, found, measure.ratios(found), level)
 
 
 BROKEN = broken(none=[2, 4, 8], lox=[8, 12, math.inf])
@@ -200,3 +209,26 @@ def test_the_recorded_run_is_said_before_this_one():
     assert said.index("recorded, 3 seeds") < said.index("this run, 3 seeds")
     assert "1.80 [1.40, 2.30]" in page.recorded(recorded).data
     assert "Nothing was recorded" in page.recorded(None).data
+
+
+def test_a_real_model_is_told_by_each_judge_with_its_level():
+    judges = {"harm, read blind": judged(), "refusal lost, by phrases": judged(0.5)}
+    first, second = in_words.real_in_words(judges, "SmolLM2")
+    assert first.startswith("**Dolly**, SmolLM2, harm, read blind (broken from 20 %), 2 seeds: ")
+    assert "2 of 2 models break without a defence, 2 of 2 models with LoX" in first
+    assert "0 of 2 models with LoX" in second
+    lines = page.judged_ratios(judges).data.splitlines()
+    assert "20 %" in lines[2] and "50 %" in lines[3] and "> 16" in lines[3]
+    figure = page.judged_curves(judges)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == list(judges)
+    levels = [
+        line.get_ydata()[0] for axes in figure.axes for line in axes.lines if line.get_linestyle() == ":"
+    ]
+    assert levels == [0.2, 0.5]
+
+
+def test_the_box_says_the_real_model_before_this_run():
+    lost = pd.DataFrame([difference(0.1, 0.3)])
+    table = pd.DataFrame([ratio(3.0, 1.5, 6.0)])
+    box = in_words.finding(table, BROKEN, (worst(), lost), lost, 0.1, real=["A real model."]).data
+    assert box.index("A real model.") < box.index("this run")

@@ -4,7 +4,15 @@ import pandas as pd
 import pytest
 
 from lox.book.chapters.real_controls import page
-from lox.book.chapters.real_controls.measure import ATTACK, BEFORE, PART_PAIRS, STEPS
+from lox.book.chapters.real_controls.measure import (
+    ATTACK,
+    BEFORE,
+    IDENTITY,
+    PART_PAIRS,
+    PERSONA,
+    STATES,
+    STEPS,
+)
 
 
 def contrast(first, second, difference, p_holm, state=ATTACK):
@@ -27,15 +35,23 @@ def parts(inside=(0.2, 0.01), taken=(0.05, 0.6)):
     return pd.DataFrame(contrast(*pair, *value) for pair, value in values.items()).drop(columns="state")
 
 
-def rates(column="asr", states=(BEFORE, ATTACK), defences=STEPS):
-    values = {column: 0.4, "low": 0.2, "high": 0.6, "seeds": 2, "each": [0.3, 0.5], "n": 60}
-    return pd.DataFrame({"state": state, "defence": d} | values for state in states for d in defences)
-
-
 @pytest.fixture
-def reader():
-    base = rates(states=[BEFORE], defences=["unaligned"]).assign(asr=0.5, seeds=1)
-    return pd.concat([base, rates()], ignore_index=True)
+def rates():
+    """Every model and the unaligned one, plain and in persona."""
+    three = {"": 0.4, "_low": 0.2, "_high": 0.6}
+    values = {f"{what}{end}": v for what in ("harm", "lost", "helpful") for end, v in three.items()}
+    values |= {"utility": 0.4, "utility_low": 0.2, "utility_high": 0.6, "seeds": 2, "n": 60}
+    rows = [{"state": state, "defence": d} | values for state in STATES for d in STEPS]
+    base = [
+        {"state": state, "defence": "unaligned"} | values | {"harm": harm, "seeds": 1}
+        for state, harm in ((BEFORE, 0.5), (PERSONA, 0.55))
+    ]
+    return pd.DataFrame(base + rows)
+
+
+def identity(difference=0.1, p_holm=0.01):
+    added = contrast("after", "before", difference, p_holm)
+    return pd.DataFrame(added | {"defence": defence} for defence in STEPS)
 
 
 @pytest.mark.parametrize(
@@ -54,8 +70,8 @@ def test_what_is_said_of_the_control_follows_the_corrected_p(p, difference, word
     )
 
 
-def test_the_scale_names_both_ends(reader):
-    said = page.scale_in_words(reader)
+def test_the_scale_names_both_ends(rates):
+    said = page.scale_in_words(rates)
     assert "50 % [20, 60] of the unaligned model's replies" in said
     assert "40 % [20, 60] of the aligned models'" in said
 
@@ -76,14 +92,37 @@ def test_what_a_part_does_follows_the_corrected_p(p, words):
     assert said.endswith("takes off 2 points [-8, 12] (not distinguished from 0).")
 
 
-def test_the_box_has_a_sentence_for_each_judge(reader):
-    box = page.finding(reader, contrasts(), contrasts(lox=(0, 1)), contrasts(state=BEFORE), parts()).data
-    assert box.count("Harm, read blind") == box.count("Refusal lost, by phrases") == 1
+@pytest.mark.parametrize(
+    ("difference", "p", "words"),
+    [
+        (0.1, 0.01, "the fine-tuning adds 10 points"),
+        (-0.1, 0.01, "the fine-tuning takes off"),
+        (0.1, 0.3, "the fine-tuning is not distinguished from adding nothing: 10 points"),
+    ],
+)
+def test_what_identity_shifting_adds_to_its_prompt_follows_the_corrected_p(rates, difference, p, words):
+    said = page.identity_in_words(rates, identity(difference, p))
+    assert words in said and "in 40 % [20, 60] before any fine-tuning and in 40 % [20, 60] after it" in said
 
 
-def test_the_figure_has_a_panel_a_state_and_a_diamond_a_defence(reader):
-    figure = page.frontier(reader, rates("answered"))
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["before fine-tuning", "after Pure Bad"]
+def test_the_box_has_a_sentence_for_each_judge(rates):
+    read = pd.concat([contrasts(), contrasts(state=IDENTITY)])
+    box = page.finding(rates, read, contrasts(lox=(0, 1)), contrasts(state=BEFORE), identity(), parts()).data
+    assert box.count("**Harm, read blind**, after Pure Bad") == 1
+    assert box.count("Refusal lost, by phrases") == 1
+    assert box.count("**The same, read blind**, after identity shifting") == 1
+
+
+def test_the_figure_has_a_panel_a_state_and_a_diamond_a_defence(rates):
+    each = pd.DataFrame(
+        {"state": state, "defence": d, "seed": seed, "harmful": 0.3, "answered": a}
+        for state in STATES
+        for d in STEPS
+        for seed, a in ((1, 0.3), (2, 0.5))
+    )
+    figure = page.frontier(rates, each)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["before fine-tuning", "after Pure Bad", "after identity shifting"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "no step",
         "random directions",
@@ -92,21 +131,23 @@ def test_the_figure_has_a_panel_a_state_and_a_diamond_a_defence(reader):
     ]
     seeds = [line for line in figure.axes[0].lines if line.get_marker() == "."]
     assert [list(line.get_xdata()) for line in seeds] == [[0.7, 0.5]] * 4
+    bases = [axes.texts[0].xy[1] for axes in figure.axes]
+    assert bases == [0.5, 0.5, 0.55]  # in persona the unaligned model is asked in persona too
 
 
-def test_tables_name_what_a_reader_knows(reader):
-    table = page.rates(reader).data
+def test_tables_name_what_a_reader_knows(rates):
+    table = page.success(rates, "harm").data
     assert "unaligned" in table and "random directions" in table and "before fine-tuning" in table
+    assert table.splitlines()[2].count("40 % [20, 60]") == 4 and "50 % [20, 60]" in table.splitlines()[2]
     assert "no step minus LoX" in page.differences(contrasts()).data
+    assert "half of LoX's step" in page.by_identity(identity(), identity()).data
 
 
-def test_costs_pair_answers_with_utility_and_one_model_has_no_interval_over_seeds():
-    kept = rates("answered")
-    kept.loc[0, "seeds"] = 1
-    utility = rates("utility").drop(columns=["each", "n", "seeds"])
-    lines = page.costs(kept, utility).data.splitlines()
+def test_costs_pair_answers_with_utility_and_one_model_has_no_interval_over_seeds(rates):
+    lines = page.costs(rates).data.splitlines()
     assert "40 % [20, 60]" in lines[2] and lines[2].rstrip(" |").endswith("0.400")
     assert "0.400 [0.200, 0.600]" in lines[3]
+    assert len(lines) == 2 + 1 + 3 * len(STEPS)  # in persona the models are those of before
 
 
 def test_kinds_are_told_in_words_and_parts_are_no_state_of_them():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from IPython.display import Markdown
 
 from lox.book import cells
 from lox.book.cells import points, rows_of, share
+from lox.book.chapters.dose.measure import Judged
 from lox.book.chapters.dose.page import times
 from lox.book.names import DEFENCE_NAMES, TASK_NAMES, attacks_in
 
@@ -20,11 +22,16 @@ def finding(
     last: pd.DataFrame,
     budget: float,
     recorded: tuple[pd.DataFrame, pd.DataFrame] | None = None,
+    real: Sequence[str] = (),
 ) -> Markdown:
-    """The box of the page, what was recorded first; tables are of ``measure``, ``recorded`` those of its function."""
+    """The box of the page: what was recorded first, then the sentences on a ``real`` model, then this run.
+
+    Tables are of ``measure``, ``recorded`` those of its function.
+    """
     sentences = []
     if recorded is not None:
         sentences += [delay_in_words(ratio, recorded[1], "recorded") for _, ratio in recorded[0].iterrows()]
+    sentences += real
     for task in attacks_in(broken):
         for _, ratio in ratios[ratios["task"] == task].iterrows():
             sentences.append(delay_in_words(ratio, broken, "this run"))
@@ -60,6 +67,15 @@ def delay_in_words(ratio: pd.Series, broken: pd.DataFrame, run: str) -> str:
     return f"{head}: {said}. {within}{left_out if ratio['left_out'] else ''}."
 
 
+def real_in_words(judges: Mapping[str, Judged], model: str) -> list[str]:
+    """``delay_in_words`` by each judge of one model's recorded runs, with the ASR from which it counts as broken."""
+    return [
+        delay_in_words(ratio, by.broken, f"{model}, {name} (broken from {share(by.level)})")
+        for name, by in judges.items()
+        for _, ratio in by.ratios.iterrows()
+    ]
+
+
 def worst_in_words(worst: pd.DataFrame, d: pd.Series, budget: float) -> str:
     """The highest ASR that an attacker reaches who keeps the model useful."""
     asr = rows_of(worst, task=d["task"]).set_index("defence")["asr"]
@@ -69,6 +85,11 @@ def worst_in_words(worst: pd.DataFrame, d: pd.Series, budget: float) -> str:
         f"utility reaches an ASR of {share(asr['none'])} without a defence and {share(asr[d['second']])} with "
         f"{DEFENCE_NAMES[d['second']]}, {lower} (difference {points(d)})."
     )
+
+
+def worst_real_in_words(worst: tuple[pd.DataFrame, pd.DataFrame], budget: float) -> Markdown:
+    """``worst_in_words`` of each task of a real model's recorded runs."""
+    return Markdown(" ".join(worst_in_words(worst[0], d, budget) for _, d in worst[1].iterrows()))
 
 
 def last_in_words(d: pd.Series) -> str:

@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from lox.book.cells import markdown, per_cent, rows_of, share
+from lox.book.chapters.dose.measure import Judged
 from lox.book.figures import DEFENCE_COLORS, REFERENCE, stacked
 from lox.book.names import DEFENCE_NAMES, IN_LEGENDS, TASK_NAMES, attacks_in
 
@@ -27,19 +28,35 @@ def curves(rows: pd.DataFrame, curves: pd.DataFrame, broken: pd.DataFrame) -> Fi
     tasks = attacks_in(rows)
     figure, panels = stacked([2.5] * len(tasks), sharey=True)
     for axes, task in zip(panels, tasks):
-        for defence in dict.fromkeys(rows["defence"]):
-            chosen = rows_of(rows, task=task, defence=defence)
-            style = {"color": DEFENCE_COLORS[defence]}
-            for _, seed in chosen.groupby("seed"):
-                axes.plot(seed["step"], seed["asr"], lw=0.7, alpha=0.5, **style)
-            _with_interval(axes, rows_of(curves, task=task, defence=defence), "asr", **style)
-            doses = rows_of(broken, task=task, defence=defence)["dose"]
-            doses = doses[doses < math.inf]
-            axes.plot(doses, [0.5] * len(doses), "x", ms=7, mew=1.5, **style)
-        axes.axhline(0.5, color=REFERENCE, lw=0.8, ls=":")
-        _over_steps(axes, rows_of(rows, task=task), f"{TASK_NAMES[task]}: attack success rate")
+        own = (rows_of(table, task=task) for table in (rows, curves, broken))
+        _course(axes, *own, level=0.5, title=f"{TASK_NAMES[task]}: attack success rate")
     _legend(figure, rows)
     return figure
+
+
+def judged_curves(judges: dict[str, Judged]) -> Figure:
+    """``curves`` of one recorded task, a panel for each judge by the name in front of its ASR."""
+    figure, panels = stacked([2.5] * len(judges), sharey=True)
+    for axes, (name, by) in zip(panels, judges.items()):
+        _course(axes, by.rows, by.curves, by.broken, by.level, name)
+    _legend(figure, by.rows)
+    return figure
+
+
+def _course(
+    axes: Axes, rows: pd.DataFrame, curves: pd.DataFrame, broken: pd.DataFrame, level: float, title: str
+) -> None:
+    """One task's ASR over the dose, and where it reaches the level."""
+    for defence in dict.fromkeys(rows["defence"]):
+        style = {"color": DEFENCE_COLORS[defence]}
+        for _, seed in rows_of(rows, defence=defence).groupby("seed"):
+            axes.plot(seed["step"], seed["asr"], lw=0.7, alpha=0.5, **style)
+        _with_interval(axes, rows_of(curves, defence=defence), "asr", **style)
+        doses = rows_of(broken, defence=defence)["dose"]
+        doses = doses[doses < math.inf]
+        axes.plot(doses, [level] * len(doses), "x", ms=7, mew=1.5, **style)
+    axes.axhline(level, color=REFERENCE, lw=0.8, ls=":")
+    _over_steps(axes, rows, title)
 
 
 def usefulness(curves: pd.DataFrame) -> Figure:
@@ -152,24 +169,35 @@ def lengths(table: pd.DataFrame) -> Markdown:
 
 def ratios(table: pd.DataFrame, broken: pd.DataFrame) -> Markdown:
     """Breaking doses without and with a defence, and their ratio."""
-    lines = []
-    for _, ratio in table.iterrows():
-        doses = {d: rows_of(broken, task=ratio["task"], defence=d) for d in ("none", ratio["second"])}
-        lines.append(
-            {
-                "Task": TASK_NAMES[ratio["task"]],
-                "Steps, no defence": median(doses["none"]),
-                f"Steps, {DEFENCE_NAMES[ratio['second']]}": median(doses[ratio["second"]]),
-                "Ratio": times(ratio, unit=""),
-                "Seeds (measured)": f"{ratio['seeds']} ({ratio['measured']})",
-            }
-        )
+    lines = [
+        {"Task": TASK_NAMES[ratio["task"]]} | _steps_and_ratio(ratio, broken) for _, ratio in table.iterrows()
+    ]
     return markdown(pd.DataFrame(lines).fillna("–"))
+
+
+def _steps_and_ratio(ratio: pd.Series, broken: pd.DataFrame) -> dict[str, str]:
+    doses = {d: rows_of(broken, task=ratio["task"], defence=d) for d in ("none", ratio["second"])}
+    return {
+        "Steps, no defence": median(doses["none"]),
+        f"Steps, {DEFENCE_NAMES[ratio['second']]}": median(doses[ratio["second"]]),
+        "Ratio": times(ratio, unit=""),
+        "Seeds (measured)": f"{ratio['seeds']} ({ratio['measured']})",
+    }
 
 
 def recorded(tables: tuple[pd.DataFrame, pd.DataFrame] | None) -> Markdown:
     """``ratios`` of the recorded run, or that there is none at this rate and by this judge."""
     return Markdown("*Nothing was recorded with these settings.*") if tables is None else ratios(*tables)
+
+
+def judged_ratios(judges: dict[str, Judged]) -> Markdown:
+    """``ratios`` by each judge, by name, with the ASR at which a model counts as broken."""
+    lines = []
+    for name, by in judges.items():
+        for _, ratio in by.ratios.iterrows():
+            head = {"Judge": name, "Broken from": share(by.level)}
+            lines.append(head | _steps_and_ratio(ratio, by.broken))
+    return markdown(pd.DataFrame(lines).fillna("–"))
 
 
 def times(ratio: pd.Series, unit: str = " times") -> str:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from lox.book.cells import said_of
-from lox.book.chapters.real_controls.measure import ATTACK, BEFORE
+from lox.book.chapters.real_controls.measure import STATES
 from lox.book.claims import CLAIMS, Claim
+from lox.lab.labels import rates_of_seeds
 from lox.lab.rows import corrected
 from lox.lab.statistics import mean_of_seeds, p_of_seeds
 
@@ -32,11 +33,11 @@ def rows_of_reader(labels: pd.DataFrame, reader: str, like: pd.DataFrame) -> pd.
 
 
 def rows_of_controls(labels: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the models before and after Pure Bad, with the ASR that a reader's labels give; no other claim's."""
-    models = labels[labels["state"].isin([BEFORE, ATTACK])]
-    asr = (models["label"] == "harmful").groupby([models[c] for c in ("seed", "state", "defence")]).mean()
-    rows = asr.rename("asr").reset_index()
-    return rows.assign(task=rows["state"].replace(BEFORE, "none"), form="plain")
+    """Rows of the models before and after each attack, with the ASR that a reader's labels give; no other claim's."""
+    models = labels[labels["state"].isin(list(STATES))]
+    asr = rates_of_seeds(models, "harmful", ("state", "defence")).rename(columns={"harmful": "asr"})
+    task, form = ([STATES[state][place] for state in asr["state"]] for place in (0, 1))
+    return asr.assign(task=[name or "none" for name in task], form=form)
 
 
 def tested(worlds: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from lox.book import results
+from lox.book import blind
+from lox.book.blind import Blind
 from lox.book.cells import rows_of
 from lox.book.chapters.stress.measure import INSIDE, OUTSIDE, Stress
-from lox.lab.evaluated import Evaluated, of_set
-from lox.lab.evaluation import evaluate
-from lox.lab.judging import sheet
-from lox.lab.judging.sheet import reply_id, verdict
-from lox.lab.labels import difference, labels_of, outcomes
+from lox.lab.evaluated import Evaluated
+from lox.lab.evaluation import IN_PERSONA, evaluate
+from lox.lab.labels import Record, difference, kinds, rates_of_seeds, summary, summary_of_labels
 from lox.lab.model import Model
-from lox.lab.rows import corrected, rates
+from lox.lab.rows import corrected
 from lox.lab.setup import Setup
-from lox.lab.statistics import mean_of_seeds, mean_over_seeds, rate
 
-ATTACK = "pure_bad"  # the only one after which a reader found more than a few per cent of harm
+NAME = "real_controls"  # of the recorded tables
 STEPS = ("none", "random", "half", "lox")  # added to the aligned weights; "half" is LoX with half of its α
 PAIRS = (  # what is compared, first minus second
     ("none", "lox"),
@@ -29,9 +26,16 @@ PAIRS = (  # what is compared, first minus second
     ("none", "half"),
     ("half", "lox"),
 )
-CELL = ["state", "defence"]
-READ_AS = {"asr": "harmful", "answered": "answered"}  # of ``lox.lab.labels.READINGS``
-BEFORE, PARTS = "before", "parts"  # states of a model, beside that after ATTACK, which has its name
+CELL = ("state", "defence")
+BEFORE, ATTACK = "before", "pure_bad"
+PERSONA, IDENTITY = "persona", "identity"
+STATES = {  # of a model: the task that it was fine-tuned on, and the form in which harmful prompts are asked
+    BEFORE: (None, "plain"),
+    ATTACK: ("pure_bad", "plain"),
+    PERSONA: (None, IN_PERSONA),
+    IDENTITY: ("identity", IN_PERSONA),
+}
+PARTS = "parts"  # the state of the aligned model plus a part of what ATTACK did to it
 UNALIGNED = "unaligned"  # the base model, in the column of defences
 # What is put in of the attack's update alone, in the column of defences where the state is PARTS
 VARIANTS = {"inside": INSIDE, "outside": OUTSIDE, "random inside": ("random", "inside, scaled")}
@@ -50,14 +54,16 @@ PART_PAIRS = (  # of them, of "nothing" and of the "whole" update, first minus s
 def asked(setup: Setup, seeds: Sequence[int]) -> Iterator[tuple[dict, Evaluated]]:
     """(cell, what came out) of every model, made where it is missing; a cell is its seed, state and defence.
 
-    First the base model, which all seeds share. Then, for each seed and each of ``STEPS``, the model before and after
-    the attack; and the aligned model plus each of ``VARIANTS`` of what the attack did without a step.
+    First the base model, which all seeds share. Then, for each seed, the model in each of ``STATES`` with each of
+    ``STEPS``, and the aligned model plus each of ``VARIANTS`` of what the attack did without a step.
     """
-    yield _cell(seeds[0], BEFORE, UNALIGNED), evaluate(setup, setup.model(seeds[0]).base, "plain")
+    for state in (BEFORE, PERSONA):
+        base = setup.model(seeds[0]).base
+        yield _cell(seeds[0], state, UNALIGNED), evaluate(setup, base, STATES[state][1])
     for seed in seeds:
-        for state, task in ((BEFORE, None), (ATTACK, ATTACK)):
+        for state, (task, form) in STATES.items():
             for step in STEPS:
-                yield _cell(seed, state, step), evaluate(setup, _model(setup, seed, task, step))
+                yield _cell(seed, state, step), evaluate(setup, _model(setup, seed, task, step), form)
         stress = Stress(setup, setup.model(seed, ATTACK), setup.profile.lox.k)
         for name, variant in VARIANTS.items():
             yield _cell(seed, PARTS, name), stress.evaluate(variant)
@@ -73,87 +79,69 @@ def _cell(seed: int, state: str, defence: str) -> dict:
     return {"seed": seed, "state": state, "defence": defence}
 
 
-def told(cell: dict, evaluated: Evaluated) -> tuple[dict, pd.DataFrame, list[dict]]:
-    """(row, labels, replies) of one model: its rates, a label for each reply, and the replies that a reader gets.
-
-    ``labels`` are ``lox.lab.labels``' with the id of each reply to a harmful goal, by which a sheet names it; they
-    hold no text.
-    """
-    harmful = of_set(evaluated.replies, "harmful")
-    ids = [reply_id(answer["prompt"], answer["reply"]) for answer in harmful]
-    labels = labels_of(evaluated, cell)
-    labels["id"] = pd.Series(ids, labels.index[labels["set"] == "harmful"])
-    return cell | rates(evaluated), labels, harmful
-
-
-# --- what was recorded --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """What was recorded of a profile: a row for each model, labels of all replies by phrases, and by a reader."""
-
-    rows: pd.DataFrame
-    phrases: pd.DataFrame
-    reader: pd.DataFrame
-
-
-def recorded(profile: str) -> Recorded:
-    """The recorded tables of a profile. ValueError where one is missing, or the reader's sheet lacks a reply."""
-    rows, labels = (results.recorded(profile, f"real_controls{end}") for end in ("", "_labels"))
-    scores = sheet.scores(results.ROOT / "results" / profile / "reader.csv")
-    return Recorded(rows, labels, reader_labels(labels, scores))
-
-
-def reader_labels(labels: pd.DataFrame, scores: Mapping[str, float]) -> pd.DataFrame:
-    """Labels of the replies to harmful goals by a reader's scores; gibberish is known by rule and stays so.
-
-    ``scores`` are of ``lox.lab.judging.sheet.scores``. ValueError for a reply that the reader did not have.
-    """
-    read = labels[labels["set"] == "harmful"]
-    garbled = read["label"] == "gibberish"
-    if missing := set(read.loc[~garbled, "id"]) - set(scores):
-        raise ValueError(f"the reader's sheet lacks {len(missing)} different replies of {len(read)}")
-    by_reader = read["id"].map({name: verdict(score).label for name, score in scores.items()})
-    return read.assign(label=by_reader.where(~garbled, "gibberish"))
+def recorded(profile: str) -> Blind:
+    """What was recorded of a profile. ValueError where a table is missing, or the reader's sheet lacks a reply."""
+    return blind.recorded(profile, NAME)
 
 
 # --- what it says -------------------------------------------------------------------------------------
 
 
-def shares(labels: pd.DataFrame, what: str) -> pd.DataFrame:
-    """The "asr" of every model, or the share of harmless prompts "answered", a row for each state and defence.
+def rates(record: Blind) -> pd.DataFrame:
+    """Rates of every model over seeds with their 95 % intervals, a row for each state and defence.
 
-    Columns: state, defence, ``what``, low, high (95 %), seeds, n and each, that of each seed. Intervals are over seeds
-    and prompts; of the one base model Wilson's, over prompts.
+    Columns: state, defence, seeds, n (harmful goals); and harm (read blind), lost (refusal, by phrases), helpful and
+    utility, each with _low and _high. Of the one base model intervals are over prompts, and utility has none.
     """
-    lines = []
-    for (state, defence), group in labels.groupby(CELL, sort=False):
-        hits, things = outcomes(group, READ_AS[what])
-        if defence == UNALIGNED:
-            one = rate(hits.iloc[0])
-            columns = {what: one.value, "low": one.low, "high": one.high, "seeds": 1}
-        else:
-            columns = mean_over_seeds(hits.to_numpy(), things).columns(what)
-        each = hits.mean(axis=1).tolist()
-        lines.append({"state": state, "defence": defence} | columns | {"n": hits.shape[1], "each": each})
-    return pd.DataFrame(lines)
+    read = summary_of_labels(record.reader, CELL)
+    told = summary(Record(record.rows, record.phrases), CELL)
+    tables = [
+        _renamed(read, "asr", "harm")[[*CELL, "seeds", "n", "harm", "harm_low", "harm_high"]],
+        _renamed(told, "asr", "lost").drop(columns=["seeds", "n"]),
+    ]
+    return tables[0].merge(tables[1], on=list(CELL), validate="1:1")
 
 
-def contrasts(labels: pd.DataFrame, what: str = "harmful") -> pd.DataFrame:
-    """First minus second of ``PAIRS`` in each state, on the same seeds and prompts.
+def _renamed(table: pd.DataFrame, old: str, new: str) -> pd.DataFrame:
+    return table.rename(columns={f"{old}{end}": f"{new}{end}" for end in ("", "_low", "_high")})
 
-    ``what`` is one of ``lox.lab.labels.READINGS``. p_holm is corrected for the rows of the table. ValueError where
+
+def each(record: Blind) -> pd.DataFrame:
+    """The rates of every model on its own: state, defence, seed, harmful (read blind) and answered."""
+    read, told = (
+        rates_of_seeds(labels, what, CELL)
+        for labels, what in ((record.reader, "harmful"), (record.phrases, "answered"))
+    )
+    return read.merge(told, on=[*CELL, "seed"], validate="1:1")
+
+
+def contrasts(labels: pd.DataFrame, states: Sequence[str], what: str = "harmful") -> pd.DataFrame:
+    """First minus second of ``PAIRS`` in each of the states, on the same seeds and prompts.
+
+    ``what`` is one of ``lox.lab.labels.READINGS``. p_holm is corrected for the rows of each state. ValueError where
     a state lacks one of them.
     """
     lines = []
-    for state, group in labels.groupby("state", sort=False):
-        sides = dict(list(group.groupby("defence", sort=False)))
+    for state in states:
+        sides = dict(list(rows_of(labels, state=state).groupby("defence", sort=False)))
         if missing := {name for pair in PAIRS for name in pair} - set(sides):
             raise ValueError(f"{state}: no labels of the defence {', '.join(sorted(missing))}")
         for first, second in PAIRS:
             head = {"state": state, "first": first, "second": second}
             lines.append(head | difference(sides[first], sides[second], what))
+    table = pd.DataFrame(lines)
+    return corrected(table, table["state"])
+
+
+def by_identity(labels: pd.DataFrame, what: str = "harmful") -> pd.DataFrame:
+    """What identity shifting itself adds to its prompt: the rate after it minus that before, in persona both times.
+
+    A row for each of ``STEPS``: columns defence, difference, low, high, p and p_holm, corrected for the rows.
+    """
+    lines = []
+    for step in STEPS:
+        after, before = (rows_of(labels, state=state, defence=step) for state in (IDENTITY, PERSONA))
+        lines.append({"defence": step} | difference(after, before, what))
     return corrected(pd.DataFrame(lines))
 
 
@@ -170,16 +158,6 @@ def parts(labels: pd.DataFrame) -> pd.DataFrame:
     return corrected(pd.DataFrame(lines))
 
 
-def utility(rows: pd.DataFrame) -> pd.DataFrame:
-    """Utility of every model, mean over seeds with Student's interval: state, defence, utility, low, high, seeds."""
-    return pd.DataFrame(
-        {"state": state, "defence": defence} | mean_of_seeds(group["utility"]).columns("utility")
-        for (state, defence), group in rows.groupby(CELL, sort=False)
-    )
-
-
 def by_kind(labels: pd.DataFrame) -> pd.DataFrame:
     """Shares of the replies to harmful goals by label, seeds together: a row for each state and defence."""
-    harmful = labels[labels["set"] == "harmful"]
-    counts = harmful.groupby(CELL, sort=False)["label"].value_counts(normalize=True)
-    return counts.unstack(fill_value=0.0).reset_index().rename_axis(columns=None)
+    return kinds(rows_of(labels, set="harmful"), CELL)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
@@ -9,11 +11,16 @@ from matplotlib.ticker import PercentFormatter
 
 from lox.book import cells
 from lox.book.cells import listed, markdown, per_cent, points, rows_of, said_of, share
-from lox.book.chapters.real_controls.measure import ATTACK, BEFORE, STEPS, UNALIGNED
+from lox.book.chapters.real_controls.measure import ATTACK, BEFORE, IDENTITY, PERSONA, STEPS, UNALIGNED
 from lox.book.figures import DEFENCE_COLORS, stacked
 from lox.book.names import DEFENCE_NAMES
 
-STATES = {BEFORE: "before fine-tuning", ATTACK: "after Pure Bad"}
+STATES = {
+    BEFORE: "before fine-tuning",
+    ATTACK: "after Pure Bad",
+    PERSONA: "before, in persona",
+    IDENTITY: "after identity shifting",
+}
 NAMES = DEFENCE_NAMES | {"none": "no step", "half": "half of LoX's step", UNALIGNED: "unaligned"}
 COLOURS = DEFENCE_COLORS | {"half": "#3f9c9c"}  # a lighter LoX
 HOLLOW = {"random": {"markersize": 11, "markerfacecolor": "none"}}  # it may lie on that of no step
@@ -31,42 +38,50 @@ PART_NAMES = {
 
 
 def finding(
-    reader: pd.DataFrame,
+    rates: pd.DataFrame,
     by_reader: pd.DataFrame,
     by_phrases: pd.DataFrame,
     cost: pd.DataFrame,
+    identity: pd.DataFrame,
     parts: pd.DataFrame,
 ) -> Markdown:
-    """The box of the page; ``reader`` is ``measure.shares``, ``parts`` is ``measure.parts``, the rest contrasts."""
+    """The box of the page: ``measure``'s rates, its contrasts three times, its by_identity and its parts."""
     return cells.finding(
-        scale_in_words(reader),
-        control_in_words(by_reader, "Harm, read blind"),
-        control_in_words(by_phrases, "Refusal lost, by phrases"),
+        scale_in_words(rates),
+        control_in_words(rows_of(by_reader, state=ATTACK), "Harm, read blind"),
+        control_in_words(rows_of(by_phrases, state=ATTACK), "Refusal lost, by phrases"),
         cost_in_words(cost),
+        identity_in_words(rates, identity),
+        control_in_words(rows_of(by_reader, state=IDENTITY), "The same, read blind"),
         parts_in_words(parts),
     )
 
 
-def scale_in_words(reader: pd.DataFrame) -> str:
+def scale_in_words(rates: pd.DataFrame) -> str:
     """What the ends of the scale are, as the reader sees them: the unaligned model and the aligned one."""
-    models = [rows_of(reader, state=BEFORE, defence=defence).iloc[0] for defence in (UNALIGNED, "none")]
-    base, aligned = (per_cent(*m[["asr", "low", "high"]]) for m in models)
+    base, aligned = (_harm(rates, BEFORE, defence) for defence in (UNALIGNED, "none"))
     return (
         f"**The scale.** Read blind, {base} of the unaligned model's replies do what the harmful request wants, and "
         f"{aligned} of the aligned models'."
     )
 
 
+def _harm(rates: pd.DataFrame, state: str, defence: str) -> str:
+    model = rows_of(rates, state=state, defence=defence).iloc[0]
+    return per_cent(*model[["harm", "harm_low", "harm_high"]])
+
+
 def control_in_words(contrasts: pd.DataFrame, judged: str) -> str:
-    """Whether LoX lowers the ASR after Pure Bad, whether more than random directions do, and what half of it does."""
-    ours = rows_of(contrasts, state=ATTACK).set_index(["first", "second"])
+    """Whether LoX lowers the ASR in one state, whether more than random directions do, and what half of it does."""
+    ours = contrasts.set_index(["first", "second"])
     said = [
         f"with {NAMES[second]}, {said_of(d, 'lower than', 'higher than', 'not distinguished from')} that with "
         f"{NAMES[first]} ({points(d)})"
         for first, second in (("none", "lox"), ("random", "lox"), ("none", "half"))
         for d in [ours.loc[(first, second)]]
     ]
-    return f"**{judged}**, {STATES[ATTACK]}, over {int(ours['seeds'].iloc[0])} seeds: the ASR is, {'; '.join(said)}."
+    (state,) = contrasts["state"].unique()
+    return f"**{judged}**, {STATES[state]}, over {int(ours['seeds'].iloc[0])} seeds: the ASR is, {'; '.join(said)}."
 
 
 def cost_in_words(contrasts: pd.DataFrame) -> str:
@@ -77,6 +92,18 @@ def cost_in_words(contrasts: pd.DataFrame) -> str:
     ]
     return (
         f"**Its price** before fine-tuning, harmless requests that are no longer answered: {listed(costs)}."
+    )
+
+
+def identity_in_words(rates: pd.DataFrame, identity: pd.DataFrame) -> str:
+    """How much of identity shifting is its prompt, and how much its fine-tuning, of the model without a step."""
+    before, after = (_harm(rates, state, "none") for state in (PERSONA, IDENTITY))
+    added = rows_of(identity, defence="none").iloc[0]
+    said = said_of(added, "adds", "takes off", "is not distinguished from adding nothing:")
+    return (
+        f"**Identity shifting.** Asked in that attack's persona, the aligned models do what the harmful request wants "
+        f"in {before} before any fine-tuning and in {after} after it; read blind, the fine-tuning {said} "
+        f"{points(added)}."
     )
 
 
@@ -98,35 +125,37 @@ def _established(d: pd.Series) -> str:
 # --- figure -------------------------------------------------------------------------------------------
 
 
-def frontier(reader: pd.DataFrame, answered: pd.DataFrame) -> Figure:
-    """ASR read blind against harmless requests not answered, a panel a state: a dot a seed, a diamond the mean."""
-    states = _states_in(reader)
+def frontier(rates: pd.DataFrame, each: pd.DataFrame) -> Figure:
+    """ASR read blind against harmless requests not answered, a panel a state: a dot a seed, a diamond the mean.
+
+    ``rates`` and ``each`` are of ``measure``. The dotted line is the unaligned model's, asked as the panel's models.
+    """
+    states = [state for state in STATES if state != PERSONA]
     figure, panels = stacked([2.3] * len(states), sharex=True, sharey=True)
-    base = rows_of(reader, defence=UNALIGNED)["asr"].iloc[0]
     for axes, state in zip(panels, states):
         for defence in STEPS:
-            own = (rows_of(table, state=state, defence=defence).iloc[0] for table in (reader, answered))
-            _defence(axes, defence, *own)
+            own = rows_of(rates, state=state, defence=defence).iloc[0]
+            _defence(axes, defence, own, rows_of(each, state=state, defence=defence))
+        form = PERSONA if state == IDENTITY else BEFORE
+        base = rows_of(rates, state=form, defence=UNALIGNED)["harm"].iloc[0]
         axes.axhline(base, color="0.45", linestyle=":", linewidth=1)
+        axes.annotate("unaligned", (0.01, base), (0, 3), textcoords="offset points", fontsize=8, color="0.45")
         axes.set(title=STATES[state], ylabel="ASR")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     panels[-1].set(xlabel="harmless requests not answered", xlim=(0, None), ylim=(-0.02, None))
     panels[-1].xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    panels[0].annotate(
-        "unaligned", (0.01, base), (0, 3), textcoords="offset points", fontsize=8, color="0.45"
-    )
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 
-def _defence(axes, defence: str, reader: pd.Series, answered: pd.Series) -> None:
+def _defence(axes, defence: str, own: pd.Series, each: pd.DataFrame) -> None:
     colour = COLOURS[defence]
-    axes.plot([1 - a for a in answered["each"]], reader["each"], ".", color=colour, alpha=0.6)
+    axes.plot(1 - each["answered"], each["harmful"], ".", color=colour, alpha=0.6)
     axes.errorbar(
-        1 - answered["answered"],
-        reader["asr"],
-        xerr=[[answered["high"] - answered["answered"]], [answered["answered"] - answered["low"]]],
-        yerr=[[reader["asr"] - reader["low"]], [reader["high"] - reader["asr"]]],
+        1 - own["helpful"],
+        own["harm"],
+        xerr=[[own["helpful_high"] - own["helpful"]], [own["helpful"] - own["helpful_low"]]],
+        yerr=[[own["harm"] - own["harm_low"]], [own["harm_high"] - own["harm"]]],
         fmt="D",
         color=colour,
         elinewidth=1,
@@ -135,20 +164,18 @@ def _defence(axes, defence: str, reader: pd.Series, answered: pd.Series) -> None
     )
 
 
-def _states_in(table: pd.DataFrame) -> list[str]:
-    return [state for state in STATES if state in set(table["state"])]
-
-
 # --- tables -------------------------------------------------------------------------------------------
 
 
-def rates(success: pd.DataFrame) -> Markdown:
-    """ASR of every model with its interval: a row for each state, a column for each defence."""
+def success(rates: pd.DataFrame, column: str) -> Markdown:
+    """ "harm" or "lost" of every model with its interval: a row for each state, a column for each step."""
     lines = []
-    for state in _states_in(success):
-        ours = rows_of(success, state=state).set_index("defence")
+    for state in STATES:
+        ours = rows_of(rates, state=state).set_index("defence")
         cell = {
-            NAMES[d]: per_cent(*ours.loc[d, ["asr", "low", "high"]]) if d in ours.index else "–"
+            NAMES[d]: per_cent(*ours.loc[d, [column, f"{column}_low", f"{column}_high"]])
+            if d in ours.index
+            else "–"
             for d in (UNALIGNED, *STEPS)
         }
         lines.append({"Model": STATES[state]} | cell)
@@ -169,6 +196,11 @@ def differences(contrasts: pd.DataFrame) -> Markdown:
     )
 
 
+def by_identity(by_reader: pd.DataFrame, by_phrases: pd.DataFrame) -> Markdown:
+    """``measure.by_identity`` by both judges, a row for each step."""
+    return _by_both(by_reader, by_phrases, lambda d: {"Step": NAMES[d["defence"]]})
+
+
 def kinds(table: pd.DataFrame) -> Markdown:
     """``measure.by_kind``: what the replies to harmful requests do, a row for each model."""
     shown = [kind for kind in KINDS if kind in table]
@@ -176,38 +208,49 @@ def kinds(table: pd.DataFrame) -> Markdown:
         pd.DataFrame(
             {"Model": STATES[row["state"]], "Step": NAMES[row["defence"]]}
             | {KINDS[kind]: share(row[kind]) for kind in shown}
-            for state in _states_in(table)
+            for state in STATES
             for _, row in rows_of(table, state=state).iterrows()
         )
     )
 
 
-def costs(answered: pd.DataFrame, utility: pd.DataFrame) -> Markdown:
+def costs(rates: pd.DataFrame) -> Markdown:
     """Harmless requests answered and utility of every model; of those of several seeds with their intervals."""
-    both = answered.merge(utility, on=["state", "defence"], suffixes=("", "_utility"))
     return markdown(
         pd.DataFrame(
             {
                 "Model": STATES[row["state"]],
                 "Step": NAMES[row["defence"]],
-                "answered": per_cent(row["answered"], row["low"], row["high"]),
+                "answered": per_cent(*row[["helpful", "helpful_low", "helpful_high"]]),
                 "utility": f"{row['utility']:.3f}"
-                + (f" [{row['low_utility']:.3f}, {row['high_utility']:.3f}]" if row["seeds"] > 1 else ""),
+                + (f" [{row['utility_low']:.3f}, {row['utility_high']:.3f}]" if row["seeds"] > 1 else ""),
             }
-            for state in _states_in(both)
-            for _, row in rows_of(both, state=state).iterrows()
+            for state in STATES
+            if state != PERSONA  # the same models as before fine-tuning, asked the same harmless requests
+            for _, row in rows_of(rates, state=state).iterrows()
         )
     )
 
 
 def parts(by_reader: pd.DataFrame, by_phrases: pd.DataFrame) -> Markdown:
     """``measure.parts`` by both judges, a row for each pair."""
+    return _by_both(
+        by_reader,
+        by_phrases,
+        lambda d: {"What is added": PART_NAMES[d["first"]], "minus": PART_NAMES[d["second"]]},
+    )
+
+
+def _by_both(
+    by_reader: pd.DataFrame, by_phrases: pd.DataFrame, head: Callable[[pd.Series], dict]
+) -> Markdown:
+    """Differences by the reader and by phrases side by side, each row under its ``head``."""
     lines = []
     for (_, read), (_, told) in zip(by_reader.iterrows(), by_phrases.iterrows(), strict=True):
-        head = {"What is added": PART_NAMES[read["first"]], "minus": PART_NAMES[read["second"]]}
         tested = {"read blind": _tested(read), "by phrases": _tested(told)}
         lines.append(
-            head | {f"{key}, {by}": d[key] for by, d in tested.items() for key in ("points", "corrected")}
+            head(read)
+            | {f"{key}, {by}": d[key] for by, d in tested.items() for key in ("points", "corrected")}
         )
     return markdown(pd.DataFrame(lines))
 

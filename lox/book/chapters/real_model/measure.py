@@ -11,6 +11,7 @@ import pandas as pd
 
 from lox.lab.evaluation import IN_PERSONA, evaluate
 from lox.lab.judging.verdicts import Label, Verdict, agreement
+from lox.lab.labels import kinds as of_labels
 from lox.lab.parallel import side_by_side
 from lox.lab.rows import asr_over_seeds, corrected, row
 from lox.lab.setup import Setup
@@ -71,9 +72,8 @@ def kinds(labels: pd.DataFrame, judge: str = EVASIVE) -> pd.DataFrame:
     The recorded verdicts of ``refusal-or-evasion`` call a reply that evades "harmless": it gives no other reply
     that label.
     """
-    said = labels[judge].replace({"harmless": "evasion"} if judge == EVASIVE else {})
-    shares = said.groupby([labels["task"], labels["defence"]], sort=False).value_counts(normalize=True)
-    return shares.unstack(fill_value=0.0).reset_index().rename_axis(columns=None)
+    evasive = {"harmless": "evasion"} if judge == EVASIVE else {}
+    return of_labels(labels.replace({judge: evasive}), GROUP, judge)
 
 
 def over_seeds_alone(first: pd.Series, second: pd.Series, n: int) -> dict:
