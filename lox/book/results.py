@@ -70,13 +70,14 @@ def header(setup: Setup) -> Markdown:
     """What a page was run with: profile, data, judge, prompts and seeds, as a table."""
     profile = setup.profile
     evaluation = profile.evaluation
+    in_persona = f", in persona {evaluation.persona_tokens}" if evaluation.persona_tokens else ""
     return _two_columns(
         {
             "Profile": f"`{profile.name}`: {profile.description}",
             "Data": f"{profile.data} (digest `{setup.world.digest()[:12]}`)",
             "Judge": f"`{setup.judge.name}`",
             "Prompts": f"{evaluation.harmful} harmful, {evaluation.benign} benign, {evaluation.utility} "
-            f"problems; greedy replies of up to {evaluation.new_tokens} tokens",
+            f"problems; greedy replies of up to {evaluation.new_tokens} tokens{in_persona}",
             "Seeds": f"reported {', '.join(map(str, profile.seeds))}; "
             f"settings chosen on {', '.join(map(str, profile.selection_seeds))}",
         }
