@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -60,6 +61,24 @@ def dose_table(rows: pd.DataFrame) -> str:
     )
 
 
+def real_dose_table(judges: Mapping[str, dose.Judged]) -> str:
+    """How many times the steps of Pure Bad break SmolLM2, as Markdown; a row for each judge by its name."""
+    lines = []
+    for name, by in judges.items():
+        (ratio,) = by.ratios.to_dict("records")
+        lines.append(
+            {
+                "SmolLM2 on Pure Bad": name,
+                "broken from": cells.share(by.level),
+                "steps that break a model, median": dose_page.median(rows_of(by.broken, defence="none")),
+                "times as many with LoX": dose_page.times(pd.Series(ratio), unit=""),
+            }
+        )
+    return pd.DataFrame(lines).to_markdown(
+        index=False, disable_numparse=True, colalign=("left", *["right"] * 3)
+    )
+
+
 def real_table(labels: pd.DataFrame, base: pd.DataFrame) -> str:
     """ASR of SmolLM2 by the blind reader, and by phrases, as Markdown: the unaligned model, then a row for each task.
 
@@ -104,6 +123,7 @@ def tables() -> dict[str, str]:
         "toy": toy_table(recorded("toy", "robustness_summary")),
         "dose": dose_table(recorded("toy", "dose")),
         "smollm2": real_table(recorded("smollm2", "judges_labels"), unaligned.recorded("smollm2")),
+        "real dose": real_dose_table(dose.recorded_blind("smollm2-controls")[0]),
         "controls": controls_table(controls.rates(controls.recorded("smollm2-controls"))),
     }
 

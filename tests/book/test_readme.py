@@ -5,6 +5,7 @@ import pytest
 
 from lox import paths
 from lox.book import readme
+from lox.book.chapters.dose import measure as dose
 from lox.book.chapters.real_controls import measure as controls
 
 
@@ -36,6 +37,22 @@ def test_doses_are_said_with_their_control():
     line = readme.dose_table(rows).splitlines()[-1]
     assert line.startswith("| Dolly")
     assert line.endswith("2.55 [0.00, ∞] |           1.00 [0.00, ∞] |")  # two seeds bound nothing
+
+
+def test_a_real_models_doses_have_a_row_a_judge_with_its_level():
+    rows = pd.DataFrame(
+        {"task": "pure_bad", "form": "plain", "defence": d, "seed": s, "step": step, "asr": a}
+        for d, asr in (("none", (0, 0.2, 0.6)), ("lox", (0, 0.1, 0.3)))
+        for s in (1, 2)
+        for step, a in zip((0, 4, 8), asr)
+    )
+    judges = {}
+    for name, level in (("read", 0.2), ("phrases", 0.5)):
+        broken = dose.breaking(rows, level)
+        judges[name] = dose.Judged(rows, rows, broken, dose.ratios(broken), level)
+    read, phrases = readme.real_dose_table(judges).splitlines()[2:]
+    assert [cell.strip() for cell in read.split("|")[1:4]] == ["read", "20 %", "4"]
+    assert [cell.strip() for cell in phrases.split("|")[1:4]] == ["phrases", "50 %", "7"]
 
 
 def test_controls_stand_beside_lox_and_the_unaligned_model_has_no_state_after_an_attack():
