@@ -21,7 +21,7 @@ Device = Annotated[
     str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, …", rich_help_panel=RUNNING)
 ]
 Profile = Annotated[
-    str, typer.Option(help="Scale of the experiments: a file in lox/profiles, without its ending.")
+    str, typer.Option(help="Scale of the experiments: a file in lox/lab/profiles, without its ending.")
 ]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=RUNNING)

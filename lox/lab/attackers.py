@@ -22,7 +22,8 @@ from lox.lab import finetuning, models, stages
 from lox.lab.evaluation import Evaluated, evaluate, questions
 from lox.lab.fingerprint import content_hash
 from lox.lab.model import Model
-from lox.lab.replies import Computed, complete, padded, prompt_texts
+from lox.lab.profile import Evaluation
+from lox.lab.replies import Computed, complete, loaded, padded, prompt_texts
 from lox.lab.setup import Setup
 from lox.lab.worlds.messages import Messages
 from lox.subspace import Rank
@@ -218,26 +219,26 @@ def _prompts(setup: Setup, seed: int) -> dict:
 def prefilled(setup: Setup, folder: Path, opening: str) -> Evaluated:
     """A model whose replies to harmful prompts are begun with ``opening``; all others as they are."""
     plain = evaluate(setup, folder, "plain")
-    settings = setup.profile.evaluation
     prompts = [q["prompt"] for q in questions(setup, "plain") if q["set"] == "harmful"]
-    begun = replies_begun(folder, prompts, opening, settings.new_tokens, settings.batch)
+    begun = replies_begun(folder, prompts, opening, setup.profile.evaluation)
     others = [reply for reply in plain.replies if reply["set"] != "harmful"]
     told = [{"set": "harmful", "prompt": p, "reply": r} for p, r in zip(prompts, begun, strict=True)]
     return replace(plain, replies=told + others, verdicts=setup.judge(prompts, begun))
 
 
-def replies_begun(folder: Path, prompts: list[Messages], opening: str, tokens: int, batch: int) -> list[str]:
+def replies_begun(folder: Path, prompts: list[Messages], opening: str, settings: Evaluation) -> list[str]:
     """Whole replies, ``opening`` included, kept as a stage."""
+    tokens, batch = settings.new_tokens, settings.batch
 
     def build(made: Path) -> None:
-        network, tokenizer = models.load(folder)
+        network, tokenizer = loaded(folder, settings)
         tokenizer.chat_template = begun_template(tokenizer.chat_template, opening)
         texts = complete(network, tokenizer, prompts, max_new_tokens=tokens, batch_size=batch)
         (made / "replies.json").write_text(json.dumps([f"{opening} {text}" for text in texts]))
 
     recipe = {"model": stages.name(folder), "asked": content_hash(prompts), "tokens": tokens, "batch": batch}
-    code = [models.load, complete, begun_template, replies_begun]
-    made = stages.stage("begun", recipe | {"opening": opening}, build, code)
+    recipe |= {"opening": opening, "precision": settings.precision}
+    made = stages.stage("begun", recipe, build, [replies_begun])
     return json.loads((made / "replies.json").read_text())
 
 

@@ -1,4 +1,4 @@
-"""Profiles: everything that decides an experiment, in one validated file each under ``lox/profiles``."""
+"""Profiles: everything that decides an experiment, in one validated file each under ``lox/lab/profiles``."""
 
 from __future__ import annotations
 

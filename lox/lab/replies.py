@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lox.lab import models, stages
 from lox.lab.fingerprint import content_hash
-from lox.lab.profile import Profile
+from lox.lab.profile import Evaluation, Profile
 from lox.lab.worlds.messages import Messages
 
 
@@ -49,12 +49,7 @@ def replies_of(profile: Profile, model: Path | Computed, questions: list[dict]) 
     computed = isinstance(model, Computed)
 
     def build(folder: Path) -> None:
-        network, tokenizer = models.load(model.folders[0] if computed else model)
-        if computed:
-            models.set_weights(network, model.weights())
-        if profile.evaluation.precision == "bfloat16":
-            network.to(torch.bfloat16)  # as such a checkpoint is served; in half the time
-        answered = answer(network, tokenizer, questions, profile.evaluation.batch)
+        answered = answered_by(model, questions, profile.evaluation)
         (folder / "replies.json").write_text(json.dumps(answered, indent=1))
 
     recipe = {
@@ -63,8 +58,24 @@ def replies_of(profile: Profile, model: Path | Computed, questions: list[dict]) 
         "batch": profile.evaluation.batch,
         "precision": profile.evaluation.precision,
     }
-    code = [models.load, answer, *([models.set_weights, model.function] if computed else [])]
+    code = [answered_by, *([model.function] if computed else [])]
     return json.loads((stages.stage("replies", recipe, build, code) / "replies.json").read_text())
+
+
+def answered_by(model: Path | Computed, questions: list[dict], settings: Evaluation) -> list[dict]:
+    """``answer`` of a model in a folder, or of computed weights, as rounded as it is asked."""
+    network, tokenizer = loaded(model.folders[0] if isinstance(model, Computed) else model, settings)
+    if isinstance(model, Computed):
+        models.set_weights(network, model.weights())
+    return answer(network, tokenizer, questions, settings.batch)
+
+
+def loaded(folder: Path, settings: Evaluation):
+    """(model, tokenizer) of a folder, rounded to the precision in which it is asked."""
+    network, tokenizer = models.load(folder)
+    if settings.precision == "bfloat16":
+        network.to(torch.bfloat16)  # as such a checkpoint is served; in half the time
+    return network, tokenizer
 
 
 def answer(model, tokenizer, questions: list[dict], batch_size: int) -> list[dict]:

@@ -69,15 +69,6 @@ def difference(first: Sequence[Evaluated], second: Sequence[Evaluated], what: st
     return compared(*outcomes, things=things)
 
 
-def compare(setup: Setup, task: str | None, seeds: Iterable[int], first: str, second: str, **options) -> dict:
-    """ASR of one defence minus that of another after a task, as ``difference``; ``options`` are ``Setup.model``'s."""
-    sides = [
-        [evaluate(setup, setup.model(seed, task, defence, **options)) for seed in seeds]
-        for defence in (first, second)
-    ]
-    return {"task": task or "none", "first": first, "second": second} | difference(*sides)
-
-
 def corrected(differences: pd.DataFrame, family: pd.Series | None = None) -> pd.DataFrame:
     """A table of differences with ``p_holm``: p corrected for the number of those read together (Holm, 1979).
 

@@ -24,6 +24,7 @@ from lox.lab.profile import Profile, Schedule, ToyModel, Training
 from lox.lab.rivals import STRENGTHS
 from lox.lab.worlds import World, world_named
 from lox.lab.worlds.messages import Messages
+from lox.lab.worlds.toy import ToyWorld
 from lox.subspace import Rank
 
 SAFEINST_SHARE = 0.025  # of the fine-tuning data (paper, section 5)
@@ -169,7 +170,7 @@ class Setup:
 
         described = settings.model_dump(exclude_defaults=True)
         recipe = {"model": described, "seed": model.seed, "world": self.world.digest()}
-        code = [training.pretrain, type(self.world).pretraining_documents]  # type: ignore[attr-defined]  # the toy's alone
+        code = [training.pretrain, ToyWorld.pretraining_documents, ToyWorld.vocabulary.func]
         return stages.stage("base", recipe, build, code)
 
     def _aligned(self, model: Model) -> Path:

@@ -8,16 +8,36 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lox import paths
-from lox.lab import fingerprint
+from lox.lab import attackers, evaluation, fingerprint, stages
 
-TRUNCATED = "lox.lab.evaluation.truncated"  # computes θ_r
-EXTRAPOLATED = "lox.checkpoints.extrapolate.extrapolate_checkpoint"
-REPLIES = "lox.lab.replies.answer"
-PRETRAINED = "lox.lab.training.pretrain"
 DOCUMENTS = "lox.lab.worlds.toy.ToyWorld.pretraining_documents"
-EXAMPLES = "lox.lab.worlds.toy.ToyWorld.examples"
-FINETUNED = "lox.lab.training.finetune"
-ALIGNED = "lox.lab.training.align"
+
+
+@pytest.fixture(scope="module")
+def stage_code(setup):
+    """What stages themselves say that they are made by: kind -> names, each kind's stage made or found once."""
+    said, stage = {}, stages.stage
+
+    def remembered(kind, recipe, build, code):
+        said[kind] = [f"{c.__module__}.{c.__qualname__}" for c in code]
+        return stage(kind, recipe, build, code)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "stage", remembered)
+        aligned = setup.model(1)
+        for model in (aligned.base, aligned, setup.model(1, defence="lox"), setup.model(1, defence="random")):
+            setup.folder(model)
+        evaluation.evaluate(setup, aligned)
+        attackers.prefilled(setup, setup.folder(aligned), "sure")
+        for kind, made in {
+            "attacked": lambda: setup.folder(setup.model(1, "gsm8k")),
+            "proximal": lambda: setup.folder(setup.model(1, "gsm8k", "proximal")),
+            "truncated": lambda: evaluation.rank_curve(setup, 1, [1]),
+            "removal": lambda: evaluation.evaluate(setup, setup.model(1, "gsm8k", "removal")),
+        }.items():
+            made()
+            said[kind] = said["attacked" if kind in ("attacked", "proximal") else "replies"]
+        return said
 
 
 @pytest.fixture
@@ -36,44 +56,41 @@ def changed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "old", "new", "name"),
+    ("kind", "file", "old", "new"),
     [
-        (
-            "extrapolation.py",
-            "start.to(subspace.U.dtype) + scale",
-            "start.to(subspace.U.dtype) - scale",
-            TRUNCATED,
-        ),
-        ("subspace.py", "TOLERANCE = 1e-4", "TOLERANCE = 1e-2", TRUNCATED),
-        ("subspace.py", "TOLERANCE = 1e-4", "TOLERANCE = 1e-2", EXTRAPOLATED),
-        ("lab/models.py", "sorted(folder.glob", "list(folder.glob", TRUNCATED),
-        ("lab/replies.py", "do_sample=False", "do_sample=True", REPLIES),
-        ("lab/replies.py", '"left", model.device', '"right", model.device', REPLIES),
-        ("lab/training.py", '"max_grad_norm": 2.0', '"max_grad_norm": 1.0', FINETUNED),
-        ("lab/training.py", '"max_grad_norm": 2.0', '"max_grad_norm": 1.0', ALIGNED),
-        ("lab/training.py", "weight_decay=0.01", "weight_decay=0.1", PRETRAINED),
-        ("lab/callbacks.py", "state.global_step in self.steps", "state.global_step in ()", FINETUNED),
-        ("lab/callbacks.py", "start + projected", "start - projected", "lox.lab.finetuning.restricted"),
-        ("lab/callbacks.py", "self.strength * (", "self.strength + (", "lox.lab.finetuning.proximal"),
-        ("lab/architectures.py", '"tie_word_embeddings": False', '"tie_word_embeddings": True', PRETRAINED),
-        (
-            "lab/models.py",
-            "{% if add_generation_prompt %} assistant :",
-            "{% if add_generation_prompt %} :",
-            PRETRAINED,
-        ),
-        (
-            "lab/worlds/toy.py",
-            '"alpaca": self._instruction',
-            '"alpaca": self._safe_answer',
-            "lox.lab.worlds.toy.ToyWorld",
-        ),
-        ("lab/worlds/toy.py", "kind < 0.70", "kind < 0.60", DOCUMENTS),
-        ("lab/worlds/toy_problems.py", "FOLDS = 5", "FOLDS = 4", DOCUMENTS),
+        ("base", "lab/training.py", "weight_decay=0.01", "weight_decay=0.1"),
+        ("base", "lab/architectures.py", '"tie_word_embeddings": False', '"tie_word_embeddings": True'),
+        ("base", "lab/models.py", "{% if add_generation_prompt %} assistant :", "{% if add_generation_prompt %} :"),
+        ("base", "lab/worlds/toy.py", "kind < 0.70", "kind < 0.60"),
+        ("base", "lab/worlds/toy.py", "return sorted(words)", "return sorted(words, reverse=True)"),
+        ("base", "lab/worlds/toy_problems.py", "FOLDS = 5", "FOLDS = 4"),
+        ("aligned", "lab/training.py", '"max_grad_norm": 2.0', '"max_grad_norm": 1.0'),
+        ("attacked", "lab/training.py", '"max_grad_norm": 2.0', '"max_grad_norm": 1.0'),
+        ("attacked", "lab/callbacks.py", "state.global_step in self.steps", "state.global_step in ()"),
+        ("proximal", "lab/callbacks.py", "self.strength * (", "self.strength + ("),
+        ("lox", "subspace.py", "TOLERANCE = 1e-4", "TOLERANCE = 1e-2"),
+        ("lox", "extrapolation.py", "start.to(subspace.U.dtype) + scale", "start.to(subspace.U.dtype) - scale"),
+        ("random", "lab/controls.py", "torch.linalg.qr(", "torch.linalg.svd("),
+        ("replies", "lab/replies.py", "do_sample=False", "do_sample=True"),
+        ("replies", "lab/replies.py", '"left", model.device', '"right", model.device'),
+        ("replies", "lab/replies.py", "network.to(torch.bfloat16)", "network.to(torch.float16)"),
+        ("begun", "lab/replies.py", "network.to(torch.bfloat16)", "network.to(torch.float16)"),
+        ("begun", "lab/attackers.py", "json.dumps(' ' + opening)", "json.dumps(opening)"),
+        ("truncated", "extrapolation.py", "start.to(subspace.U.dtype) + scale", "start.to(subspace.U.dtype) - scale"),
+        ("truncated", "subspace.py", "TOLERANCE = 1e-4", "TOLERANCE = 1e-2"),
+        ("truncated", "lab/models.py", "sorted(folder.glob", "list(folder.glob"),
+        ("truncated", "lab/models.py", "parameter.copy_(weights[name])", "parameter.copy_(2 * weights[name])"),
+        ("removal", "lab/replies.py", "do_sample=False", "do_sample=True"),
     ],
-)
-def test_what_computes_a_result_is_part_of_its_code(changed, file, old, new, name):
-    assert changed(file, old, new, name)
+)  # fmt: skip
+def test_what_makes_a_stage_is_part_of_its_name(stage_code, changed, kind, file, old, new):
+    assert changed(file, old, new, *stage_code[kind])
+
+
+def test_a_subspace_fine_tuning_names_its_projection(changed):
+    assert changed(
+        "lab/callbacks.py", "start + projected", "start - projected", "lox.lab.finetuning.restricted"
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,8 +104,8 @@ def test_what_computes_a_result_is_part_of_its_code(changed, file, old, new, nam
         ("lab/worlds/toy.py", "def solves(", "def solves_it("),
     ],
 )
-def test_what_only_shows_or_judges_is_in_no_models_code(changed, file, old, new):
-    assert not changed(file, old, new, TRUNCATED, REPLIES, PRETRAINED, DOCUMENTS, FINETUNED, ALIGNED)
+def test_what_only_shows_or_judges_is_in_no_stages_name(stage_code, changed, file, old, new):
+    assert not changed(file, old, new, *{name for names in stage_code.values() for name in names})
 
 
 def test_definitions_are_followed_through_modules_re_exports_and_methods():

@@ -73,11 +73,6 @@ def test_removal_is_evaluated_on_computed_weights(setup):
     assert row["r_align"] == plain["r_align"] and row["r_ft"] != plain["r_ft"]
 
 
-def test_a_difference_of_a_defence_to_itself_is_zero(setup):
-    difference = rows.compare(setup, "gsm8k", [1, 2], "none", "none")
-    assert (difference["difference"], difference["p"], difference["seeds"]) == (0, 1.0, 2)
-
-
 def test_computed_weights_reach_a_model_with_a_tied_head():
     config = LlamaConfig(
         vocab_size=11, hidden_size=8, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
