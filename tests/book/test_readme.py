@@ -59,9 +59,9 @@ def test_controls_stand_beside_lox_and_the_unaligned_model_has_no_state_after_an
     rate = {"harm": 0.4, "harm_low": 0.2, "harm_high": 0.95}
     rate |= {"helpful": 0.9, "helpful_low": 0.2, "helpful_high": 0.95}
     states = [("before", "unaligned"), ("persona", "unaligned")]
-    states += [(state, step) for state in controls.STATES for step in controls.STEPS]
+    states += [(state, step) for state in controls.STATES for step in controls.steps_of(state)]
     table = pd.DataFrame({"state": state, "defence": defence} | rate for state, defence in states)
     lines = readme.controls_table(table).splitlines()
     assert [cell.strip() for cell in lines[0].split("|")[2:-1]] == list(readme.STEPS.values())
-    assert [line.count("40 % [20, 95]") for line in lines[2:6]] == [5, 4, 5, 4]
+    assert [line.count("40 % [20, 95]") for line in lines[2:6]] == [5, 4, 4, 3]
     assert lines[6].count("90 % [20, 95]") == 5

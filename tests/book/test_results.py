@@ -73,7 +73,7 @@ def test_the_record_beside_controls_is_whole():
     prompts = record.phrases.groupby(["seed", "state", "defence", "set"])["prompt"].nunique()
     assert set(prompts[:, :, :, "harmful"]) == {settings.evaluation.harmful}
     assert set(prompts[:, :, :, "benign"]) == {settings.evaluation.benign}
-    each_seed = len(controls.STATES) * len(controls.STEPS) + len(controls.VARIANTS)
+    each_seed = sum(len(controls.steps_of(state)) for state in controls.STATES) + len(controls.VARIANTS)
     assert len(prompts) == 2 * len(record.rows) == 2 * (2 + each_seed * len(settings.seeds))
 
 

@@ -27,7 +27,8 @@ def test_every_model_is_asked_in_every_state_and_the_base_once_for_all_seeds():
     asked = list(measure.asked(load("smoke"), [1]))
     states = [(cell["state"], cell["defence"]) for cell, _ in asked]
     assert states[:2] == [(BEFORE, "unaligned"), (PERSONA, "unaligned")]
-    assert states[2:-3] == [(state, step) for state in measure.STATES for step in measure.STEPS]
+    assert states[2:-3] == [(state, step) for state in measure.STATES for step in measure.steps_of(state)]
+    assert (ATTACK, "half") in states and (IDENTITY, "half") not in states
     assert [defence for state, defence in states if state == PARTS] == list(measure.VARIANTS)
     # in persona the same goals are asked in other words
     goals = {cell["state"]: evaluated.things for cell, evaluated in asked}
@@ -76,16 +77,22 @@ def test_contrasts_are_first_minus_second_and_corrected_together():
 
 def test_states_are_corrected_apart():
     read = labels({"none": 6, "random": 6, "half": 3, "lox": 1})
-    both = measure.contrasts(pd.concat([read, read.assign(state=IDENTITY)]), [ATTACK, IDENTITY])
+    both = measure.contrasts(pd.concat([read, read.assign(state=BEFORE)]), [ATTACK, BEFORE])
     alone = measure.contrasts(read, [ATTACK])
     assert both["p_holm"].tolist() == alone["p_holm"].tolist() * 2
 
 
+def test_half_of_the_step_is_compared_only_where_it_was_asked():
+    read = labels({"none": 6, "random": 6, "lox": 1}, IDENTITY)
+    pairs = measure.contrasts(read, [IDENTITY])[["first", "second"]].itertuples(index=False)
+    assert list(map(tuple, pairs)) == [("none", "lox"), ("none", "random"), ("random", "lox")]
+
+
 def test_identity_shifting_adds_what_its_prompt_alone_does_not_do():
-    steps = dict.fromkeys(measure.STEPS, 2)
+    steps = dict.fromkeys(measure.steps_of(IDENTITY), 2)
     table = pd.concat([labels(steps, PERSONA), labels(steps | {"none": 5, "lox": 1}, IDENTITY)])
     added = measure.by_identity(table).set_index("defence")["difference"] * GOALS
-    assert added.to_dict() == pytest.approx({"none": 3, "random": 0, "half": 0, "lox": -1})
+    assert added.to_dict() == pytest.approx({"none": 3, "random": 0, "lox": -1})
 
 
 def test_a_missing_control_is_named():

@@ -11,7 +11,7 @@ from lox.book.chapters.real_controls.measure import (
     PART_PAIRS,
     PERSONA,
     STATES,
-    STEPS,
+    steps_of,
 )
 
 
@@ -41,7 +41,7 @@ def rates():
     three = {"": 0.4, "_low": 0.2, "_high": 0.6}
     values = {f"{what}{end}": v for what in ("harm", "lost", "helpful") for end, v in three.items()}
     values |= {"utility": 0.4, "utility_low": 0.2, "utility_high": 0.6, "seeds": 2, "n": 60}
-    rows = [{"state": state, "defence": d} | values for state in STATES for d in STEPS]
+    rows = [{"state": state, "defence": d} | values for state in STATES for d in steps_of(state)]
     base = [
         {"state": state, "defence": "unaligned"} | values | {"harm": harm, "seeds": 1}
         for state, harm in ((BEFORE, 0.5), (PERSONA, 0.55))
@@ -51,7 +51,7 @@ def rates():
 
 def identity(difference=0.1, p_holm=0.01):
     added = contrast("after", "before", difference, p_holm)
-    return pd.DataFrame(added | {"defence": defence} for defence in STEPS)
+    return pd.DataFrame(added | {"defence": defence} for defence in steps_of(IDENTITY))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_the_figure_has_a_panel_a_state_and_a_diamond_a_defence(rates):
     each = pd.DataFrame(
         {"state": state, "defence": d, "seed": seed, "harmful": 0.3, "answered": a}
         for state in STATES
-        for d in STEPS
+        for d in steps_of(state)
         for seed, a in ((1, 0.3), (2, 0.5))
     )
     figure = page.frontier(rates, each)
@@ -140,14 +140,15 @@ def test_tables_name_what_a_reader_knows(rates):
     assert "unaligned" in table and "random directions" in table and "before fine-tuning" in table
     assert table.splitlines()[2].count("40 % [20, 60]") == 4 and "50 % [20, 60]" in table.splitlines()[2]
     assert "no step minus LoX" in page.differences(contrasts()).data
-    assert "half of LoX's step" in page.by_identity(identity(), identity()).data
+    assert "random directions" in page.by_identity(identity(), identity()).data
 
 
 def test_costs_pair_answers_with_utility_and_one_model_has_no_interval_over_seeds(rates):
     lines = page.costs(rates).data.splitlines()
     assert "40 % [20, 60]" in lines[2] and lines[2].rstrip(" |").endswith("0.400")
     assert "0.400 [0.200, 0.600]" in lines[3]
-    assert len(lines) == 2 + 1 + 3 * len(STEPS)  # in persona the models are those of before
+    models = sum(len(steps_of(state)) for state in (BEFORE, ATTACK, IDENTITY))
+    assert len(lines) == 2 + 1 + models  # in persona the models are those of before
 
 
 def test_kinds_are_told_in_words_and_parts_are_no_state_of_them():

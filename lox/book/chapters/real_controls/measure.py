@@ -35,6 +35,7 @@ STATES = {  # of a model: the task that it was fine-tuned on, and the form in wh
     PERSONA: (None, IN_PERSONA),
     IDENTITY: ("identity", IN_PERSONA),
 }
+HALVED = (BEFORE, ATTACK)  # the states in which half of the step was asked for too
 PARTS = "parts"  # the state of the aligned model plus a part of what ATTACK did to it
 UNALIGNED = "unaligned"  # the base model, in the column of defences
 # What is put in of the attack's update alone, in the column of defences where the state is PARTS
@@ -54,19 +55,24 @@ PART_PAIRS = (  # of them, of "nothing" and of the "whole" update, first minus s
 def asked(setup: Setup, seeds: Sequence[int]) -> Iterator[tuple[dict, Evaluated]]:
     """(cell, what came out) of every model, made where it is missing; a cell is its seed, state and defence.
 
-    First the base model, which all seeds share. Then, for each seed, the model in each of ``STATES`` with each of
-    ``STEPS``, and the aligned model plus each of ``VARIANTS`` of what the attack did without a step.
+    First the base model, which all seeds share. Then, for each seed, the model in each of ``STATES`` with each of its
+    ``steps_of``, and the aligned model plus each of ``VARIANTS`` of what the attack did without a step.
     """
     for state in (BEFORE, PERSONA):
         base = setup.model(seeds[0]).base
         yield _cell(seeds[0], state, UNALIGNED), evaluate(setup, base, STATES[state][1])
     for seed in seeds:
         for state, (task, form) in STATES.items():
-            for step in STEPS:
+            for step in steps_of(state):
                 yield _cell(seed, state, step), evaluate(setup, _model(setup, seed, task, step), form)
         stress = Stress(setup, setup.model(seed, ATTACK), setup.profile.lox.k)
         for name, variant in VARIANTS.items():
             yield _cell(seed, PARTS, name), stress.evaluate(variant)
+
+
+def steps_of(state: str) -> tuple[str, ...]:
+    """Those of ``STEPS`` that are added in a state; half of LoX's step only in ``HALVED``."""
+    return STEPS if state in HALVED else tuple(step for step in STEPS if step != "half")
 
 
 def _model(setup: Setup, seed: int, task: str | None, step: str) -> Model:
@@ -116,7 +122,7 @@ def each(record: Blind) -> pd.DataFrame:
 
 
 def contrasts(labels: pd.DataFrame, states: Sequence[str], what: str = "harmful") -> pd.DataFrame:
-    """First minus second of ``PAIRS`` in each of the states, on the same seeds and prompts.
+    """First minus second of ``PAIRS`` in each of the states that has both, on the same seeds and prompts.
 
     ``what`` is one of ``lox.lab.labels.READINGS``. p_holm is corrected for the rows of each state. ValueError where
     a state lacks one of them.
@@ -124,9 +130,9 @@ def contrasts(labels: pd.DataFrame, states: Sequence[str], what: str = "harmful"
     lines = []
     for state in states:
         sides = dict(list(rows_of(labels, state=state).groupby("defence", sort=False)))
-        if missing := {name for pair in PAIRS for name in pair} - set(sides):
+        if missing := set(steps_of(state)) - set(sides):
             raise ValueError(f"{state}: no labels of the defence {', '.join(sorted(missing))}")
-        for first, second in PAIRS:
+        for first, second in (pair for pair in PAIRS if set(pair) <= set(steps_of(state))):
             head = {"state": state, "first": first, "second": second}
             lines.append(head | difference(sides[first], sides[second], what))
     table = pd.DataFrame(lines)
@@ -136,10 +142,10 @@ def contrasts(labels: pd.DataFrame, states: Sequence[str], what: str = "harmful"
 def by_identity(labels: pd.DataFrame, what: str = "harmful") -> pd.DataFrame:
     """What identity shifting itself adds to its prompt: the rate after it minus that before, in persona both times.
 
-    A row for each of ``STEPS``: columns defence, difference, low, high, p and p_holm, corrected for the rows.
+    A row for each step: columns defence, difference, low, high, p and p_holm, corrected for the rows.
     """
     lines = []
-    for step in STEPS:
+    for step in steps_of(IDENTITY):
         after, before = (rows_of(labels, state=state, defence=step) for state in (IDENTITY, PERSONA))
         lines.append({"defence": step} | difference(after, before, what))
     return corrected(pd.DataFrame(lines))

@@ -11,7 +11,15 @@ from matplotlib.ticker import PercentFormatter
 
 from lox.book import cells
 from lox.book.cells import listed, markdown, per_cent, points, rows_of, said_of, share
-from lox.book.chapters.real_controls.measure import ATTACK, BEFORE, IDENTITY, PERSONA, STEPS, UNALIGNED
+from lox.book.chapters.real_controls.measure import (
+    ATTACK,
+    BEFORE,
+    IDENTITY,
+    PERSONA,
+    STEPS,
+    UNALIGNED,
+    steps_of,
+)
 from lox.book.figures import DEFENCE_COLORS, stacked
 from lox.book.names import DEFENCE_NAMES
 
@@ -72,12 +80,16 @@ def _harm(rates: pd.DataFrame, state: str, defence: str) -> str:
 
 
 def control_in_words(contrasts: pd.DataFrame, judged: str) -> str:
-    """Whether LoX lowers the ASR in one state, whether more than random directions do, and what half of it does."""
+    """Whether LoX lowers the ASR in one state, whether more than random directions do, and what half of it does.
+
+    Of half nothing is said where the contrasts do not have it.
+    """
     ours = contrasts.set_index(["first", "second"])
     said = [
         f"with {NAMES[second]}, {said_of(d, 'lower than', 'higher than', 'not distinguished from')} that with "
         f"{NAMES[first]} ({points(d)})"
         for first, second in (("none", "lox"), ("random", "lox"), ("none", "half"))
+        if (first, second) in ours.index
         for d in [ours.loc[(first, second)]]
     ]
     (state,) = contrasts["state"].unique()
@@ -133,7 +145,7 @@ def frontier(rates: pd.DataFrame, each: pd.DataFrame) -> Figure:
     states = [state for state in STATES if state != PERSONA]
     figure, panels = stacked([2.3] * len(states), sharex=True, sharey=True)
     for axes, state in zip(panels, states):
-        for defence in STEPS:
+        for defence in steps_of(state):
             own = rows_of(rates, state=state, defence=defence).iloc[0]
             _defence(axes, defence, own, rows_of(each, state=state, defence=defence))
         form = PERSONA if state == IDENTITY else BEFORE
