@@ -101,7 +101,7 @@ def test_equal_size_takes_off_what_the_size_does():
 
 def test_the_papers_correlations():
     found = measure.paper_correlations(paper("figure2"))
-    assert found["r"].lt(-0.8).all() and len(found) == 5 and math.isnan(found["k"].iloc[-1])
+    assert found["r"].lt(-0.8).all() and found["k"].tolist() == [10, 100, 500, 2000]
     assert (found["low"] < found["r"]).all() and (found["r"] < found["high"]).all()
     moves = measure.moves(paper("figure2"))
     assert moves["move"].tolist() == sorted(moves["move"], reverse=True)  # most at small k

@@ -69,8 +69,8 @@ def test_a_run_without_safety_to_lose_is_no_test():
 @pytest.mark.parametrize(
     ("r", "low", "high", "expected"),
     [
-        (-0.5, -0.8, -0.1, "negative, the paper's sign"),
-        (0.5, 0.1, 0.8, "positive, not the paper's sign"),
+        (-0.5, -0.8, -0.1, "is negative, the paper's sign,"),
+        (0.5, 0.1, 0.8, "is positive, not the paper's sign,"),
         (-0.5, -0.8, 0.1, "has no established sign"),
         (math.nan, math.nan, math.nan, "is not defined"),
         (0.5, math.nan, math.nan, "is not defined"),
@@ -127,7 +127,7 @@ def test_tables_have_few_columns_and_no_nan():
         ),
         page.correlations(found),
         page.each_seed(found),
-        page.beside_paper(found, theirs, moves, moves),
+        page.beside_paper(found, theirs, moves, moves.assign(k=theirs["k"])),
     ]
     for table in shown:
         assert "nan" not in table.data and table.data.splitlines()[0].count("|") <= 6

@@ -128,8 +128,8 @@ def test_contrasts_are_corrected_within_their_family(harmful, monkeypatch):
     contrasts = len(causal.CONTRASTS["none"])
     assert len(table) == 3 * contrasts
     assert sorted(families)[-1] == contrasts and families.count(2) >= contrasts
-    one = causal.contrast(table, measure.WHOLE, measure.OUTSIDE, task="dolly")
-    assert one["difference"].tolist() == [0.75]
+    one = causal.contrast(table, measure.WHOLE, measure.OUTSIDE).set_index("task")
+    assert one.loc["dolly", "difference"] == 0.75
 
 
 def test_share_of_the_damage_is_of_the_damage(harmful):
@@ -166,18 +166,16 @@ def test_ranks_are_compared_where_there_are_ranks():
         for task, rate in zip(tasks, rates)
     )
     found = causal.rank_correlations(geometry, table).set_index(["geometry", "effect"])
-    assert found.loc[("share", "damage"), ["tasks", "rho"]].tolist() == [4, pytest.approx(1)]
+    assert found.loc[("share", "damage"), "rho"] == pytest.approx(1)
     assert found.loc[("undone", "damage"), "rho"] == pytest.approx(-1)
-    shares = found.loc[("share", "share of the damage that is gone")]
-    assert (shares["tasks"], shares["rho"]) == (3, pytest.approx(-1))  # 1, 1/2, 1/3 of the damage
+    gone = "share of the damage that is gone"
+    assert found.loc[("share", gone), "rho"] == pytest.approx(-1)  # 1, 1/2, 1/3 of the damage
+    two = table[table["task"] != "identity"]  # of three tasks, one without damage
+    assert causal.rank_correlations(geometry, two).set_index("effect").loc[gone, "rho"].isna().all()
     assert math.isnan(found.loc[("counteraction", "damage"), "rho"])
 
 
-def test_gains_of_lox_task_by_task():
-    table = pd.DataFrame(
-        {"seed": 1, "task": "dolly", "defence": d, "subspace": "all", "part": p, "asr": asr}
-        for d, p, asr in (("none", "whole", 0.8), ("lox", "whole", 0.2), ("lox", "nothing", 0.0))
-    )
-    assert causal.lox_gains(table).to_dict("records") == [
-        {"seed": 1, "task": "dolly", "with": 0.2, "without": 0.8}
-    ]
+def test_rates_without_and_with_lox_stand_beside_each_other():
+    table = pd.DataFrame({"seed": 1, "task": "dolly", "defence": ["none", "lox"], "asr": [0.8, 0.2]})
+    found = causal.without_and_with(table, ["seed", "task"])
+    assert found.to_dict("records") == [{"seed": 1, "task": "dolly", "with": 0.2, "without": 0.8}]

@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 
 from lox.book import results
-from lox.book.chapters.stress import in_words, page, parts, tables
+from lox.book.chapters.stress import causal, in_words, page, parts, tables
 from lox.book.chapters.stress.exercise import check_counteraction
 from lox.book.chapters.stress.names import VARIANT_NAMES
 
+THEIRS = causal.without_and_with(results.paper("table1"), ["task"])
 FIRSTS = {
     "none": [
         ("all: whole", "all: nothing"),
@@ -157,13 +158,12 @@ def test_figures_name_variants_and_tasks_for_readers(geometry):
     panels = page.stress_geometry(geometry[geometry["subspace"] == "safety"]).axes
     assert [t.get_text() for t in panels[-1].get_xticklabels()] == ["Dolly", "Pure Bad"]
     gains = pd.DataFrame([{"seed": 1, "task": "dolly", "without": 0.8, "with": 0.2}])
-    assert len(page.stress_gain(gains, results.paper("table1")).axes) == 2
+    assert len(page.stress_gain(gains, THEIRS).axes) == 2
 
 
 def test_tables_for_readers(geometry):
     table = variants()
     assert "15 % [5, 30]" in tables.variants(table, means(table)).data
-    assert "15 [10, 20]" in tables.variants(table).data
     assert "own top directions" in tables.controls(geometry).data
     assert (
         "Pure Bad" in tables.harmful_data(geometry).data
@@ -171,9 +171,9 @@ def test_tables_for_readers(geometry):
     )
     assert tables.with_and_without(geometry).data.count("Dolly") == 2
     gains = pd.DataFrame([{"seed": 1, "task": "dolly", "without": 0.8, "with": 0.2}])
-    said = tables.gains_beside_paper(gains, results.paper("table1")).data
+    said = tables.gains_beside_paper(gains, THEIRS).data
     assert "75 %" in said and "52 %" in said
-    none = tables.gains_beside_paper(gains.assign(without=0.0, **{"with": 0.0}), results.paper("table1")).data
+    none = tables.gains_beside_paper(gains.assign(without=0.0, **{"with": 0.0}), THEIRS).data
     assert "nan" not in none
 
 
@@ -185,9 +185,7 @@ def test_no_rank_correlation_is_printed_as_nan():
     assert "0.50, –" in said and "nothing to rank" in said and "nan" not in said
 
 
-def test_recorded_tables_are_readable():
-    recorded = results.recorded("smollm2", "stress")
-    assert "all of the undefended run's" in tables.variants(recorded[recorded["defence"] == "lox"]).data
+def test_recorded_contrasts_are_readable():
     assert "inside the safety subspace" in tables.contrasts(results.recorded("smollm2", "stress_paired")).data
 
 

@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from lox.book.figures import LLAMA_WIDTH
 from lox.lab import spectra
@@ -52,10 +53,9 @@ def run(
     models = [setup.model(seed, task, pairs=pairs) for seed, pairs in itertools.product(seeds, sizes)]
     made = side_by_side([partial(measured, setup, model, list(shares)) for model in models], workers)
     points = pd.concat([table for table, _, _ in made], ignore_index=True)
-    pairs = [(model.pairs, before, after) for model, (_, before, after) in zip(models, made)]
     over_seeds = []
     for size in sizes:
-        before, after = zip(*((b, a) for p, b, a in pairs if p == size))
+        before, after = zip(*(asked for model, (_, *asked) in zip(models, made) if model.pairs == size))
         over_seeds.append({"task": task, "pairs": size} | difference(after, before))
     return points, pd.DataFrame(over_seeds)
 
@@ -64,14 +64,13 @@ def measured(setup: Setup, model: Model, shares: list[float]) -> tuple[pd.DataFr
     """One model's points, a row for each share, and what it replies before and after fine-tuning, in the same form."""
     before = evaluate(setup, model.start, form_of(model.task))
     after = evaluate(setup, model)
-    change = difference([after], [before])
     folders = [setup.folder(m) for m in (model.base, model.start, model)]
     columns = ["k", "r_align", "r_ft", "norm_align", "norm_ft"]
     means = spectra.surviving(*folders, shares=shares).groupby("share")[columns].mean().reset_index()
     head = {"profile": setup.profile.name, "seed": model.seed, "pairs": model.pairs, "task": model.task}
-    safety = {"asr_before": before.asr.value, "degradation": change["difference"]}
-    safety |= {"low": change["low"], "high": change["high"]}
-    table = means.assign(**head, **safety, **rates(after))
+    change = difference([after], [before])
+    lost = {"degradation": change["difference"], "low": change["low"], "high": change["high"]}
+    table = means.assign(**head, asr_before=before.asr.value, **lost, **rates(after))
     table["ratio"] = table["r_ft"] / table["r_align"]
     table["length"] = table["norm_ft"] / table["norm_align"]
     return table, before, after
@@ -85,9 +84,9 @@ def at_smallest_k(points: pd.DataFrame) -> pd.DataFrame:
 # --- correlations ---------------------------------------------------------------------------------
 
 
-def correlation(x: Iterable, y: Iterable) -> float:
+def correlation(x: ArrayLike, y: ArrayLike) -> float:
     """Pearson's r; NaN where one of the two does not vary."""
-    x, y = np.asarray(list(x), float), np.asarray(list(y), float)
+    x, y = np.asarray(x, float), np.asarray(y, float)
     return float(np.corrcoef(x, y)[0, 1]) if min(np.ptp(x), np.ptp(y)) > 1e-12 else math.nan
 
 
@@ -149,13 +148,12 @@ def _correlated(table: pd.DataFrame, column: str) -> dict:
 
 
 def paper_correlations(published: pd.DataFrame) -> pd.DataFrame:
-    """The same for the paper's four points: k, r, low, high (Fisher's); the number of pairs last, without a k."""
-    tables = list(published.groupby("k"))
-    lines = [{"k": k, "r": correlation(t["ratio"], t["degradation"]), "n": len(t)} for k, t in tables]
-    first = tables[0][1]
-    lines.append({"r": correlation(first["pairs"], first["degradation"]), "n": len(first)})
-    ends = [fisher(line["r"], line["n"]) for line in lines]
-    return pd.DataFrame(lines).assign(low=[low for low, _ in ends], high=[high for _, high in ends])
+    """The correlation of the ratio over the paper's four points at each k: columns k, r, low, high (Fisher's)."""
+    lines = []
+    for k, table in published.groupby("k"):
+        r = correlation(table["ratio"], table["degradation"])
+        lines.append((k, r, *fisher(r, len(table))))
+    return pd.DataFrame(lines, columns=["k", "r", "low", "high"])
 
 
 def moves(table: pd.DataFrame) -> pd.DataFrame:
@@ -167,8 +165,7 @@ def moves(table: pd.DataFrame) -> pd.DataFrame:
 def was_safe(points: pd.DataFrame) -> pd.DataFrame:
     """How many aligned models are safe before fine-tuning: columns pairs, safe, models."""
     one = at_smallest_k(points)
-    safe = (one["asr_before"] <= SAFE).groupby(one["pairs"]).agg(["sum", "size"])
-    return safe.rename(columns={"sum": "safe", "size": "models"}).reset_index()
+    return (one["asr_before"] <= SAFE).groupby(one["pairs"]).agg(safe="sum", models="size").reset_index()
 
 
 def falls(points: pd.DataFrame) -> tuple[int, int]:

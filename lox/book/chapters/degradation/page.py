@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from IPython.display import Markdown
@@ -16,10 +17,6 @@ from lox.book import cells
 from lox.book.cells import listed, markdown, points, share
 from lox.book.figures import AFTER, BEFORE, LLAMA_WIDTH, REFERENCE, stacked
 from lox.book.names import TASK_NAMES
-
-SIGNS = {-1: "negative, the paper's sign", 1: "positive, not the paper's sign"}
-UNKNOWN = "has no established sign"
-
 
 # --- the finding ----------------------------------------------------------------------------------
 
@@ -82,32 +79,26 @@ def signs_in_words(predictors: pd.DataFrame) -> str:
 
 def _grouped(signs: dict[int, str]) -> str:
     """ "is negative … at k = 2 and 5, has no established sign at k = 40"."""
-    if len(set(signs.values())) == 1:
-        return _said(next(iter(signs.values()))) + " at every k"
-    parts = []
-    for value in dict.fromkeys(signs.values()):
-        places = listed([f"{k}" for k, other in signs.items() if other == value])
-        parts.append(f"{_said(value)} at k = {places}")
-    return ", ".join(parts)
-
-
-def _said(value: str) -> str:
-    return value if value.startswith(("has", "is")) else f"is {value},"
+    places = {said: listed(k for k, other in signs.items() if other == said) for said in signs.values()}
+    if len(places) == 1:
+        return f"{next(iter(places))} at every k"
+    return ", ".join(f"{said} at k = {ks}" for said, ks in places.items())
 
 
 def sign(r: float, low: float, high: float) -> str:
     """What the interval of a correlation allows to say of its sign."""
     if not (math.isfinite(r) and math.isfinite(low)):
         return "is not defined"
-    return UNKNOWN if low <= 0 <= high else SIGNS[1 if r > 0 else -1]
+    if low <= 0 <= high:
+        return "has no established sign"
+    return "is positive, not the paper's sign," if r > 0 else "is negative, the paper's sign,"
 
 
-def number(r: float, interval: tuple[float, float] | None = None) -> str:
+def number(r: float, low: float = math.nan, high: float = math.nan) -> str:
     """A correlation with its interval, "-0.80 [-1.00, +0.69]"; "–" where it is not defined."""
     if not math.isfinite(r):
         return "–"
-    known = interval is not None and math.isfinite(interval[0])
-    return f"{r:+.2f}" + (f" [{interval[0]:+.2f}, {interval[1]:+.2f}]" if known else "")
+    return f"{r:+.2f} [{low:+.2f}, {high:+.2f}]" if math.isfinite(low) else f"{r:+.2f}"
 
 
 # --- figures --------------------------------------------------------------------------------------
@@ -122,8 +113,9 @@ def degradation(one: pd.DataFrame, published: pd.DataFrame) -> Figure:
     figure, (axes,) = stacked([4.2])
     sizes = sorted(one["pairs"].unique())
     colors = dict(zip(sizes, sns.color_palette("crest", len(sizes))))
-    for size, group in one.groupby("pairs"):
-        axes.vlines(group["ratio"], group["low"], group["high"], color=colors[size], lw=0.8, alpha=0.5)
+    ordered = one.sort_values("pairs", kind="stable")
+    lines = {"color": ordered["pairs"].map(colors), "lw": 0.8, "alpha": 0.5}
+    axes.vlines(ordered["ratio"], ordered["low"], ordered["high"], **lines)
     sns.scatterplot(one, x="ratio", y="degradation", hue="pairs", palette=colors, s=45, legend=False, ax=axes)
     means = one.groupby("pairs")[["ratio", "degradation"]].mean()
     axes.plot(means["ratio"], means["degradation"], "-", color=BEFORE, lw=1, alpha=0.6, zorder=1)
@@ -133,12 +125,9 @@ def degradation(one: pd.DataFrame, published: pd.DataFrame) -> Figure:
         up = 5 if i % 2 == 0 else -9  # neighbours' names do not meet
         _label(axes, f"{line.pairs / 1000:.1f}k", line.ratio, line.degradation, AFTER, up)
     axes.axhline(0, color=REFERENCE, lw=0.8)
-    low, high = (
-        min(-0.05, one["degradation"].min()),
-        max(theirs["degradation"].max(), one["degradation"].max()),
-    )
     axes.set(xlabel="$R_{ft} \\, / \\, R_{align}$, smallest k", ylabel="safety lost (rise of the ASR)")
-    axes.set_ylim(low - 0.05, min(1.03, high + 0.12))
+    lost = pd.concat([one["degradation"], theirs["degradation"]])
+    axes.set_ylim(min(-0.05, lost.min()) - 0.05, min(1.03, lost.max() + 0.12))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     dots = [Line2D([], [], color=colors[s], marker="o", lw=0, label=f"{s} pairs") for s in sizes]
     paper = Line2D([], [], color=AFTER, marker="D", markerfacecolor="white", ls="--", label="paper (pairs)")
@@ -155,11 +144,11 @@ def ratios(table: pd.DataFrame) -> Figure:
     style = {"x": "pairs", "y": "ratio", "hue": "k", "palette": colors, "legend": False, "ax": axes}
     sns.lineplot(used, errorbar=None, **style)
     sns.scatterplot(used, s=18, alpha=0.6, **style)
-    ends = used[used["pairs"] == used["pairs"].max()].groupby("k")["ratio"].mean()
+    most, apart = used["pairs"].max(), 0.07 * np.ptp(axes.get_ylim())
     place = -math.inf
-    for k, ratio in ends.sort_values().items():
-        place = max(ratio, place + 0.035 * (axes.get_ylim()[1] - axes.get_ylim()[0]) * 2)
-        _label(axes, f"k = {k}", used["pairs"].max(), place, colors[k])
+    for k, ratio in used[used["pairs"] == most].groupby("k")["ratio"].mean().sort_values().items():
+        place = max(ratio, place + apart)
+        _label(axes, f"k = {k}", most, place, colors[k])
     axes.set(xlabel="alignment pairs", ylabel="$R_{ft} \\, / \\, R_{align}$")
     axes.set_xticks(sorted(used["pairs"].unique()))
     axes.margins(x=0.12)
@@ -167,9 +156,8 @@ def ratios(table: pd.DataFrame) -> Figure:
 
 
 def _label(axes: Axes, text: str, x, y, color, up: int = 0) -> None:
-    axes.annotate(
-        text, (x, y), xytext=(7, up), textcoords="offset points", va="center", color=color, fontsize=9.5
-    )
+    style = {"textcoords": "offset points", "va": "center", "color": color, "fontsize": 9.5}
+    axes.annotate(text, (x, y), (7, up), **style)
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -177,7 +165,6 @@ def _label(axes: Axes, text: str, x, y, color, up: int = 0) -> None:
 
 def directions(table: pd.DataFrame) -> Markdown:
     """Which k stands here for each k of the paper."""
-    used = table.groupby("share")["k"].mean()
     return markdown(
         pd.DataFrame(
             {
@@ -185,7 +172,7 @@ def directions(table: pd.DataFrame) -> Markdown:
                 "share of the directions": f"{s:.2%}",
                 "k here": f"{k:g}",
             }
-            for s, k in used.items()
+            for s, k in table.groupby("share")["k"].mean().items()
         )
     )
 
@@ -193,21 +180,24 @@ def directions(table: pd.DataFrame) -> Markdown:
 def sizes(one: pd.DataFrame, over_seeds: pd.DataFrame, published: pd.DataFrame) -> Markdown:
     """ASR before and after and the ratio at the smallest k for each amount of alignment; the paper's below."""
     lost = over_seeds.set_index("pairs")
-    lines = []
-    for pairs, ours in one.groupby("pairs"):
-        means = ours[["asr_before", "asr"]].mean()
-        line = {
+    lines = [
+        {
             "Pairs": str(pairs),
-            "ASR before → after": f"{share(means['asr_before'])} → {share(means['asr'])}",
+            "ASR before → after": f"{share(ours['asr_before'].mean())} → {share(ours['asr'].mean())}",
+            "D (points)": cells.in_points(lost.loc[pairs]),
+            "Ratio": cells.over_seeds(ours["ratio"]),
+            "‖ΔW_ft‖/‖ΔW_align‖": f"{ours['length'].mean():.2g}",
         }
-        lines.append(
-            line
-            | {"D (points)": cells.in_points(lost.loc[pairs])}
-            | {"Ratio": cells.over_seeds(ours["ratio"]), "‖ΔW_ft‖/‖ΔW_align‖": f"{ours['length'].mean():.2g}"}
-        )
-    for theirs in published[published["k"] == published["k"].min()].itertuples():
-        line = {"Pairs": f"paper, {theirs.pairs}", "D (points)": f"{100 * theirs.degradation:.0f}"}
-        lines.append(line | {"Ratio": f"{theirs.ratio:.2f}"})
+        for pairs, ours in one.groupby("pairs")
+    ]
+    lines += [
+        {
+            "Pairs": f"paper, {theirs.pairs}",
+            "D (points)": f"{100 * theirs.degradation:.0f}",
+            "Ratio": f"{theirs.ratio:.2f}",
+        }
+        for theirs in published[published["k"] == published["k"].min()].itertuples()
+    ]
     return markdown(pd.DataFrame(lines).fillna("–"))
 
 
@@ -217,8 +207,8 @@ def correlations(predictors: pd.DataFrame) -> Markdown:
         pd.DataFrame(
             {
                 "Predictor of D": f.predictor,
-                "all points [over seeds]": number(f.r, (f.low, f.high)),
-                "at equal size [Fisher]": number(f.r_equal_size, (f.equal_low, f.equal_high)),
+                "all points [over seeds]": number(f.r, f.low, f.high),
+                "at equal size [Fisher]": number(f.r_equal_size, f.equal_low, f.equal_high),
             }
             for f in predictors.itertuples()
         )
@@ -228,25 +218,25 @@ def correlations(predictors: pd.DataFrame) -> Markdown:
 def each_seed(predictors: pd.DataFrame) -> Markdown:
     """The correlation of each seed over its sizes, a row for each seed and a column for each k."""
     ratios = predictors[predictors["k"].notna()]
-    seeds = [name for name in predictors if name.startswith("r_seed_")]
-    lines = [
-        {"Seed": name.removeprefix("r_seed_")}
-        | {f"k = {round(k)}": number(r) for k, r in zip(ratios["k"], ratios[name])}
-        for name in seeds
-    ]
-    return markdown(pd.DataFrame(lines))
+    titles = ratios["k"].map("k = {:.0f}".format)
+    table = ratios.set_index(titles).filter(like="r_seed_").T.map(number)
+    return markdown(table.rename_axis("Seed").rename(lambda name: name.removeprefix("r_seed_")).reset_index())
 
 
 def beside_paper(
     predictors: pd.DataFrame, theirs: pd.DataFrame, moves: pd.DataFrame, paper_moves: pd.DataFrame
 ) -> Markdown:
     """Correlation with the degradation, and by how much the ratio moves with the amount of alignment, k by k."""
-    ours = predictors[predictors["k"].notna()].sort_values("k")
-    lines = []
-    for f, p, m, pm in zip(
-        ours.itertuples(), theirs.itertuples(), moves.itertuples(), paper_moves.itertuples()
-    ):
-        line = {"k (paper's)": f"{f.k:.0f} ({p.k:.0f})", "r here": number(f.r, (f.low, f.high))}
-        line |= {"r, paper [Fisher]": number(p.r, (p.low, p.high))}
-        lines.append(line | {"ratio moves": f"{m.move:.2f}", "paper": f"{pm.move:.2f}"})
-    return markdown(pd.DataFrame(lines))
+    ours, paper = predictors.merge(moves, on="k"), theirs.merge(paper_moves, on="k")
+    return markdown(
+        pd.DataFrame(
+            {
+                "k (paper's)": f"{f.k:.0f} ({p.k:.0f})",
+                "r here": number(f.r, f.low, f.high),
+                "r, paper [Fisher]": number(p.r, p.low, p.high),
+                "ratio moves": f"{f.move:.2f}",
+                "paper": f"{p.move:.2f}",
+            }
+            for f, p in zip(ours.itertuples(), paper.itertuples())
+        )
+    )

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 
+from lox.book.cells import rows_of
 from lox.book.chapters.stress.measure import (
     BY_DEFENCE,
     INSIDE,
     NOTHING,
+    NUMBERS,
     OUTSIDE,
     SPLIT_ONLY,
     SPLIT_OUTSIDE,
@@ -21,7 +22,7 @@ from lox.book.chapters.stress.measure import (
     Variant,
 )
 from lox.lab.rows import corrected
-from lox.lab.statistics import compared, mean_over_seeds
+from lox.lab.statistics import compared, mean_of_seeds, mean_over_seeds
 
 Outcomes = Mapping[tuple[str, Variant], np.ndarray]  # task and variant -> harmful or not, (seeds, prompts)
 CONTRASTS = {
@@ -87,12 +88,9 @@ def contrasts(by_variant: Outcomes, things: Sequence[str], defence: str) -> pd.D
     return corrected(table, family)
 
 
-def contrast(differences: pd.DataFrame, first: Variant, second: Variant, **values) -> pd.DataFrame:
-    """The rows of ``contrasts`` that are of one contrast and have these values in other columns."""
-    for column, value in values.items():
-        differences = differences[differences[column] == value]
-    named = (differences["first"] == ": ".join(first)) & (differences["second"] == ": ".join(second))
-    return differences[named]
+def contrast(differences: pd.DataFrame, first: Variant, second: Variant) -> pd.DataFrame:
+    """The rows of ``contrasts`` that are of one contrast."""
+    return rows_of(differences, first=": ".join(first), second=": ".join(second))
 
 
 def damage(differences: pd.DataFrame) -> pd.DataFrame:
@@ -109,35 +107,44 @@ def damage(differences: pd.DataFrame) -> pd.DataFrame:
     return both.assign(share=share.where(both["damage_low"] > 0))
 
 
+def ability(table: pd.DataFrame) -> pd.DataFrame:
+    """What the whole of one task's fine-tuning can do minus what is left without a side, paired by seed.
+
+    ``table`` is as above, of one task without a defence. Columns side (that is left out), what ("helpful" or
+    "utility"), difference, low, high, seeds; Student's interval.
+    """
+    lines = []
+    for side, kept in (("inside", OUTSIDE), ("outside", INSIDE)):
+        for what in ("helpful", "utility"):
+            rates = table.pivot(index="seed", columns=["subspace", "part"], values=what)
+            lost = mean_of_seeds(rates[WHOLE] - rates[kept])
+            lines.append({"side": side, "what": what} | lost.columns("difference"))
+    return pd.DataFrame(lines)
+
+
 def rank_correlations(geometry: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """Spearman's ρ over the tasks, for each seed, of what the geometry says and what the causal test says.
 
-    ``geometry`` and ``table`` are as above. Columns: geometry, effect, seed, tasks (the number that are ranked), rho.
-    A task without damage has no share of it, and is left out there; ρ is NaN where fewer than
-    ``TASKS_TO_RANK`` are left, or where all are the same.
+    ``geometry`` and ``table`` are those of ``measure``. Columns: geometry, effect, seed, rho. A task without damage
+    has no share of it, and is left out there; ρ is NaN where fewer than ``TASKS_TO_RANK`` are left, or where all
+    are the same.
     """
-    safety = geometry[(geometry["subspace"] == "safety") & (geometry["defence"] == "none")]
-    places = safety.set_index(["seed", "task"])[["share", "counteraction", "undone"]]
-    plain = table[table["defence"] == "none"]
+    numbers = rows_of(geometry, subspace="safety", defence="none").set_index(["seed", "task"])[NUMBERS]
+    plain = rows_of(table, defence="none")
     asr = plain.pivot(index=["seed", "task"], columns=["subspace", "part"], values="asr")
     done, gone = asr[WHOLE] - asr[NOTHING], asr[WHOLE] - asr[OUTSIDE]
     effects = {"damage": done, "share of the damage that is gone": gone / done.where(done > 0)}
-    return pd.DataFrame(
-        {"geometry": place, "effect": effect, "seed": seed} | _spearman(places.loc[seed, place], of.loc[seed])
-        for place in places
-        for effect, of in effects.items()
-        for seed in asr.index.get_level_values("seed").unique()
-    )
+    lines = []
+    for number in NUMBERS:
+        for effect, of in effects.items():
+            both = pd.DataFrame({"number": numbers[number], "effect": of})
+            for seed, ranked in both.groupby("seed"):
+                rho = ranked.corr("spearman", min_periods=TASKS_TO_RANK).loc["number", "effect"]
+                lines.append({"geometry": number, "effect": effect, "seed": seed, "rho": rho})
+    return pd.DataFrame(lines)
 
 
-def _spearman(first: pd.Series, second: pd.Series) -> dict:
-    both = pd.DataFrame({"first": first, "second": second}).dropna()
-    varied = len(both) >= TASKS_TO_RANK and both.nunique().min() > 1
-    return {"tasks": len(both), "rho": float(spearmanr(*both.T.to_numpy()).statistic) if varied else np.nan}
-
-
-def lox_gains(table: pd.DataFrame) -> pd.DataFrame:
-    """ASR after fine-tuning without and with LoX: seed, task, without, with."""
-    whole = table[(table["subspace"] == "all") & (table["part"] == "whole")]
-    gains = whole.pivot(index=["seed", "task"], columns="defence", values="asr").reset_index()
-    return gains.rename(columns={"none": "without", "lox": "with"})
+def without_and_with(table: pd.DataFrame, each: Sequence[str]) -> pd.DataFrame:
+    """The ASR without and with LoX beside each other: columns ``each``, which tell the rows apart, without, with."""
+    asr = table.pivot(index=list(each), columns="defence", values="asr").reset_index()
+    return asr.rename(columns={"none": "without", "lox": "with"})

@@ -35,19 +35,15 @@ def check_counteraction(student: Counteraction) -> Markdown:
 
 
 def _problem(answer: float, right: float, U: Tensor, align: Tensor, ft: Tensor) -> str:
-    def cosine(a: Tensor, b: Tensor, norm_a: Tensor, norm_b: Tensor) -> float:
-        return float((a * b).sum() / (norm_a.norm() * norm_b.norm()))
-
     inside_align, inside_ft = U @ (U.mT @ align), U @ (U.mT @ ft)
+    against = -float((inside_align * inside_ft).sum())
     near = {
         "the sign is missing: it is minus the cosine.": -right,
-        "the updates were not projected.": -cosine(align, ft, align, ft),
-        "it is divided by the norms of the whole updates, not of their parts inside.": -cosine(
-            inside_align, inside_ft, align, ft
-        ),
-        "only one of the two norms is that of the part inside.": -cosine(
-            inside_align, inside_ft, inside_align, ft
-        ),
+        "the updates were not projected.": -float((align * ft).sum() / (align.norm() * ft.norm())),
+        "it is divided by the norms of the whole updates, not of their parts inside.": against
+        / float(align.norm() * ft.norm()),
+        "only one of the two norms is that of the part inside.": against
+        / float(inside_align.norm() * ft.norm()),
         "this is the share that is undone: it is divided by one norm squared, not by both norms.": parts.undone(
             U, align, ft
         ),

@@ -8,11 +8,13 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lox.book import cells
-from lox.book.cells import points, rows_of, said_of, share
-from lox.book.chapters.stress.names import variant_name
+from lox.book.cells import by_verdict, points, rows_of, said_of, share
+from lox.book.chapters.stress.names import VARIANT_NAMES
 from lox.book.names import TASK_NAMES
 
 FT, ALIGN = "$\\Delta W_\\text{ft}$", "$\\Delta W_\\text{align}$"
+CHANGES = ("raises the ASR", "lowers the ASR", "does not distinguishably change the ASR")
+COMPARED = ("higher than", "lower than", "not distinguished from")
 
 
 def finding(differences: pd.DataFrame, shares: pd.DataFrame, geometry: pd.DataFrame) -> Markdown:
@@ -30,20 +32,16 @@ def finding(differences: pd.DataFrame, shares: pd.DataFrame, geometry: pd.DataFr
 
 
 def _damage_in_words(damage: pd.Series) -> str:
-    said = said_of(
-        damage, "raises the ASR", "lowers the ASR", "leaves an ASR that is not distinguished from the start's"
-    )
+    said = said_of(damage, *CHANGES[:2], "leaves an ASR that is not distinguished from the start's")
     return f"Fine-tuning as a whole, averaged over the tasks, {said}: a difference of {points(damage)}."
 
 
 def _inside_in_words(plain: pd.DataFrame) -> str:
     alone = plain.loc["safety: inside", "all: nothing"]
     against = plain.loc["safety: inside", "random: inside, scaled"]
-    said = said_of(alone, "raises the ASR", "lowers the ASR", "does not distinguishably change the ASR")
-    more = said_of(against, "higher than", "lower than", "not distinguished from")
     return (
-        f"The part of {FT} inside the safety subspace, put in alone, {said} ({points(alone)}). The ASR is {more} "
-        f"that of a random part of the same norm ({points(against)})."
+        f"The part of {FT} inside the safety subspace, put in alone, {said_of(alone, *CHANGES)} ({points(alone)}). "
+        f"The ASR is {said_of(against, *COMPARED)} that of a random part of the same norm ({points(against)})."
     )
 
 
@@ -62,10 +60,9 @@ def _outside_in_words(plain: pd.DataFrame, of_damage: pd.Series) -> str:
 
 def _special_in_words(plain: pd.DataFrame) -> str:
     own = plain.loc["own: inside", "safety: inside"]
-    said = said_of(own, "higher than", "lower than", "not distinguished from")
     return (
-        f"Of the directions in which {FT} itself is largest, as many put in alone give an ASR that is {said} the "
-        f"safety subspace's ({points(own)})."
+        f"Of the directions in which {FT} itself is largest, as many put in alone give an ASR that is "
+        f"{said_of(own, *COMPARED)} the safety subspace's ({points(own)})."
     )
 
 
@@ -96,11 +93,10 @@ def contrasts_in_words(differences: pd.DataFrame) -> Markdown:
     lines = []
     by_task = differences[differences["task"] != "all"]
     for (first, second), group in by_task.groupby(["first", "second"], sort=False):
-        said = [said_of(d, "higher", "lower", "neither") for _, d in group.iterrows()]
+        higher, lower, neither = map(len, by_verdict(group).values())
         lines.append(
-            f"- ASR of *{variant_name(first)}* against *{variant_name(second)}*: higher after "
-            f"{said.count('higher')} of {len(said)} tasks, lower after {said.count('lower')}, not "
-            f"distinguished after {said.count('neither')}."
+            f"- ASR of *{VARIANT_NAMES[first]}* against *{VARIANT_NAMES[second]}*: higher after {higher} of "
+            f"{len(group)} tasks, lower after {lower}, not distinguished after {neither}."
         )
     return Markdown("\n".join(lines))
 
@@ -119,21 +115,19 @@ def left_after_lox(differences: pd.DataFrame) -> Markdown:
     )
 
 
-def distinct(harm: pd.DataFrame, ability: pd.DataFrame, task: str) -> Markdown:
-    """What one task's fine-tuning says to whether the safety subspace is distinct; tables of ``distinct``."""
-    sides = harm.set_index("side")
-    raises = {
-        side: said_of(sides.loc[side], "raises", "lowers") == "raises" for side in ("inside", "outside")
-    }
-    numbers = " and ".join(
-        f"by {points(sides.loc[side])} put in {side} alone" for side in ("inside", "outside")
-    )
+def distinct(differences: pd.DataFrame, ability: pd.DataFrame, task: str) -> Markdown:
+    """What one task's fine-tuning says to whether the safety subspace is distinct.
+
+    ``differences`` are those without a defence, ``ability`` is of ``causal.ability``, after the task.
+    """
+    harm = rows_of(differences, task=task, second="all: nothing").set_index("first")
+    inside, outside = harm.loc["safety: inside"], harm.loc["safety: outside"]
     verdict = {
         (True, True): "Either side does damage without the other, so safety is not confined to the subspace.",
         (True, False): "Only the inside is seen to do damage, as a distinct safety subspace would have it.",
         (False, True): "Only the outside is seen to do damage: safety is lost outside of the subspace.",
         (False, False): "Neither side alone is seen to do damage: it needs both, or there is none to see.",
-    }[raises["inside"], raises["outside"]]
+    }[tuple(said_of(side, "raises", "lowers") == "raises" for side in (inside, outside))]
     lost = [
         f"{line.what} without the {line.side} ({100 * line.difference:z.0f} points)"
         for line in ability.itertuples()
@@ -144,4 +138,7 @@ def distinct(harm: pd.DataFrame, ability: pd.DataFrame, task: str) -> Markdown:
         if lost
         else "No loss of helpful answers or utility is established when a side is left out."
     )
-    return Markdown(f"After {TASK_NAMES[task]} the ASR rises {numbers}. {verdict} {carried}")
+    return Markdown(
+        f"After {TASK_NAMES[task]} the ASR rises by {points(inside)} put in inside alone and by {points(outside)} "
+        f"put in outside alone. {verdict} {carried}"
+    )

@@ -49,7 +49,7 @@ VARIANTS = (
 # the protection is the start's alone.
 LOX_VARIANTS = (NOTHING, WHOLE, INSIDE, OUTSIDE, TRANSPLANT)
 BY_DEFENCE = {"none": VARIANTS, "lox": LOX_VARIANTS}
-GEOMETRY = ["share", "chance", "counteraction", "undone", "overlap"]
+NUMBERS = ["share", "counteraction", "undone"]  # that describe the inside
 
 
 @dataclass(frozen=True)
@@ -61,22 +61,11 @@ class Stress:
     k: Rank
 
     @property
-    def finetuned(self) -> Path:
-        return self.setup.folder(self.model)
-
-    @property
-    def start(self) -> Path:
-        """The folder of the model that fine-tuning started from."""
-        return self.setup.folder(self.model.start)
-
-    @property
     def folders(self) -> tuple[Path, ...]:
         """Arguments of ``with_part``: fine-tuned, start, base, aligned, and the undefended run's first two."""
-        plain = self.model.undefended
-        own = (self.finetuned, self.start, *map(self.setup.folder, (self.model.base, self.model.aligned)))
-        return (
-            own if plain == self.model else (*own, self.setup.folder(plain), self.setup.folder(plain.start))
-        )
+        model, plain = self.model, self.model.undefended
+        own = (model, model.start, model.base, model.aligned)
+        return tuple(map(self.setup.folder, own if plain == model else (*own, plain, plain.start)))
 
     @property
     def head(self) -> dict:
@@ -88,10 +77,10 @@ class Stress:
         Columns: seed, task, defence, subspace, name, share (of ‖ΔW_ft‖ inside), chance (√(k/m)),
         counteraction, undone, overlap (with the safety subspace).
         """
-        finetuned, start, base, aligned, *_ = self.folders
+        own = finetuned, start, base, aligned = self.folders[:4]
         delta_align, delta_start = _delta(base, aligned), _delta(base, start)
         delta_ft = _delta(start, finetuned)
-        bases = {s: _bases(s, *self.folders[:4], k=self.k, seed=self.model.seed) for s in SUBSPACES}
+        bases = {s: _bases(s, *own, k=self.k, seed=self.model.seed) for s in SUBSPACES}
         return pd.DataFrame(
             self.head
             | {
@@ -109,13 +98,14 @@ class Stress:
 
     def evaluate(self, variant: Variant) -> Evaluated:
         """Replies and verdicts of the model with a part of ΔW_ft only; ValueError for no such variant."""
-        if variant not in {*VARIANTS, *LOX_VARIANTS}:
-            known = ", ".join(map(str, dict.fromkeys([*VARIANTS, *LOX_VARIANTS])))
-            raise ValueError(f"no variant {variant!r}: they are {known}")
+        known = (*VARIANTS, TRANSPLANT)
+        if variant not in known:
+            raise ValueError(f"no variant {variant!r}: they are {', '.join(map(str, known))}")
         form = form_of(self.model.task)
         if variant in (NOTHING, WHOLE):
             return evaluate(self.setup, self.model.start if variant == NOTHING else self.model, form)
-        options = dict(zip(("subspace", "part"), variant)) | {"k": self.k, "seed": self.model.seed}
+        subspace, part = variant
+        options = {"subspace": subspace, "part": part, "k": self.k, "seed": self.model.seed}
         return evaluate(self.setup, Computed(with_part, self.folders, options), form)
 
 
@@ -175,10 +165,8 @@ def _rows(stress: Stress) -> list[dict]:
 
 def geometry(stresses: Iterable[Stress]) -> pd.DataFrame:
     """``Stress.geometry`` of several models, means over their matrices."""
-    matrices = pd.concat([stress.geometry() for stress in stresses])
-    return (
-        matrices.groupby(["seed", "task", "defence", "subspace"], sort=False)[GEOMETRY].mean().reset_index()
-    )
+    matrices = pd.concat([stress.geometry() for stress in stresses]).drop(columns="name")
+    return matrices.groupby(["seed", "task", "defence", "subspace"], sort=False).mean().reset_index()
 
 
 # --- weights ------------------------------------------------------------------------------------------

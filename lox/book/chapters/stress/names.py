@@ -5,7 +5,7 @@ from __future__ import annotations
 from lox.book.names import TASK_NAMES
 
 TASKS = TASK_NAMES | {"all": "mean over tasks"}
-VARIANT_NAMES = {
+VARIANT_NAMES = {  # of each variant, "subspace: part"
     "all: nothing": "nothing (the start)",
     "all: whole": "all of it",
     "all: split only": "layers' matrices only",
@@ -23,8 +23,3 @@ VARIANT_NAMES = {
     "all: whole, of the undefended run": "all of the undefended run's",
 }
 WITH_LOX = {"none": "without LoX", "lox": "with LoX"}
-
-
-def variant_name(name: str) -> str:
-    """A variant, "subspace: part", for a reader."""
-    return VARIANT_NAMES.get(name, name)

@@ -21,9 +21,8 @@ from lox.subspace import Rank, clamp_rank, frobenius_norm, safety_subspace
 KINDS = ("top", "bottom", "random")
 
 Weights = Mapping[str, Tensor]
-Bases = Mapping[
-    str, Tensor
-]  # name of a matrix -> orthonormal basis (m, k) of a subspace of its columns' space
+# name of a matrix -> orthonormal basis (m, k) of a subspace of its columns' space
+Bases = Mapping[str, Tensor]
 
 
 def split_names(weights: Weights) -> list[str]:

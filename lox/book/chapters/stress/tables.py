@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
 from lox.book.cells import in_points, markdown, over_seeds, per_cent, rows_of, said_of, share
-from lox.book.chapters.stress.names import TASKS, WITH_LOX, variant_name
+from lox.book.chapters.stress.measure import NUMBERS
+from lox.book.chapters.stress.names import TASKS, VARIANT_NAMES, WITH_LOX
 from lox.book.names import TASK_NAMES, attacks_in
 
 
-def variants(table: pd.DataFrame, means: pd.DataFrame | None = None) -> Markdown:
-    """Rates of each part of fine-tuning put in alone, averaged over tasks and seeds.
+def variants(table: pd.DataFrame, means: pd.DataFrame, task: str = "all") -> Markdown:
+    """Rates of each part of fine-tuning put in alone, averaged over the rows' tasks and seeds.
 
-    ``means`` (``causal.variant_means``) has the interval of the ASR; without it, it is that of the seeds' range.
+    ``means`` (``causal.variant_means``) has the interval of the ASR after ``task``, "all" for the mean over tasks.
     """
+    asr = rows_of(means, task=task).set_index(["subspace", "part"])[["asr", "low", "high"]]
     lines = []
     for (subspace, part), group in table.groupby(["subspace", "part"], sort=False):
-        cell = over_seeds(100 * group.groupby("seed")["asr"].mean(), 0)
-        if means is not None:
-            mean = rows_of(means, task="all", subspace=subspace, part=part).iloc[0]
-            cell = per_cent(mean["asr"], mean["low"], mean["high"])
-        lines.append(
-            {"The start plus": variant_name(f"{subspace}: {part}"), "ASR": cell}
-            | {name: share(group[name].mean()) for name in ("gibberish", "helpful", "utility")}
-        )
+        head = {
+            "The start plus": VARIANT_NAMES[f"{subspace}: {part}"],
+            "ASR": per_cent(*asr.loc[(subspace, part)]),
+        }
+        lines.append(head | {name: share(group[name].mean()) for name in ("gibberish", "helpful", "utility")})
     return markdown(pd.DataFrame(lines))
 
 
@@ -37,8 +33,8 @@ def contrasts(differences: pd.DataFrame) -> Markdown:
         pd.DataFrame(
             {
                 "After": TASKS[d["task"]],
-                "ASR of": variant_name(d["first"]),
-                "minus that of": variant_name(d["second"]),
+                "ASR of": VARIANT_NAMES[d["first"]],
+                "minus that of": VARIANT_NAMES[d["second"]],
                 "points": in_points(d),
                 "so": said_of(d, "higher", "lower"),
             }
@@ -49,15 +45,14 @@ def contrasts(differences: pd.DataFrame) -> Markdown:
 
 def damage(shares: pd.DataFrame) -> Markdown:
     """``causal.damage``: the damage, what of it is gone without the inside, and the ratio."""
-    columns = ("difference", "low", "high")
     return markdown(
         pd.DataFrame(
-            {"After": TASKS[d["task"]]}
-            | {
-                title: in_points(pd.Series({column: d[f"{name}_{column}"] for column in columns}))
-                for title, name in (("damage (points)", "damage"), ("gone without the inside", "gone"))
+            {
+                "After": TASKS[d["task"]],
+                "damage (points)": in_points(d.rename(lambda column: column.removeprefix("damage_"))),
+                "gone without the inside": in_points(d.rename(lambda column: column.removeprefix("gone_"))),
+                "share of the damage": "no damage" if pd.isna(d["share"]) else share(d["share"]),
             }
-            | {"share of the damage": "no damage" if math.isnan(d["share"]) else share(d["share"])}
             for _, d in shares.iterrows()
         )
     )
@@ -66,80 +61,46 @@ def damage(shares: pd.DataFrame) -> Markdown:
 def controls(geometry: pd.DataFrame) -> Markdown:
     """Share, counteraction and overlap of each subspace without LoX, means over tasks and seeds."""
     names = {"safety": "safety subspace", "random": "random", "bottom": "bottom", "own": "own top directions"}
-    groups = rows_of(geometry, defence="none").groupby("subspace", sort=False)
-    return markdown(
-        pd.DataFrame(
-            {"Subspace": names[subspace]}
-            | {
-                column: f"{group[column].mean():.3f}"
-                for column in ("share", "chance", "counteraction", "overlap")
-            }
-            for subspace, group in groups
-        )
-    )
+    plain = rows_of(geometry, defence="none").assign(Subspace=lambda rows: rows["subspace"].map(names))
+    columns = ["share", "chance", "counteraction", "overlap"]
+    means = plain.groupby("Subspace", sort=False)[columns].mean()
+    return markdown(means.map("{:.3f}".format).reset_index())
 
 
 def harmful_data(geometry: pd.DataFrame) -> Markdown:
     """The geometry of Pure Bad beside that of the other tasks, mean over seeds with their range."""
     safety = rows_of(geometry, subspace="safety", defence="none")
     data = safety["task"].eq("pure_bad").map({True: "Pure Bad", False: "the other tasks"})
-    by_seed = safety.groupby([data.rename("Data"), "seed"])[["share", "counteraction", "undone"]].mean()
-    return markdown(
-        pd.DataFrame(
-            {"Data": kind} | {column: over_seeds(group[column]) for column in group}
-            for kind, group in by_seed.groupby("Data", sort=False)
-        )
-    )
+    by_seed = safety.groupby([data.rename("Data"), "seed"])[NUMBERS].mean()
+    return markdown(by_seed.groupby("Data").agg(over_seeds).reset_index())
 
 
 def with_and_without(geometry: pd.DataFrame) -> Markdown:
     """The three numbers of the safety subspace without and with LoX, mean over seeds with their range."""
     safety = rows_of(geometry, subspace="safety")
-    return markdown(
-        pd.DataFrame(
-            {"After": TASK_NAMES[task], "LoX": WITH_LOX[defence].removesuffix(" LoX")}
-            | {m: over_seeds(group[m]) for m in ("share", "counteraction", "undone")}
-            for (task, defence), group in safety.groupby(["task", "defence"], sort=False)
-        )
+    named = safety.assign(
+        After=safety["task"].map(TASK_NAMES), LoX=safety["defence"].map(WITH_LOX).str.removesuffix(" LoX")
     )
+    return markdown(named.groupby(["After", "LoX"], sort=False)[NUMBERS].agg(over_seeds).reset_index())
 
 
-def gains_beside_paper(gains: pd.DataFrame, table1: pd.DataFrame) -> Markdown:
-    """ASR without LoX, and the share of that ASR that LoX takes off, ours beside the paper's."""
-    sides = {
-        "": gains.groupby("task")[["without", "with"]].mean(),
-        "paper: ": without_and_with(table1).set_index("task"),
-    }
-    return markdown(
-        pd.DataFrame(
-            {"After": TASK_NAMES[task]}
-            | {
-                f"{side}{title}": cell
-                for side, frame in sides.items()
-                for title, cell in _gain(frame.loc[task]).items()
-            }
-            for task in attacks_in(gains)
-        )
-    )
-
-
-def without_and_with(table1: pd.DataFrame) -> pd.DataFrame:
-    """The ASR of the paper's Table 1, a row for each task: columns task, without and with (LoX)."""
-    theirs = table1.pivot(index="task", columns="defence", values="asr").reset_index()
-    return theirs.rename(columns={"none": "without", "lox": "with"})
-
-
-def _gain(asr: pd.Series) -> dict[str, str]:
-    taken = asr["without"] - asr["with"]
-    part = share(taken / asr["without"]) if asr["without"] else "–"
-    return {"ASR without": share(asr["without"]), "share of it taken off": part}
+def gains_beside_paper(gains: pd.DataFrame, theirs: pd.DataFrame) -> Markdown:
+    """ASR without LoX, and the share of that ASR that LoX takes off, ours beside the paper's, as ``stress_gain``."""
+    tasks = attacks_in(gains)
+    table = pd.DataFrame({"After": TASK_NAMES}).loc[tasks]
+    for side, frame in (("", gains), ("paper: ", theirs)):
+        asr = frame.groupby("task")[["without", "with"]].mean().loc[tasks]
+        taken = (asr["without"] - asr["with"]) / asr["without"].where(asr["without"] > 0)
+        table[f"{side}ASR without"] = asr["without"].map(share)
+        table[f"{side}share of it taken off"] = ["–" if pd.isna(part) else share(part) for part in taken]
+    return markdown(table)
 
 
 def correlations(rank_correlations: pd.DataFrame) -> Markdown:
-    """``causal.rank_correlations``: ρ of each seed, and in how many tasks it ranks."""
-    lines = []
-    for (place, effect), group in rank_correlations.groupby(["geometry", "effect"], sort=False):
-        rho = ["–" if np.isnan(r) else f"{r:.2f}" for r in group["rho"]]
-        lines.append({"Ranks of": place, "and of": effect, "ρ, each seed": ", ".join(rho)})
+    """``causal.rank_correlations``: ρ of each seed."""
+    titles = {"geometry": "Ranks of", "effect": "and of", "rho": "ρ, each seed"}
+    rho = ["–" if pd.isna(r) else f"{r:.2f}" for r in rank_correlations["rho"]]
+    named = rank_correlations.assign(rho=rho).rename(columns=titles)
+    joined = named.groupby(["Ranks of", "and of"], sort=False)["ρ, each seed"].agg(", ".join)
     text = "A dash stands where too few tasks did damage, or all the same, so that there is nothing to rank."
-    return markdown(pd.DataFrame(lines), text if rank_correlations["rho"].isna().any() else "")
+    return markdown(joined.reset_index(), text if "–" in rho else "")
