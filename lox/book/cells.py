@@ -118,6 +118,11 @@ def points(difference: pd.Series) -> str:
     return words
 
 
+def named(name: str, difference: pd.Series, by: str = "") -> str:
+    """A name in a list of what is not distinguished, with its ``points`` where only the correction leaves it open."""
+    return f"{name} ({by}{points(difference)})" if left_open(difference) else name
+
+
 def counted(number: SupportsInt, of: SupportsInt, what: str) -> str:
     """ "none of 5 tasks", "3 of 5 tasks", "all 5 tasks"."""
     amount = "none of" if number == 0 else "all" if number == of else f"{number} of"

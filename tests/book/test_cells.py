@@ -40,6 +40,14 @@ def test_a_difference_that_only_the_correction_leaves_open_says_so(low, p_holm, 
     assert points(pd.Series({"difference": 0.12, "low": low, "high": 0.2, "p_holm": p_holm})) == said
 
 
+def test_a_name_is_followed_by_its_difference_where_only_the_correction_leaves_it_open():
+    d = pd.Series({"difference": 0.12, "low": 0.03, "high": 0.2, "p_holm": 0.07})
+    assert cells.named("Dolly", d, by="by ") == "Dolly (by 12 points [3, 20], corrected p = 0.07)"
+    assert cells.named("Dolly", d).startswith("Dolly (12 points")
+    d["low"] = -0.03
+    assert cells.named("Dolly", d) == "Dolly"
+
+
 @pytest.mark.parametrize(
     ("low", "high", "p_holm", "word"),
     [

@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 
 from lox.book.chapters.judges import measure
+from lox.lab import labels as lab_labels
 from lox.lab import stages
 from lox.lab.evaluation import evaluate
 from lox.lab.judging.names import judge_named
-from lox.lab.judging.verdicts import RefusalPhrases, Verdict
+from lox.lab.judging.verdicts import RefusalPhrases, Verdict, agreement
 
 H, R, G, U = "harmful", "refusal", "gibberish", "unparsed"
 
@@ -53,11 +54,11 @@ def test_the_interval_of_kappa_leaves_out_things_one_by_one():
     said = {"exact": [H, H, H, R, R, R, R, H], "blunt": [H, H, R, R, R, R, H, H]}
     labels = pd.DataFrame({"thing": list("aabbccdd"), "prompt": range(8)} | said)
     found = measure.kappa_over_things(labels, "exact", "blunt")
-    left = [measure.agreement(*verdicts(labels[labels["thing"] != thing])).kappa for thing in "abcd"]
+    left = [agreement(*verdicts(labels[labels["thing"] != thing])).kappa for thing in "abcd"]
     spread = (3 / 4 * sum((k - sum(left) / 4) ** 2 for k in left)) ** 0.5
-    assert found.kappa == pytest.approx(0.5)
-    assert found.high == pytest.approx(min(1, 0.5 + 3.182446 * spread))
-    assert found.low == pytest.approx(max(-1, 0.5 - 3.182446 * spread))
+    assert found["kappa"] == pytest.approx(agreement(*verdicts(labels)).kappa) == pytest.approx(0.5)
+    assert found["high"] == pytest.approx(min(1, 0.5 + 3.182446 * spread))
+    assert found["low"] == pytest.approx(max(-1, 0.5 - 3.182446 * spread))
 
 
 def verdicts(labels):
@@ -67,7 +68,7 @@ def verdicts(labels):
 def test_without_variation_there_is_no_interval_of_kappa():
     labels = pd.DataFrame({"prompt": range(3), "exact": [H, R, R], "blunt": [H, R, R]})
     found = measure.kappa_over_things(labels, "exact", "blunt")
-    assert found.kappa == 1 and math.isnan(found.low)  # without the first thing, all are refusals
+    assert found["kappa"] == 1 and math.isnan(found["low"])  # without the first thing, all are refusals
 
 
 def test_overstatement_is_the_difference_of_rates_on_the_same_replies(labels):
@@ -82,13 +83,20 @@ def test_what_each_judge_concludes_of_lox(labels):
     assert found["difference"].tolist() == [0.75, 0.25]
 
 
+def test_a_reply_that_was_not_judged_is_an_error(labels):
+    both = pd.concat([labels, labels.assign(seed=2)], ignore_index=True)
+    both.loc[0, "exact"] = None
+    with pytest.raises(ValueError, match="seed 1 has no label for 1 of 4 prompts"):
+        measure.conclusions(both, "exact")
+
+
 def test_prompts_about_one_thing_are_one_unit(labels, monkeypatch):
     seen = []
-    difference = measure.compared
-    monkeypatch.setattr(measure, "compared", lambda a, b, t: seen.append(t) or difference(a, b, t))
+    difference = lab_labels.compared
+    monkeypatch.setattr(lab_labels, "compared", lambda a, b, t: seen.append(t) or difference(a, b, t))
     measure.conclusions(labels.assign(thing=list("xxyyxxyy")), "exact")
     measure.conclusions(labels, "exact")  # recorded before things were: every prompt about its own
-    assert seen == [list("xxyy"), [0, 1, 2, 3]]
+    assert seen == [list("xxyy"), list("0123")]
 
 
 def test_seeds_are_paired_prompt_by_prompt(labels):

@@ -9,7 +9,7 @@ from lox.book.chapters.real_model import measure
 JUDGE = "refusal-or-evasion"
 
 
-def made(verdicts: dict[tuple[str, str], np.ndarray], scores=None) -> pd.DataFrame:
+def made(verdicts: dict[tuple[str, str], np.ndarray]) -> pd.DataFrame:
     """A table of labels; (task, defence) -> (S, N) of labels."""
     rows = [
         {"seed": s + 1, "task": task, "defence": defence, "prompt": n, JUDGE: label}
@@ -28,16 +28,15 @@ def labels():
     return made({("dolly", "none"): without, ("dolly", "lox"): with_lox})
 
 
-def test_outcomes_are_seeds_by_prompts_in_the_prompts_order(labels):
-    shuffled = labels.sample(frac=1, random_state=0)
-    found = measure.outcomes(shuffled, JUDGE, "dolly", "none")
-    assert found.shape == (3, 10)
-    assert found[0].tolist() == [True] * 8 + [False] * 2
-
-
 def test_a_seed_without_a_prompt_is_an_error(labels):
-    with pytest.raises(ValueError, match="dolly, none"):
-        measure.outcomes(labels.drop(index=0), JUDGE, "dolly", "none")
+    with pytest.raises(ValueError, match="seed 1 has no label for 1 of 10 prompts"):
+        measure.attack_success(labels.drop(index=0), JUDGE)
+
+
+def test_a_reply_without_a_verdict_is_an_error(labels):
+    labels.loc[0, JUDGE] = None
+    with pytest.raises(ValueError, match="seed 1 has no label for 1 of 10 prompts"):
+        measure.attack_success(labels, JUDGE)
 
 
 def test_attack_success_is_the_mean_over_seeds_and_says_each(labels):
@@ -48,23 +47,9 @@ def test_attack_success_is_the_mean_over_seeds_and_says_each(labels):
     assert found.loc["none", ["seeds", "n"]].tolist() == [3, 10]
 
 
-def test_effects_are_without_minus_with(labels):
-    (found,) = measure.effects(labels, JUDGE).to_dict("records")
-    assert found["difference"] == pytest.approx(0.7)
-    assert found["p_holm"] == found["p"]  # one task, nothing to correct for
-
-
 def test_what_evades_was_recorded_as_harmless(labels):
     found = measure.kinds(labels).set_index("defence")
     assert found.loc["lox", ["harmful", "evasion", "refusal"]].tolist() == pytest.approx([0.1, 0.3, 0.6])
-
-
-def test_a_lower_line_counts_more_replies():
-    labels = made({(t, d): np.array([["harmless"] * 4] * 2) for t in ("dolly",) for d in ("none", "lox")})
-    scores = np.where(labels["defence"] == "none", [5, 4, 3, 1] * 4, 1)
-    found = measure.by_score(labels.assign(**{f"{JUDGE} score": scores}), JUDGE).set_index("least")
-    assert found["none"].tolist() == [0.25, 0.5, 0.75]
-    assert found["lox"].tolist() == [0.0] * 3
 
 
 def test_two_readers_agree_on_what_both_have_scored():
@@ -76,23 +61,29 @@ def test_two_readers_agree_on_what_both_have_scored():
     assert found.loc[4, "same"] == pytest.approx(0.75)
 
 
+def seeds(*asr: float) -> pd.DataFrame:
+    return pd.DataFrame({"seed": range(1, len(asr) + 1), "n": 100, "asr": asr})
+
+
 def test_over_seeds_alone_is_students_t():
-    seeds = [1, 2, 3]
-    first, second = pd.Series([0.54, 0.51, 0.45], seeds), pd.Series(0.0, seeds)
-    found = measure.over_seeds_alone(first, second, n=100)
+    found = measure.over_seeds_alone(seeds(0.54, 0.51, 0.45), seeds(0, 0, 0))
     half = 4.302653 * np.std([0.54, 0.51, 0.45], ddof=1) / np.sqrt(3)
     assert found["difference"] == pytest.approx(0.5)
     assert [found["low"], found["high"]] == pytest.approx([0.5 - half, 0.5 + half])
 
 
+def test_seeds_are_paired_in_whatever_order_they_stand():
+    first = seeds(0.54, 0.51, 0.45)
+    assert measure.over_seeds_alone(first, first[::-1])["each"] == [0, 0, 0]
+
+
 def test_equal_differences_are_not_certain():
-    seeds = [1, 2, 3]
-    found = measure.over_seeds_alone(pd.Series(0.1, seeds), pd.Series(0.12, seeds), n=100)
+    found = measure.over_seeds_alone(seeds(0.1, 0.1, 0.1), seeds(0.12, 0.12, 0.12))
     assert found["low"] < found["difference"] < found["high"]
 
 
 def test_one_seed_has_an_interval_without_end():
-    found = measure.over_seeds_alone(pd.Series([0.5]), pd.Series([0.1]), n=100)
+    found = measure.over_seeds_alone(seeds(0.5), seeds(0.1))
     assert found["low"] == -np.inf and found["high"] == np.inf
 
 
@@ -148,3 +139,11 @@ def test_full_rank_is_compared_at_the_same_alpha_and_never_without_a_step():
     (found,) = measure.full_against_low(grid).to_dict("records")
     assert (found["alpha"], found["k"]) == (0.5, "6")
     assert found["difference"] == pytest.approx(-0.1)
+
+
+def test_a_choice_that_lacks_a_seed_is_not_compared():
+    grid = pd.DataFrame(
+        {"task": "alpaca", "choice": choice, "alpha": 0.5, "seed": seed, "n": 100, "asr": 0.2}
+        for choice, seed in (("full", 1), ("full", 2), ("6", 1))
+    )
+    assert measure.full_against_low(grid).empty

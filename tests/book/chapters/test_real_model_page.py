@@ -135,6 +135,13 @@ def test_the_scale_is_told_by_the_same_judge():
     assert "calls 70 % [60, 80] of the replies harmful, after it 10 % [5, 20]" in found
 
 
+@pytest.mark.parametrize("same", [5, 6])
+def test_two_readings_are_compared_on_the_replies_that_both_had(same):
+    agreed = pd.DataFrame({"least": [5], "n": [6], "same": [same / 6]})
+    said = words.both_sheets_in_words(agreed).data
+    assert said.startswith("6 of these replies") and f"on {same} of them both readings agree" in said
+
+
 def parts() -> pd.DataFrame:
     return pd.DataFrame(
         {
@@ -147,9 +154,9 @@ def parts() -> pd.DataFrame:
             "asr": 0.3,
         }
         for defence in ("none", "lox")
-        for subspace, part in (("all", "nothing"), ("all", "whole"), *tables.PARTS)
+        for subspace, part in (name.split(": ") for name in tables.PARTS)
         for seed in (1, 2)
-    ).drop_duplicates()
+    )
 
 
 def contrasts(inside: tuple[float, float]) -> pd.DataFrame:
@@ -188,9 +195,14 @@ def test_tables_say_what_stands_in_them():
     assert "10 %" in tables.alignments({"aligned": rows()}).data
 
 
-def test_tables_have_at_most_five_columns():
-    settings = tables.settings(profile.load("smollm2")).data
-    assert settings.splitlines()[0].count("|") - 1 == 5
+def test_settings_are_of_the_tasks_that_were_run_in_five_columns():
+    settings = tables.settings(profile.load("smollm2"), ["pure_bad", "identity"]).data.splitlines()
+    assert settings[0].count("|") - 1 == 5
+    assert [line.split("|")[1].strip() for line in settings[2:]] == [
+        "Alignment",
+        "Pure Bad",
+        "Identity shifting",
+    ]
 
 
 def test_commands_are_folded():

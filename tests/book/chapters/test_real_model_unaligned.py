@@ -30,10 +30,5 @@ def test_only_a_five_is_harm_and_gibberish_never(labels):
 
 
 def test_an_unread_reply_is_an_error(labels):
-    with pytest.raises(ValueError, match="lacks 1 of the 4 replies"):
+    with pytest.raises(ValueError, match="lacks 1 different replies of 4"):
         unaligned.success(labels, {"a": 5.0, "b": 1.0})
-
-
-def test_two_sheets_agree_where_both_say_harmful_or_neither_does():
-    first, second = {"a": 5.0, "b": 2.0, "c": 5.0}, {"a": 5.0, "b": 4.0, "c": 3.0, "d": 5.0}
-    assert unaligned.on_both(first, second) == (2, 3)

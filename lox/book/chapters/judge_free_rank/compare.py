@@ -40,12 +40,14 @@ def curves(models: Mapping[tuple[int, int], Measured]) -> pd.DataFrame:
     )
 
 
-def effective_rank(model: Measured, way: str, tolerance: float) -> int | None:
-    """The smallest measured r that satisfies the condition of a way, None for none; ``tolerance`` is its ρ or τ."""
+def effective_rank(model: Measured, way: str, tolerance: float) -> float:
+    """The smallest measured r that satisfies the condition of a way, inf for none; ``tolerance`` is its ρ or τ."""
     if way == ASR:
-        curve = {r: model.asr[r].asr.value for r in model.ranks}
-        return read_curve(curve, model.asr[ALIGNED].asr.value, tolerance).rank
-    return read_curve(lost_share(model.odds[way]), 0.0, tolerance).rank
+        curve, aligned = {r: model.asr[r].asr.value for r in model.ranks}, model.asr[ALIGNED].asr.value
+    else:
+        curve, aligned = lost_share(model.odds[way]), 0.0
+    rank = read_curve(curve, aligned, tolerance).rank
+    return math.inf if rank is None else float(rank)
 
 
 def resampled(model: Measured, way: str, tolerance: float, things: int | None = None) -> np.ndarray:
@@ -92,10 +94,9 @@ def ranks(models: Mapping[tuple[int, int], Measured], rho: float, tau: float) ->
         head = {"seed": seed, "pairs": pairs, "asr_aligned": model.asr[ALIGNED].asr.value}
         for way in WAYS:
             tolerance = rho if way == ASR else tau
+            low, high = np.quantile(resampled(model, way, tolerance), [0.025, 0.975], method="inverted_cdf")
             rank = effective_rank(model, way, tolerance)
-            interval = np.quantile(resampled(model, way, tolerance), [0.025, 0.975], method="inverted_cdf")
-            found_rank = {"rank": math.inf if rank is None else float(rank)}
-            rows.append(head | {"way": way} | found_rank | dict(zip(("low", "high"), map(float, interval))))
+            rows.append(head | {"way": way, "rank": rank, "low": low, "high": high})
     return pd.DataFrame(rows)
 
 
@@ -124,8 +125,7 @@ def agreement(
 
 def _place(model: Measured, way: str, tolerance: float) -> int:
     """The place of its rank on the list of measured ranks; one beyond the last for none."""
-    rank = effective_rank(model, way, tolerance)
-    return len(model.ranks) if rank is None else sorted(model.ranks).index(rank)
+    return [*sorted(model.ranks), math.inf].index(effective_rank(model, way, tolerance))
 
 
 def correlations(table: pd.DataFrame) -> pd.DataFrame:
@@ -133,16 +133,11 @@ def correlations(table: pd.DataFrame) -> pd.DataFrame:
 
     ``table`` is that of ``curves``. NaN where one of the two stands still.
     """
+    groups = table.groupby(["score", "seed"], sort=False)[["asr", "log_odds"]]
     return pd.DataFrame(
-        {"score": score, "seed": seed, "correlation": spearman(group["asr"], group["log_odds"])}
-        for (score, seed), group in table.groupby(["score", "seed"], sort=False)
+        {"score": score, "seed": seed, "correlation": group.corr("spearman").loc["asr", "log_odds"]}
+        for (score, seed), group in groups
     )
-
-
-def spearman(one: pd.Series, other: pd.Series) -> float:
-    """Spearman's correlation; NaN where one of the two stands still."""
-    stands_still = one.nunique() < 2 or other.nunique() < 2
-    return math.nan if stands_still else float(one.corr(other, method="spearman"))
 
 
 def stability(
@@ -152,14 +147,12 @@ def stability(
 
     The mean over the informative models; NaN without any.
     """
-    rows = []
+    models_of, rows = informative(models, rho).values(), []
     for things, way in itertools.product(drawn, WAYS):
         tolerance = rho if way == ASR else tau
-        same = []
-        for model in informative(models, rho).values():
-            rank = effective_rank(model, way, tolerance)
-            same.append(
-                np.mean(resampled(model, way, tolerance, things) == (math.inf if rank is None else rank))
-            )
+        same = [
+            np.mean(resampled(model, way, tolerance, things) == effective_rank(model, way, tolerance))
+            for model in models_of
+        ]
         rows.append({"things": things, "way": way, "same": float(np.mean(same)) if same else math.nan})
     return pd.DataFrame(rows)

@@ -20,6 +20,7 @@ from torch import Tensor
 from lox.book.chapters.effective_rank.measure import ALIGNED, Curve, curve_of
 from lox.extrapolation import truncate
 from lox.lab import models, stages
+from lox.lab.evaluated import of_set, verdicts_on
 from lox.lab.evaluation import evaluate
 from lox.lab.fingerprint import content_hash
 from lox.lab.judging.verdicts import RefusalPhrases
@@ -66,9 +67,8 @@ def fixed_replies(setup: Setup, seed: int) -> FixedReplies:
     world, n = setup.world, setup.profile.evaluation.harmful
     if (answers := world.harmful_answers(n)) is not None:
         return FixedReplies(world.harmful_prompts(n, None), world.taught_refusals, answers)
-    own = [r for r in evaluate(setup, setup.model(seed).base).replies if r["set"] == "harmful"]
-    verdicts = RefusalPhrases()([r["prompt"] for r in own], [r["reply"] for r in own])
-    usable = [r for r, verdict in zip(own, verdicts) if verdict.label == "harmful"]
+    own = of_set(evaluate(setup, setup.model(seed).base).replies, "harmful")
+    usable = [r for r, verdict in zip(own, verdicts_on(own, RefusalPhrases())) if verdict.label == "harmful"]
     if not usable:
         raise ValueError("the unaligned model refuses every harmful prompt, so no compliant reply is known")
     return FixedReplies([r["prompt"] for r in usable], world.taught_refusals, [r["reply"] for r in usable])

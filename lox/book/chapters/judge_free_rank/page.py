@@ -10,7 +10,7 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from lox.book.cells import finding as box
-from lox.book.cells import markdown, share
+from lox.book.cells import markdown, rows_of, share
 from lox.book.figures import stacked
 
 ASR = "ASR"
@@ -21,9 +21,9 @@ def finding(ranks: pd.DataFrame, agreement: pd.DataFrame, correlations: pd.DataF
     """What the tables of ``measure`` of these names say, in sentences; of ``agreement`` the rows with this τ."""
     at_tau = agreement[agreement["tau"] == tau].set_index("score")
     by_model = ranks.set_index(["seed", "pairs"])
-    trivial = by_model[(by_model["way"] == ASR) & (by_model["rank"] == 0)].index
-    read = by_model[~by_model.index.isin(trivial)].reset_index()
-    models, n = ranks.groupby(["seed", "pairs"]).ngroups, read.groupby(["seed", "pairs"]).ngroups
+    by_asr = rows_of(by_model, way=ASR)
+    compared = by_asr.index[by_asr["rank"] != 0]
+    models, n = len(by_asr), len(compared)
     if n == 0:
         return box(
             f"In none of {models} models does the ASR define a rank above 0, so there is nothing that the rank by "
@@ -34,7 +34,7 @@ def finding(ranks: pd.DataFrame, agreement: pd.DataFrame, correlations: pd.DataF
         f"In {n} of {models} models the rank that the ASR defines is not 0; these are compared.",
         *(_agreement(at_tau.loc[score], said, n, tau) for score, said in SCORES.items()),
         _order(correlations),
-        *(_certainty(read, score, said) for score, said in SCORES.items()),
+        *(_certainty(by_model.loc[compared], score, said) for score, said in SCORES.items()),
     )
 
 
@@ -57,7 +57,7 @@ def _order(correlations: pd.DataFrame) -> str:
 
 def _certainty(ranks: pd.DataFrame, score: str, said: str) -> str:
     """In how many models the interval of the rank by log-odds is narrower than that by the ASR, or wider."""
-    wide = ranks.assign(width=_width(ranks)).pivot(index=["seed", "pairs"], columns="way", values="width")
+    wide = ranks.assign(width=_width(ranks)).pivot(columns="way", values="width")
     narrower, wider = int((wide[score] < wide[ASR]).sum()), int((wide[score] > wide[ASR]).sum())
     return (
         f"The interval of the rank by the {said} is narrower than that by the ASR in {narrower} of {len(wide)}, "

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
+from lox.book.cells import rows_of
+from lox.lab.evaluated import of_set, verdicts_on
 from lox.lab.evaluation import evaluate
 from lox.lab.judging.names import judge_named
-from lox.lab.judging.verdicts import Agreement, Judge, Verdict, agreement
+from lox.lab.judging.verdicts import Judge
+from lox.lab.labels import difference
 from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
 from lox.lab.rows import corrected
 from lox.lab.setup import Setup
-from lox.lab.statistics import compared, rate, student_t
+from lox.lab.statistics import rate, student_t
 from lox.lab.worlds import World
 from lox.lab.worlds.phrases import is_refusal
 
@@ -69,25 +71,38 @@ def harmful_replies(
 
 
 def _harmful_replies_of(setup: Setup, model: Model) -> list[dict]:
-    return [reply for reply in evaluate(setup, model).replies if reply["set"] == "harmful"]
+    return of_set(evaluate(setup, model).replies, "harmful")
 
 
 def _labels(world: World, judges: Iterable[Judge], exchanges: list[dict]) -> dict[str, Sequence]:
-    prompts, replies = [a["prompt"] for a in exchanges], [a["reply"] for a in exchanges]
-    columns = {"prompt": range(len(exchanges)), "thing": world.things(prompts), "reply": replies}
+    columns = {
+        "prompt": range(len(exchanges)),
+        "thing": world.things([answer["prompt"] for answer in exchanges]),
+        "reply": [answer["reply"] for answer in exchanges],
+    }
     for judge in judges:
-        verdicts = judge(prompts, replies)
+        verdicts = verdicts_on(exchanges, judge)
         columns[judge.name] = [verdict.label for verdict in verdicts]
         if any(verdict.score for verdict in verdicts):
             columns[f"{judge.name}{SCORE}"] = [verdict.score for verdict in verdicts]
     return columns
 
 
+def read_by(labels: pd.DataFrame, judge: str) -> pd.DataFrame:
+    """The labels that one judge gave, as ``lox.lab.labels`` reads them; a reply that it did not judge is left out."""
+    return labels.assign(set="harmful", thing=_things(labels), label=labels[judge]).dropna(subset="label")
+
+
+def _things(labels: pd.DataFrame) -> pd.Series:
+    """What prompts are about; in tables recorded before that was kept, each is about its own thing."""
+    return labels["thing"] if "thing" in labels else labels["prompt"].astype(str)
+
+
 def rates(labels: pd.DataFrame, judge: str) -> pd.DataFrame:
     """A judge's ASR with its Wilson interval for each seed, task and defence; shares are of all n replies."""
     rows = []
     for (seed, *model), group in labels.groupby(["seed", *MODEL], sort=False):
-        asr = rate(list(group[judge] == "harmful"))
+        asr = rate(group[judge] == "harmful")
         rows.append(
             {"seed": seed, **dict(zip(MODEL, model)), "judge": judge, "n": asr.n}
             | {"asr": asr.value, "asr_low": asr.low, "asr_high": asr.high}
@@ -97,101 +112,71 @@ def rates(labels: pd.DataFrame, judge: str) -> pd.DataFrame:
 
 
 def agreements(labels: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
-    """Cohen's κ of two judges for each task and defence, seeds pooled, and over all replies (task "all").
-
-    ``n`` are the replies that both have parsed, ``left_out`` the others; ``same`` is the share of n on
-    which both say harmful or both do not. The interval is that of ``kappa_over_things``.
-    """
+    """``kappa_over_things`` for each task and defence, seeds pooled, and over all replies (task "all")."""
     groups = [*labels.groupby(MODEL, sort=False), (("all", "all"), labels)]
     return pd.DataFrame(
         {"task": task, "defence": defence, "first": first, "second": second}
-        | _agreement(group, first, second, kappa_over_things(group, first, second))
+        | kappa_over_things(group, first, second)
         for (task, defence), group in groups
     )
 
 
-def _agreement(group: pd.DataFrame, first: str, second: str, estimate: Agreement) -> dict:
-    parsed = group[(group[[first, second]] != "unparsed").all(axis=1)]
-    same = (parsed[first] == "harmful") == (parsed[second] == "harmful")
-    return asdict(estimate) | {"left_out": len(group) - estimate.n, "same": float(same.mean())}
+def kappa_over_things(labels: pd.DataFrame, first: str, second: str) -> dict:
+    """Cohen's κ of two columns of labels with a 95 % interval by the jackknife over things, cut at −1 and 1.
 
-
-def kappa_over_things(group: pd.DataFrame, first: str, second: str) -> Agreement:
-    """κ of two columns of labels with a 95 % interval by the jackknife over things, cut at −1 and 1.
-
-    Replies about one thing go together, so things are left out one by one (Efron and Stein, 1981), with all seeds'
-    replies to them; the t quantile has one degree of freedom fewer than there are things. Where κ, or κ without
-    some one thing, is not defined, neither is the interval: it is NaN.
+    Columns: kappa, low, high; n, the replies that both have parsed, and left_out, the others; same, the share of n on
+    which both say harmful or both do not. Replies about one thing go together, so things are left out one by one
+    (Efron and Stein, 1981), with all seeds' replies to them; the t quantile has one degree of freedom fewer than there
+    are things. Where κ, or κ without some one thing, is not defined, neither is the interval: it is NaN.
     """
-    estimate = agreement(*([Verdict(label) for label in group[judge]] for judge in (first, second)))
-    if np.isnan(estimate.kappa):
-        return estimate
-    counts = _counts(group, first, second)
+    parsed = labels[(labels[[first, second]] != "unparsed").all(axis=1)]
+    counts = _counts(parsed, first, second)
     T = len(counts)
-    left = _kappa(counts.sum(0) - counts)
-    if T < 2 or np.isnan(left).any():
-        return replace(estimate, low=np.nan, high=np.nan)
-    half = student_t(T - 1) * float(np.sqrt((T - 1) * left.var()))
-    return replace(estimate, low=max(-1.0, estimate.kappa - half), high=min(1.0, estimate.kappa + half))
+    kappa, left = float(_kappa(counts.sum(0))), _kappa(counts.sum(0) - counts)
+    half = student_t(T - 1) * np.sqrt((T - 1) * left.var()) if T > 1 else np.nan
+    low, high = np.clip([kappa - half, kappa + half], -1, 1)
+    sizes = {"n": len(parsed), "left_out": len(labels) - len(parsed)}
+    same = (parsed[first] == "harmful") == (parsed[second] == "harmful")
+    return {"kappa": kappa, "low": low, "high": high} | sizes | {"same": same.mean()}
 
 
-def _counts(group: pd.DataFrame, first: str, second: str) -> np.ndarray:
+def _counts(labels: pd.DataFrame, first: str, second: str) -> np.ndarray:
     """(things, 2, 2): how many replies the first and the second judge call not harmful (0) and harmful (1)."""
-    parsed = group[(group[[first, second]] != "unparsed").all(axis=1)]
-    things, numbers = np.unique(parsed[_unit(parsed)], return_inverse=True)
-    counts = np.zeros((len(things), 2, 2))
-    np.add.at(counts, (numbers, *((parsed[j] == "harmful").astype(int) for j in (first, second))), 1)
-    return counts
+    cell = 2 * (labels[first] == "harmful") + (labels[second] == "harmful")
+    counts = pd.crosstab(_things(labels), cell).reindex(columns=range(4), fill_value=0)
+    return counts.to_numpy().reshape(-1, 2, 2)
 
 
 def _kappa(counts: np.ndarray) -> np.ndarray:
     """Cohen's κ (...,) of tables (..., 2, 2); NaN where a judge says the same of every reply."""
-    shares = counts / counts.sum((-2, -1), keepdims=True)
-    same = np.trace(shares, axis1=-2, axis2=-1)
-    by_chance = (shares.sum(-1) * shares.sum(-2)).sum(-1)
-    constant = (shares.sum(-1).max(-1) == 1) | (shares.sum(-2).max(-1) == 1)
+    by_first, by_second = counts.sum(-1), counts.sum(-2)
+    constant = (by_first == 0).any(-1) | (by_second == 0).any(-1)
+    n = counts.sum((-2, -1))
     with np.errstate(invalid="ignore", divide="ignore"):
+        same = np.trace(counts, axis1=-2, axis2=-1) / n
+        by_chance = (by_first * by_second).sum(-1) / n**2
         return np.where(constant, np.nan, (same - by_chance) / (1 - by_chance))
 
 
 def overstatement(labels: pd.DataFrame, judge: str, reference: str) -> pd.DataFrame:
     """A judge's ASR minus that of ``reference`` on the same replies, for each task and defence.
 
-    Columns: those of ``_difference``, and p_holm, which is corrected for the number of rows.
+    Columns: those of ``lox.lab.labels.difference``, and p_holm, which is corrected for the number of rows.
     """
-    return corrected(
-        pd.DataFrame(
-            dict(zip(MODEL, model))
-            | {"judge": judge, "reference": reference}
-            | _difference(group, _harmful(group, judge), _harmful(group, reference))
-            for model, group in labels.groupby(MODEL, sort=False)
-        )
-    )
+    table = []
+    for model, group in labels.groupby(MODEL, sort=False):
+        head = dict(zip(MODEL, model)) | {"judge": judge, "reference": reference}
+        table.append(head | difference(read_by(group, judge), read_by(group, reference)))
+    return corrected(pd.DataFrame(table))
 
 
 def conclusions(labels: pd.DataFrame, judge: str) -> pd.DataFrame:
     """ASR without LoX minus that with it, for each task as this judge sees it; columns as above."""
-    return corrected(
-        pd.DataFrame(
-            {"task": task, "judge": judge}
-            | _difference(group, *(_harmful(group[group["defence"] == d], judge) for d in DEFENCES))
-            for task, group in labels.groupby("task", sort=False)
-        )
-    )
-
-
-def _difference(group: pd.DataFrame, first: list[list[bool]], second: list[list[bool]]) -> dict:
-    """Mean of first minus second, both seeds × prompts: difference, low, high, p, seeds, n.
-
-    Interval and p contain the variation of seeds, things and prompts.
-    """
-    things = group.drop_duplicates("prompt").sort_values("prompt")[_unit(group)].tolist()
-    return compared(first, second, things)
-
-
-def _unit(labels: pd.DataFrame) -> str:
-    """The column of what prompts are about; in tables recorded before it was kept, each is about its own thing."""
-    return "thing" if "thing" in labels else "prompt"
+    table = []
+    for task, group in read_by(labels, judge).groupby("task", sort=False):
+        sides = [rows_of(group, defence=defence) for defence in DEFENCES]
+        table.append({"task": task, "judge": judge} | difference(*sides))
+    return corrected(pd.DataFrame(table))
 
 
 def conclusions_by_score(labels: pd.DataFrame) -> pd.DataFrame:
@@ -202,24 +187,15 @@ def conclusions_by_score(labels: pd.DataFrame) -> pd.DataFrame:
     """
     judges = [column.removesuffix(SCORE) for column in labels if column.endswith(SCORE)]
     columns = ["judge", "task", "least", *DEFENCES, "difference", "low", "high"]
-    rows = []
+    table = []
     for judge, (task, group), least in itertools.product(judges, labels.groupby("task", sort=False), LEAST):
-        counted = group.assign(counted=group[f"{judge}{SCORE}"] >= least)
-        outcomes = {d: _by_seed(counted[counted["defence"] == d], "counted") for d in DEFENCES}
-        means = {d: float(np.mean(outcomes[d])) for d in DEFENCES}
+        counted = (group[f"{judge}{SCORE}"] >= least).map({True: "harmful", False: "harmless"})
+        read = read_by(group.assign(counted=counted), "counted")
+        sides = {defence: rows_of(read, defence=defence) for defence in DEFENCES}
+        means = {defence: (side["label"] == "harmful").mean() for defence, side in sides.items()}
         head = {"judge": judge, "task": task, "least": least}
-        rows.append(head | means | _difference(group, *outcomes.values()))
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _harmful(group: pd.DataFrame, judge: str) -> list[list[bool]]:
-    """Seeds × prompts: whether the judge calls the reply harmful."""
-    return _by_seed(group.assign(harmful=group[judge] == "harmful"), "harmful")
-
-
-def _by_seed(group: pd.DataFrame, column: str) -> list[list[bool]]:
-    """Seeds × prompts, of a column that has one value for each."""
-    return [g.sort_values("prompt")[column].tolist() for _, g in group.groupby("seed")]
+        table.append(head | means | difference(*sides.values()))
+    return pd.DataFrame(table, columns=columns)
 
 
 def taught_refusals(world: World, replies: Sequence[str]) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import get_args
 
 import pandas as pd
@@ -129,83 +130,47 @@ def agreements(kappas: pd.DataFrame) -> Markdown:
 def agreements_by_model(kappas: pd.DataFrame) -> Markdown:
     """``measure.agreements`` of each task and defence: κ alone, a column for each judge."""
     of_each = kappas[kappas["task"] != "all"]
-    shown = pd.DataFrame(
-        {
-            "After": of_each["task"].map(TASK_NAMES),
-            "Defence": of_each["defence"].map(DEFENCE_NAMES),
-            "judge": [f"`{judge}`" for judge in of_each["second"]],
-            "cell": ["not defined" if math.isnan(k) else f"{k:.2f}" for k in of_each["kappa"]],
-        }
-    )
-    return markdown(_wide(shown))
+    cells = ["not defined" if math.isnan(kappa) else f"{kappa:.2f}" for kappa in of_each["kappa"]]
+    model = {"After": of_each["task"].map(TASK_NAMES), "Defence": of_each["defence"].map(DEFENCE_NAMES)}
+    return _wide(model, [f"`{judge}`" for judge in of_each["second"]], cells)
 
 
 def overstatements(differences: pd.DataFrame) -> Markdown:
     """``measure.overstatement`` in points, a column for each judge, minus the reference."""
-    shown = pd.DataFrame(
-        {
-            "After": differences["task"].map(TASK_NAMES),
-            "Defence": differences["defence"].map(DEFENCE_NAMES),
-            "judge": [f"`{judge}`" for judge in differences["judge"]],
-            "cell": [in_points(d) for _, d in differences.iterrows()],
-        }
-    )
-    return markdown(_wide(shown))
+    cells = [in_points(d) for _, d in differences.iterrows()]
+    model = {
+        "After": differences["task"].map(TASK_NAMES),
+        "Defence": differences["defence"].map(DEFENCE_NAMES),
+    }
+    return _wide(model, [f"`{judge}`" for judge in differences["judge"]], cells)
 
 
 def conclusions(differences: pd.DataFrame) -> Markdown:
     """``measure.conclusions``: what each judge says of LoX after each task; no word where it is not distinguished."""
-    said = [said_of(d, "lower", "higher", "") for _, d in differences.iterrows()]
-    shown = pd.DataFrame(
-        {
-            "After": differences["task"].map(TASK_NAMES),
-            "judge": [f"by `{judge}`" for judge in differences["judge"]],
-            "cell": [f"{in_points(d)} {word}".strip() for word, (_, d) in zip(said, differences.iterrows())],
-        }
-    )
-    return markdown(_wide(shown))
+    cells = [f"{in_points(d)} {said_of(d, 'lower', 'higher', '')}".strip() for _, d in differences.iterrows()]
+    after = {"After": differences["task"].map(TASK_NAMES)}
+    return _wide(after, [f"by `{judge}`" for judge in differences["judge"]], cells)
 
 
 def conclusions_by_score(differences: pd.DataFrame) -> Markdown:
     """``measure.conclusions_by_score``: rates without → with LoX, a column for each least score."""
     if differences.empty:
         return Markdown("No judge on this page gives scores.")
-    shown = pd.DataFrame(
-        {
-            "Judge": [f"`{judge}`" for judge in differences["judge"]],
-            "After": differences["task"].map(TASK_NAMES),
-            "judge": [f"harmful {_from(least)}" for least in differences["least"]],
-            "cell": [
-                f"{share(d['none'])} → {share(d['lox'])}, a difference of {in_points(d)}"
-                for _, d in differences.iterrows()
-            ],
-        }
-    )
-    return markdown(_wide(shown))
-
-
-def _wide(shown: pd.DataFrame) -> pd.DataFrame:
-    """Columns judge and cell as one column for each judge, all in the order of their first appearance."""
-    keys = [column for column in shown if column not in ("judge", "cell")]
-    columns = [
-        group.drop(columns="judge").rename(columns={"cell": judge}).set_index(keys)
-        for judge, group in shown.groupby("judge", sort=False)
+    cells = [
+        f"{share(d['none'])} → {share(d['lox'])}, a difference of {in_points(d)}"
+        for _, d in differences.iterrows()
     ]
-    return pd.concat(columns, axis=1).reset_index()
+    judges = [f"`{judge}`" for judge in differences["judge"]]
+    keys = {"Judge": judges, "After": differences["task"].map(TASK_NAMES)}
+    return _wide(keys, [f"harmful from {least} on" for least in differences["least"]], cells)
 
 
-def _agreement(a: pd.Series) -> str:
-    """κ with its interval, which is not defined where a judge says the same of every reply."""
-    if not a["n"]:
-        return "no reply that both have read"
-    kappa = "not defined" if math.isnan(a["kappa"]) else _interval(a)
-    return f"{kappa}; same for {100 * a['same']:.0f} % of {int(a['n'])}"
+def _wide(keys: Mapping[str, Iterable[str]], titles: list[str], cells: list[str]) -> Markdown:
+    """A line for each value of the keys, a column for each title, all in the order of their first appearance."""
+    shown = pd.DataFrame({**keys, "title": titles, "cell": cells}).set_index([*keys, "title"])["cell"]
+    return markdown(shown.unstack(sort=False).reset_index())
 
 
 def _interval(a: pd.Series) -> str:
     ends = "[not defined]" if math.isnan(a["low"]) else f"[{a['low']:.2f}, {a['high']:.2f}]"
     return f"{a['kappa']:.2f} {ends}"
-
-
-def _from(least: int) -> str:
-    return f"from {least} on"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -12,8 +11,8 @@ from matplotlib.ticker import PercentFormatter
 from lox.book.cells import rows_of
 from lox.book.chapters.real_model.tables import PARTS, TASKS
 from lox.book.chapters.real_model.words import finding
-from lox.book.figures import AFTER, BEFORE, LLAMA_WIDTH, REFERENCE
-from lox.book.names import TASK_NAMES
+from lox.book.figures import AFTER, BEFORE, LLAMA_WIDTH, REFERENCE, stacked
+from lox.book.names import TASK_NAMES, tasks_in
 
 __all__ = ["attack_success", "energy_ratio", "finding", "grid", "parts", "rank_curves"]
 
@@ -28,7 +27,7 @@ def attack_success(success: pd.DataFrame, unaligned: pd.DataFrame) -> Figure:
     """
     base = rows_of(unaligned, judge=success["judge"].iloc[0])["asr"].item()
     tasks = [task for task in TASKS if task in set(success["task"])]
-    figure, axes = _figure(0.62 * len(tasks) + 1.0)
+    figure, (axes,) = _panels(0.62 * len(tasks) + 1.0)
     for shift, (defence, (label, colour)) in zip((-0.17, 0.17), SIDES.items()):
         ours = rows_of(success, defence=defence).set_index("task").loc[tasks]
         places = [place + shift for place in range(len(tasks))]
@@ -48,7 +47,7 @@ def attack_success(success: pd.DataFrame, unaligned: pd.DataFrame) -> Figure:
 
 def rank_curves(curves: pd.DataFrame, published: pd.DataFrame, aligned: float) -> Figure:
     """ASR(θ_r) over r: recorded, a line a seed, and the paper's models dotted; dashed, all of the update."""
-    figure, axes = _figure(3.6)
+    figure, (axes,) = _panels(3.6)
     sns.lineplot(curves, x="rank", y="asr", units="seed", estimator=None, marker="o", color=BEFORE, ax=axes)
     for _, curve in published.groupby(["model", "pairs"]):
         axes.plot(curve["rank"], curve["asr"], "s:", color=REFERENCE, markersize=3, linewidth=1)
@@ -65,7 +64,7 @@ def rank_curves(curves: pd.DataFrame, published: pd.DataFrame, aligned: float) -
 
 def energy_ratio(profiles: pd.DataFrame, published: pd.DataFrame) -> Figure:
     """R_ft / R_align after GSM8K over k / min(m, n), with the paper's Figure 2; band: range of seeds."""
-    figure, axes = _figure(3.6)
+    figure, (axes,) = _panels(3.6)
     ratios = profiles.assign(ratio=profiles["r_ft"] / profiles["r_align"])
     sns.lineplot(ratios, x="share", y="ratio", errorbar=("pi", 100), color=AFTER, ax=axes)
     sizes = sorted(published["pairs"].unique())
@@ -86,15 +85,12 @@ def energy_ratio(profiles: pd.DataFrame, published: pd.DataFrame) -> Figure:
     return figure
 
 
-def parts(rows: pd.DataFrame, defence: str = "none") -> Figure:
-    """ASR of the start plus one part of ΔW_ft: a bar is the mean over seeds, a dot one seed."""
-    ours = rows[rows["defence"] == defence]
-    keys = [key for key in PARTS if key in set(zip(ours["subspace"], ours["part"]))]
-    named = ours.assign(name=[PARTS.get(key) for key in zip(ours["subspace"], ours["part"])]).dropna(
-        subset="name"
-    )
-    order = [PARTS[key] for key in keys]
-    figure, axes = _figure(0.36 * len(order) + 0.9)
+def parts(rows: pd.DataFrame) -> Figure:
+    """ASR of the start without a defence plus one part of ΔW_ft: a bar is the mean over seeds, a dot one seed."""
+    ours = rows_of(rows, defence="none")
+    named = ours.assign(name=(ours["subspace"] + ": " + ours["part"]).map(PARTS)).dropna(subset="name")
+    order = [name for name in PARTS.values() if name in set(named["name"])]
+    figure, (axes,) = _panels(0.36 * len(order) + 0.9)
     options = {"x": "asr", "y": "name", "order": order, "ax": axes}
     sns.barplot(named, **options, errorbar=None, color=AFTER, alpha=0.35)
     sns.stripplot(named, **options, color=AFTER, jitter=False, size=4)
@@ -107,23 +103,18 @@ def parts(rows: pd.DataFrame, defence: str = "none") -> Figure:
 
 def grid(rows: pd.DataFrame) -> Figure:
     """ASR over α after each task, a line for each k: mean over seeds, a dot a seed; tasks one below the other."""
-    tasks = [task for task in TASK_NAMES if task in set(rows["task"])]
+    tasks = tasks_in(rows)
     named = rows.assign(choice=[c if c == "full" else f"k = {c}" for c in rows["choice"].astype(str)])
-    figure, panels = plt.subplots(
-        len(tasks), 1, figsize=(6.4, 2.5 * len(tasks)), sharex=True, sharey=True, squeeze=False
-    )
-    plt.close(figure)
-    for axes, task in zip(panels[:, 0], tasks):
-        ours, common = named[named["task"] == task], {"x": "alpha", "y": "asr", "hue": "choice", "ax": axes}
+    figure, panels = _panels(*[2.5] * len(tasks))
+    for axes, task in zip(panels, tasks):
+        ours, common = rows_of(named, task=task), {"x": "alpha", "y": "asr", "hue": "choice", "ax": axes}
         sns.lineplot(ours, **common, errorbar=None, legend=task == tasks[0])
         sns.scatterplot(ours, **common, legend=False, s=18)
         axes.set(title=f"after {TASK_NAMES[task]}", ylabel="ASR, by phrases", xlabel="α", ylim=(0, 1))
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    panels[0, 0].legend(title="", frameon=False)
+    panels[0].legend(title="", frameon=False)
     return figure
 
 
-def _figure(height: float) -> tuple[Figure, Axes]:
-    figure, axes = plt.subplots(figsize=(6.4, height))
-    plt.close(figure)  # else a notebook shows it twice
-    return figure, axes
+def _panels(*heights: float) -> tuple[Figure, list[Axes]]:
+    return stacked([*heights], figsize=(6.4, sum(heights)), sharex=True, sharey=True)

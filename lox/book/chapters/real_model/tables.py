@@ -2,50 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 from IPython.display import Markdown
 
-from lox.book import cells
 from lox.book.cells import in_points, markdown, rows_of, said_of, share
-from lox.book.names import TASK_NAMES
+from lox.book.chapters.judges.measure import DEFENCES
+from lox.book.chapters.real_model.measure import BEFORE_IN_PERSONA
+from lox.book.names import TASK_NAMES, attacks_in, tasks_in
 from lox.lab.profile import Profile
 
-DEFENCES = ("none", "lox")
 JUDGES = {
     "sheet:reader": "blind reader",
     "refusal-or-evasion": "refusal or evasion",
     "refusal-phrases": "refusal phrases",
     "phrases-alone": "phrases alone",
 }
-IN_PERSONA = "none, in persona"  # the aligned model, asked in the persona of identity shifting
 TASKS = {}
 for _task, _name in TASK_NAMES.items():
-    TASKS |= {IN_PERSONA: "before, in persona"} if _task == "identity" else {}
+    TASKS |= {BEFORE_IN_PERSONA: "before, in persona"} if _task == "identity" else {}
     TASKS[_task] = _name
 PARTS = {
-    ("all", "nothing"): "nothing of it",
-    ("all", "whole"): "all of it",
-    ("safety", "inside"): "inside the safety subspace",
-    ("safety", "outside"): "all but the safety subspace",
-    ("random", "inside"): "inside random directions",
-    ("random", "inside, scaled"): "random, as long as the safety part",
-    ("random", "outside"): "all but random directions",
-    ("bottom", "inside"): "inside the bottom directions",
-    ("bottom", "outside"): "all but the bottom directions",
-    ("own", "inside"): "its own top directions",
-    ("own", "outside"): "all but its own top directions",
+    "all: nothing": "nothing of it",
+    "all: whole": "all of it",
+    "safety: inside": "inside the safety subspace",
+    "safety: outside": "all but the safety subspace",
+    "random: inside": "inside random directions",
+    "random: inside, scaled": "random, as long as the safety part",
+    "random: outside": "all but random directions",
+    "bottom: inside": "inside the bottom directions",
+    "bottom: outside": "all but the bottom directions",
+    "own: inside": "its own top directions",
+    "own: outside": "all but its own top directions",
 }
-CONTRASTS = {f"{subspace}: {part}": name for (subspace, part), name in PARTS.items()} | {
+CONTRASTS = PARTS | {
     "all: split only": "all, projected matrices only",
     "safety: outside, split only": "all but safety, projected matrices only",
 }
 
 
-def settings(profile: Profile) -> Markdown:
-    """Every training run of a profile: on how much, how fast."""
-    runs = {"Alignment": profile.alignment} | {TASK_NAMES[t]: s for t, s in profile.attacks.items()}
+def settings(profile: Profile, tasks: Iterable[str]) -> Markdown:
+    """The training runs of a profile, its alignment and these of its attacks: on how much, how fast."""
+    runs = {"Alignment": profile.alignment} | {TASK_NAMES[task]: profile.attacks[task] for task in tasks}
     return markdown(
         pd.DataFrame(
             {
@@ -83,7 +82,7 @@ def alignments(models: Mapping[str, pd.DataFrame]) -> Markdown:
     return markdown(
         pd.DataFrame(
             {"Model": name, "ASR": with_range(rows["asr"])}
-            | {title: cells.share(rows[column].mean()) for title, column in columns.items()}
+            | {title: share(rows[column].mean()) for title, column in columns.items()}
             for name, rows in models.items()
         )
     )
@@ -100,35 +99,44 @@ def worlds(tables: Mapping[str, pd.DataFrame]) -> Markdown:
 
     A table has columns task, defence and asr; where a world lacks a task the cell says so.
     """
-    tasks = [task for task in TASKS if any(task in set(t["task"]) for t in tables.values())]
+    known = set(pd.concat(tables.values())["task"])
+    return _after([task for task in TASKS if task in known], {name: (t, "asr") for name, t in tables.items()})
+
+
+def _after(tasks: Iterable[str], columns: Mapping[str, tuple]) -> Markdown:
+    """A row for each task; ``columns`` has for each title a table, its column and, if no share, the digits."""
     return markdown(
         pd.DataFrame(
-            {"After": TASKS[task]} | {name: _arrow(table, task, "asr") for name, table in tables.items()}
+            {"After": TASKS[task]} | {title: _arrow(task, *column) for title, column in columns.items()}
             for task in tasks
         )
     )
 
 
-def _arrow(table: pd.DataFrame, task: str, column: str) -> str:
-    means = [rows_of(table, task=task, defence=defence)[column].mean() for defence in DEFENCES]
-    return "–" if pd.isna(means).any() else f"{100 * means[0]:.0f} → {100 * means[1]:.0f} %"
+def _arrow(task: str, table: pd.DataFrame, column: str, digits: int | None = None) -> str:
+    """Means without → with LoX after a task; "–" where a table lacks one."""
+    none, lox = (rows_of(table, task=task, defence=defence)[column].mean() for defence in DEFENCES)
+    if pd.isna(none) or pd.isna(lox):
+        return "–"
+    if digits is None:
+        return f"{100 * none:.0f} → {100 * lox:.0f} %"
+    return f"{none:.{digits}f} → {lox:.{digits}f}"
 
 
 def effects(tables: Mapping[str, pd.DataFrame]) -> Markdown:
-    """ASR without LoX minus ASR with it, in points, for each task, a column for each judge."""
-    first = next(iter(tables.values()))
-    lines = []
-    for task in first["task"]:
-        line = {"After": TASK_NAMES[task]}
-        for judge, table in tables.items():
-            d = rows_of(table, task=task).iloc[0]
-            line[JUDGES.get(judge, judge)] = f"{in_points(d)} {said_of(d, 'lower', 'higher', '')}".strip()
-        lines.append(line)
-    return markdown(pd.DataFrame(lines))
+    """``judges.measure.conclusions`` in points, for each task, a column for each judge; all are of the same tasks."""
+    columns = {
+        JUDGES.get(judge, judge): [
+            f"{in_points(d)} {said_of(d, 'lower', 'higher', '')}".strip() for _, d in table.iterrows()
+        ]
+        for judge, table in tables.items()
+    }
+    tasks = next(iter(tables.values()))["task"]
+    return markdown(pd.DataFrame({"After": tasks.map(TASK_NAMES)} | columns))
 
 
 def by_score(table: pd.DataFrame) -> Markdown:
-    """``measure.by_score``: ASR without → with LoX and their difference, a column for each least score."""
+    """``judges.measure.conclusions_by_score`` of one judge: both ASRs and their difference, a column for each score."""
     lines = []
     for task, group in table.groupby("task", sort=False):
         cell = {
@@ -156,43 +164,22 @@ def agreement(table: pd.DataFrame) -> Markdown:
 
 def kinds(table: pd.DataFrame) -> Markdown:
     """``measure.kinds``: shares of each kind of reply without → with LoX."""
-    labels = [label for label in ("harmful", "refusal", "evasion", "gibberish") if label in table]
     names = {"harmful": "neither", "refusal": "refuses", "evasion": "evades", "gibberish": "gibberish"}
-    return markdown(
-        pd.DataFrame(
-            {"After": TASK_NAMES[task]} | {names[label]: _arrow(table, task, label) for label in labels}
-            for task in table["task"].unique()
-        )
+    return _after(
+        table["task"].unique(), {name: (table, label) for label, name in names.items() if label in table}
     )
 
 
 def costs(rows: pd.DataFrame) -> Markdown:
     """Harmless requests not refused or refused, and utility, without → with LoX, means over seeds."""
-    lines = []
-    for task in [task for task in TASK_NAMES if task in set(rows["task"])]:
-        utility = [rows_of(rows, task=task, defence=d)["utility"].mean() for d in DEFENCES]
-        lines.append(
-            {
-                "After": TASK_NAMES[task],
-                "not refused": _arrow(rows, task, "helpful"),
-                "refused": _arrow(rows, task, "over_refusal"),
-                "utility": f"{utility[0]:.3f} → {utility[1]:.3f}",
-            }
-        )
-    return markdown(pd.DataFrame(lines))
+    columns = {"not refused": (rows, "helpful"), "refused": (rows, "over_refusal")}
+    return _after(tasks_in(rows), columns | {"utility": (rows, "utility", 3)})
 
 
 def energies(tables: Mapping[str, pd.DataFrame]) -> Markdown:
-    """R_ft after each task without → with LoX, means over seeds, a column for each world."""
-    first = next(iter(tables.values()))
-    lines = []
-    for task in [task for task in TASK_NAMES if task in set(first["task"]) and task != "none"]:
-        line = {"After": TASK_NAMES[task]}
-        for name, rows in tables.items():
-            means = [rows_of(rows, task=task, defence=d)["r_ft"].mean() for d in DEFENCES]
-            line[name] = f"{means[0]:.2f} → {means[1]:.2f}"
-        lines.append(line)
-    return markdown(pd.DataFrame(lines))
+    """R_ft after each task of the first table without → with LoX, means over seeds, a column for each world."""
+    tasks = attacks_in(next(iter(tables.values())))
+    return _after(tasks, {name: (rows, "r_ft", 2) for name, rows in tables.items()})
 
 
 def update_kinds(table: pd.DataFrame) -> Markdown:

@@ -14,19 +14,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from lox.book import results
+from lox.book import blind, results
 from lox.book.chapters.judges.measure import PLAIN as PHRASES
 from lox.lab.evaluated import of_set, verdicts_on
 from lox.lab.evaluation import evaluate
-from lox.lab.judging import sheet
 from lox.lab.judging.names import judge_named
-from lox.lab.judging.sheet import blank_sheet, reply_id, verdict
+from lox.lab.judging.sheet import blank_sheet, reply_id
 from lox.lab.setup import Setup, load
 from lox.lab.statistics import rate
 from lox.lab.worlds.phrases import is_gibberish
 from lox.paths import ROOT
 
 READER = "sheet:reader"
+SHEET = "unaligned_reader.csv"  # the reader's scores, beside those of the profile's other models
 
 
 def labels(setup: Setup) -> tuple[pd.DataFrame, list[dict]]:
@@ -50,15 +50,9 @@ def success(labels: pd.DataFrame, scores: Mapping[str, float]) -> pd.DataFrame:
 
     ``scores`` are the reader's, by id. ValueError where they lack a reply that is no gibberish.
     """
-    unread = ~labels["gibberish"] & ~labels["id"].isin(list(scores))
-    if unread.any():
-        raise ValueError(f"the reader's sheet lacks {unread.sum()} of the {len(labels)} replies")
-    read = [
-        not garbled and verdict(scores[name]).label == "harmful"
-        for name, garbled in zip(labels["id"], labels["gibberish"])
-    ]
-    harmful = {READER: read} | {name: labels[name] == "harmful" for name in PHRASES}
-    rates = {judge: rate(verdicts) for judge, verdicts in harmful.items()}
+    plain = labels.assign(set="harmful", label=labels["gibberish"].map({True: "gibberish"}))
+    judged = labels.assign(**{READER: blind.reader_labels(plain, scores)["label"]})
+    rates = {judge: rate(judged[judge] == "harmful") for judge in (READER, *PHRASES)}
     return pd.DataFrame(
         {"judge": judge, "asr": r.value, "low": r.low, "high": r.high, "n": r.n} for judge, r in rates.items()
     )
@@ -66,18 +60,7 @@ def success(labels: pd.DataFrame, scores: Mapping[str, float]) -> pd.DataFrame:
 
 def recorded(profile: str) -> pd.DataFrame:
     """``success`` of what was recorded of a profile."""
-    return success(results.recorded(profile, "unaligned"), reader_scores(profile))
-
-
-def reader_scores(profile: str) -> dict[str, float]:
-    """The recorded scores of the base model's replies, by id."""
-    return sheet.scores(ROOT / "results" / profile / "unaligned_reader.csv")
-
-
-def on_both(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[int, int]:
-    """(same, n): the replies on two readers' sheets, and on how many both say that it is harmful or both do not."""
-    both = [(verdict(first[name]).label, verdict(second[name]).label) for name in second if name in first]
-    return sum((a == "harmful") == (b == "harmful") for a, b in both), len(both)
+    return success(results.recorded(profile, "unaligned"), blind.scores(profile, SHEET))
 
 
 def main(blank: Path) -> None:

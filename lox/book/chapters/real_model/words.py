@@ -6,7 +6,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lox.book import cells
-from lox.book.cells import by_verdict, in_points, listed, points, rows_of, said_of, share
+from lox.book.cells import by_verdict, in_points, listed, rows_of, said_of, share
 from lox.book.chapters.real_model.tables import with_range
 from lox.book.names import TASK_NAMES
 
@@ -22,10 +22,11 @@ def finding(
     unaligned: pd.DataFrame,
 ) -> Markdown:
     """What the recorded tables support, in whole sentences; the two judges' tables are ``measure``'s."""
+    seeds, n = reader[["seeds", "n"]].iloc[0]
     return cells.finding(
         scale_in_words(unaligned, reader),
-        f"**Harm, read blind** ({_basis(reader)}; a reply is harmful if a reader who did not know which model gave it "
-        f"scores it 5 of 5). {_effect_in_words(reader, reader_effects)}",
+        f"**Harm, read blind** ({seeds} seeds, {n} requests each; a reply is harmful if a reader who did not know "
+        f"which model gave it scores it 5 of 5). {_effect_in_words(reader, reader_effects)}",
         f"**Refusal lost, by phrases** (a reply that neither refuses nor evades nor is gibberish, harmful or not). "
         f"{_effect_in_words(phrases, phrases_effects)}",
         _evasions_in_words(kinds),
@@ -45,15 +46,12 @@ def scale_in_words(unaligned: pd.DataFrame, reader: pd.DataFrame) -> str:
     )
 
 
-def both_sheets_in_words(same: int, n: int) -> Markdown:
-    """Of ``unaligned.on_both``: whether two readings at different times were as severe."""
+def both_sheets_in_words(agreed: pd.DataFrame) -> Markdown:
+    """Of ``measure.agreement_by_score`` for the score 5: whether two readings at different times were as severe."""
+    n, same = agreed["n"].item(), agreed["same"].item()
     return Markdown(
-        f"{n} of these replies were also on the first sheet; on {same} of them both readings agree."
+        f"{n} of these replies were also on the first sheet; on {n * same:.0f} of them both readings agree."
     )
-
-
-def _basis(success: pd.DataFrame) -> str:
-    return f"{success['seeds'].iloc[0]} seeds, {success['n'].iloc[0]} requests each"
 
 
 def _effect_in_words(success: pd.DataFrame, effects: pd.DataFrame) -> str:
@@ -67,15 +65,12 @@ def _effect_in_words(success: pd.DataFrame, effects: pd.DataFrame) -> str:
     rest = said["neither"]
     if len(rest):
         largest = rows_of(success, defence="none").set_index("task").loc[rest["task"], "asr"].max()
+        named = [cells.named(in_a_sentence(d["task"]), d) for _, d in rest.iterrows()]
         sentences.append(
-            f"After {listed(_undecided(d) for _, d in rest.iterrows())} no difference is distinguished from 0; "
+            f"After {listed(named)} no difference is distinguished from 0; "
             f"without LoX the ASR there is at most {share(largest)}."
         )
     return " ".join(sentences)
-
-
-def _undecided(d: pd.Series) -> str:
-    return in_a_sentence(d["task"]) + (f" ({points(d)})" if cells.left_open(d) else "")
 
 
 def _one_effect(success: pd.DataFrame, d: pd.Series, rows: int) -> str:
@@ -156,10 +151,7 @@ def channel_in_words(shares: pd.DataFrame, contrasts: pd.DataFrame, reader: pd.D
 def _brought(shares: pd.DataFrame, task: str) -> str:
     ours = rows_of(shares, task=task).set_index(["subspace", "part"])
     nothing, whole = (share(ours.loc[("all", part), "asr"]) for part in ("nothing", "whole"))
-    brings = {
-        key: share(ours.loc[key, "share"])
-        for key in (("safety", "inside"), ("safety", "outside"), ("own", "inside"), ("own", "outside"))
-    }
+    brings = ours["share"].map(share)
     return (
         f"{TASK_NAMES[task]} takes the ASR (by phrases) from {nothing} to {whole}. Of that rise the part of "
         f"$\\Delta W_\\text{{ft}}$ inside the safety subspace alone brings {brings['safety', 'inside']}, the rest "
@@ -170,18 +162,15 @@ def _brought(shares: pd.DataFrame, task: str) -> str:
 
 def _channel(task: str, inside: pd.Series, without: pd.Series) -> str:
     said = [said_of(d, "above 0", "below 0", "not distinguished from 0") for d in (inside, without)]
-    start = (
-        f"The inside alone changes the ASR by {in_points(inside)} points ({said[0]}); leaving it out takes off "
-        f"{in_points(without)} points ({said[1]}). "
+    found = (
+        "part of the refusal is lost through these directions."
+        if "above 0" in said
+        else "no sign was found that refusal is lost *through* these directions; the upper ends of the intervals say "
+        "how much of it could have been missed."
     )
-    if "above 0" not in said:
-        return start + (
-            f"So after {TASK_NAMES[task]}, by this judge, no sign was found that refusal is lost *through* these "
-            "directions; the upper ends of the intervals say how much of it could have been missed."
-        )
     return (
-        start
-        + f"So after {TASK_NAMES[task]}, by this judge, part of the refusal is lost through these directions."
+        f"The inside alone changes the ASR by {in_points(inside)} points ({said[0]}); leaving it out takes off "
+        f"{in_points(without)} points ({said[1]}). So after {TASK_NAMES[task]}, by this judge, {found}"
     )
 
 
@@ -214,10 +203,10 @@ def transplant_in_words(rows: pd.DataFrame) -> Markdown:
 
 def human_in_words(human: pd.DataFrame, rows: pd.DataFrame, difference: dict) -> Markdown:
     """The alignment on pairs that people judged: its size, its R_align, and LoX's effect after Pure Bad."""
-    said = said_of(pd.Series(difference), "lower with LoX", "higher with LoX")
+    d = pd.Series(difference)
     return Markdown(
         f"{human['pairs'].iloc[0]} pairs, against {rows['pairs'].iloc[0]} of its own replies; $R_\\text{{align}}$ is "
         f"{human['r_align'].mean():.2f} here and {rows['r_align'].mean():.2f} there. After Pure Bad the ASR without "
-        f"LoX minus that with it is {in_points(pd.Series(difference))} points [95 % interval over seeds, for these "
-        f"prompts]: {said}."
+        f"LoX minus that with it is {in_points(d)} points [95 % interval over seeds, for these prompts]: "
+        f"{said_of(d, 'lower with LoX', 'higher with LoX')}."
     )

@@ -112,10 +112,7 @@ def _both(d: pd.Series) -> pd.Series:
 
 def _named(differences: pd.DataFrame) -> str:
     """Tasks, with their differences where only the correction leaves these open."""
-    names = [
-        f"{TASK_NAMES[d['task']]} (by {points(d)})" if cells.left_open(d) else TASK_NAMES[d["task"]]
-        for _, d in differences.iterrows()
-    ]
+    names = [cells.named(TASK_NAMES[d["task"]], d, by="by ") for _, d in differences.iterrows()]
     return listed(names) if names else ""
 
 
