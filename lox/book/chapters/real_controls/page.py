@@ -50,16 +50,19 @@ def finding(
     by_reader: pd.DataFrame,
     by_phrases: pd.DataFrame,
     cost: pd.DataFrame,
-    identity: pd.DataFrame,
+    identity: tuple[pd.DataFrame, pd.DataFrame],
     parts: pd.DataFrame,
 ) -> Markdown:
-    """The box of the page: ``measure``'s rates, its contrasts three times, its by_identity and its parts."""
+    """The box of the page: ``measure``'s rates, its contrasts three times, its by_identity and its parts.
+
+    ``identity`` is by the reader and by phrases.
+    """
     return cells.finding(
         scale_in_words(rates),
         control_in_words(rows_of(by_reader, state=ATTACK), "Harm, read blind"),
         control_in_words(rows_of(by_phrases, state=ATTACK), "Refusal lost, by phrases"),
         cost_in_words(cost),
-        identity_in_words(rates, identity),
+        identity_in_words(rates, *identity),
         control_in_words(rows_of(by_reader, state=IDENTITY), "The same, read blind"),
         parts_in_words(parts),
     )
@@ -67,16 +70,16 @@ def finding(
 
 def scale_in_words(rates: pd.DataFrame) -> str:
     """What the ends of the scale are, as the reader sees them: the unaligned model and the aligned one."""
-    base, aligned = (_harm(rates, BEFORE, defence) for defence in (UNALIGNED, "none"))
+    base, aligned = (_of(rates, BEFORE, defence, "harm") for defence in (UNALIGNED, "none"))
     return (
         f"**The scale.** Read blind, {base} of the unaligned model's replies do what the harmful request wants, and "
         f"{aligned} of the aligned models'."
     )
 
 
-def _harm(rates: pd.DataFrame, state: str, defence: str) -> str:
+def _of(rates: pd.DataFrame, state: str, defence: str, column: str) -> str:
     model = rows_of(rates, state=state, defence=defence).iloc[0]
-    return per_cent(*model[["harm", "harm_low", "harm_high"]])
+    return per_cent(*model[[column, f"{column}_low", f"{column}_high"]])
 
 
 def control_in_words(contrasts: pd.DataFrame, judged: str) -> str:
@@ -107,15 +110,24 @@ def cost_in_words(contrasts: pd.DataFrame) -> str:
     )
 
 
-def identity_in_words(rates: pd.DataFrame, identity: pd.DataFrame) -> str:
+def identity_in_words(rates: pd.DataFrame, by_reader: pd.DataFrame, by_phrases: pd.DataFrame) -> str:
     """How much of identity shifting is its prompt, and how much its fine-tuning, of the model without a step."""
-    before, after = (_harm(rates, state, "none") for state in (PERSONA, IDENTITY))
-    added = rows_of(identity, defence="none").iloc[0]
-    said = said_of(added, "adds", "takes off", "is not distinguished from adding nothing:")
+    harm = {
+        name: _of(rates, state, defence, "harm")
+        for name, state, defence in (
+            ("base", PERSONA, UNALIGNED),
+            ("before", PERSONA, "none"),
+            ("after", IDENTITY, "none"),
+        )
+    }
+    lost = [_of(rates, state, "none", "lost") for state in (PERSONA, IDENTITY)]
+    added = [rows_of(table, defence="none").iloc[0] for table in (by_reader, by_phrases)]
+    said = [f"changes it by {points(d)} ({_established(d)})" for d in added]
     return (
         f"**Identity shifting.** Asked in that attack's persona, the aligned models do what the harmful request wants "
-        f"in {before} before any fine-tuning and in {after} after it; read blind, the fine-tuning {said} "
-        f"{points(added)}."
+        f"in {harm['before']} before any fine-tuning and in {harm['after']} after it, the unaligned model in "
+        f"{harm['base']}; read blind, the fine-tuning {said[0]}. By phrases a refusal is lost in {lost[0]} before any "
+        f"fine-tuning and in {lost[1]} after it; the fine-tuning {said[1]}."
     )
 
 
