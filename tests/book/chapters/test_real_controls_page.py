@@ -109,9 +109,8 @@ def test_what_identity_shifting_adds_to_its_prompt_follows_the_corrected_p(rates
 
 def test_the_box_has_a_sentence_for_each_judge(rates):
     read = pd.concat([contrasts(), contrasts(state=IDENTITY)])
-    box = page.finding(
-        rates, read, contrasts(lox=(0, 1)), contrasts(state=BEFORE), (identity(), identity()), parts()
-    ).data
+    price = contrasts(state=BEFORE)
+    box = page.finding(rates, read, contrasts(lox=(0, 1)), price, (identity(), identity()), parts()).data
     assert box.count("**Harm, read blind**, after Pure Bad") == 1
     assert box.count("Refusal lost, by phrases") == 1
     assert box.count("**The same, read blind**, after identity shifting") == 1
