@@ -173,7 +173,7 @@ def run(
 
     given = [tuple(pair.split("=", 1)) for pair in parameter or []]
     if record:
-        records.seeds_of(profile, given)
+        records.seeds_of(notebook, profile, given)
     with stage_progress(f"lox run {notebook}"):
         executed = notebooks.run(notebook, profile, given, workers=workers or os.cpu_count() or 1)
     recorded = records.record(executed, notebook, profile, given) if record else []

@@ -93,13 +93,13 @@ def evaluate(
     with _lab():
         from lox.checkpoints.tables import new_table
         from lox.lab import behaviour
-        from lox.lab.judging.names import judge_named
+        from lox.lab.judging.names import from_here, judge_named
         from lox.lab.prompts import questions_of, world_of
         from lox.lab.reply_file import ReplyFile
         from lox.lab.served import models_to_ask
 
     with warning_lines(quiet), new_table(csv) as save, reply_progress(quiet) as bar:
-        judged_by = judge_named(judge, world_of(harmful, harmless))
+        judged_by = judge_named(from_here(judge), world_of(harmful, harmless))
         questions = questions_of(harmful, harmless, utility, new_tokens=max_new_tokens, limit=limit)
         models = models_to_ask(model, adapter, beside, dtype, device, chat_template)
         kept = ReplyFile(replies)
@@ -172,7 +172,7 @@ def choose(
     with _lab():
         from lox.checkpoints.tables import new_file, new_table
         from lox.lab import choosing
-        from lox.lab.judging.names import judge_named
+        from lox.lab.judging.names import from_here, judge_named
         from lox.lab.prompts import questions_of, world_of
         from lox.lab.reply_file import ReplyFile
         from lox.lab.served import models_to_ask
@@ -188,7 +188,7 @@ def choose(
         byte_progress(quiet) as decomposed,
         reply_progress(quiet) as bar,
     ):
-        judged_by = judge_named(judge, world_of(harmful, harmless))
+        judged_by = judge_named(from_here(judge), world_of(harmful, harmless))
         questions = questions_of(harmful, harmless, new_tokens=max_new_tokens, limit=limit)
         choosing.check_settings(**tried)
         [served] = models_to_ask(aligned, None, None, dtype, device, chat_template).values()

@@ -16,6 +16,7 @@ import typer
 from lox import paths
 from lox.book import results
 from lox.book.record import record_tables
+from lox.checkpoints.tables import new_table
 from lox.lab.evaluated import Evaluated, of_set
 from lox.lab.judging import sheet
 from lox.lab.judging.sheet import blank_sheet, reply_id, verdict
@@ -40,21 +41,23 @@ def record(
 ) -> None:
     """Record the tables of NAME, and write a blank sheet of the replies that no reader has scored yet.
 
-    ``asked`` are the models: of each its cell, which are columns of both tables, and what came out.
+    ``asked`` are the models: of each its cell, which are columns of both tables, and what came out. FileExistsError,
+    before any of them is asked, where BLANK is there: somebody may have written scores into it.
     """
-    made = []
-    for cell, evaluated in asked:
-        typer.echo(" ".join(map(str, cell.values())))
-        made.append(told(cell, evaluated))
-    rows, labels, replies_of_each = zip(*made)
-    settings = {"profile": setup.profile.name, "judge": setup.judge.name}
-    tables = {name: pd.DataFrame(settings | row for row in rows), f"{name}_labels": pd.concat(labels)}
-    for path in record_tables(setup, name, command, tables):
-        typer.echo(path)
-    replies, known = sum(replies_of_each, []), scores(setup.profile.name)
-    unread = blank_sheet(replies)
-    unread = unread[~unread["id"].isin(list(known))]
-    unread.to_csv(blank, index=False)
+    with new_table(blank) as save:
+        made = []
+        for cell, evaluated in asked:
+            typer.echo(" ".join(map(str, cell.values())))
+            made.append(told(cell, evaluated))
+        rows, labels, replies_of_each = zip(*made)
+        settings = {"profile": setup.profile.name, "judge": setup.judge.name}
+        tables = {name: pd.DataFrame(settings | row for row in rows), f"{name}_labels": pd.concat(labels)}
+        for path in record_tables(setup, name, command, tables):
+            typer.echo(path)
+        replies, known = sum(replies_of_each, []), scores(setup.profile.name)
+        unread = blank_sheet(replies)
+        unread = unread[~unread["id"].isin(list(known))]
+        save(unread)
     typer.echo(f"{blank}: {len(unread)} different replies to read, of {len(replies)}")
 
 

@@ -65,11 +65,16 @@ def flipped(run: pd.DataFrame, recorded: pd.DataFrame) -> list[str]:
     """The claims that hold on the recorded seeds and that a run does not bear out, a line for each.
 
     A run fails a claim if its own interval lies on the other side of 0, or if its mean lies outside the interval
-    in which the recorded seeds put the mean of so many new ones (Student's, at ``NEW_SEEDS``), on the wrong side.
+    in which the recorded seeds put the mean of so many new ones (Student's, at ``NEW_SEEDS``), on the wrong side, or
+    if one of the two has no numbers for it.
     """
     lines = []
     for claim in CLAIMS:
-        before, now = verdict(claim, recorded), verdict(claim, run)
+        try:
+            before, now = verdict(claim, recorded), verdict(claim, run)
+        except KeyError:
+            lines.append(f"{claim.name}: its rows are missing, in this run or in what is recorded")
+            continue
         values = claim.of_seeds(recorded).dropna()
         least = mean_of_seeds(values, confidence=NEW_SEEDS, new_seeds=now.seeds).low
         if before.word == "holds" and (now.word == "not here" or now.mean < min(0, least)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shlex
 import shutil
@@ -10,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from lox import paths
 from lox.book import results, run
@@ -27,35 +27,45 @@ def record(executed: Path, name: str, profile: str, given: Iterable[tuple[str, s
     tables, given = run.tables(executed), list(given)
     if not tables:
         raise ValueError(f"notebook {name} makes no tables that could be recorded")
-    seeds = seeds_of(profile, given)
+    seeds = seeds_of(name, profile, given)
     command = ["lox", "run", name, "--profile", profile, *(word for pair in given for word in ("-p", *pair))]
-    how = _how(name, profile, shlex.join(command), [path.name for path in tables], seeds, run.facts(executed))
-    return [Path(shutil.copy(path, how.parent)) for path in tables] + [how]
+    folder = _folder(profile)
+    kept = [Path(shutil.copy(path, folder)) for path in tables]
+    return [*kept, _how(folder, name, shlex.join(command), kept, seeds, run.facts(executed))]
 
 
 def record_tables(setup: Setup, name: str, command: str, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
     """``record`` for what no notebook made: ``tables`` by name, computed by ``command`` on the profile's seeds."""
-    profile, names = setup.profile.name, [f"{table}.csv" for table in tables]
-    how = _how(name, profile, command, names, list(setup.seeds), results.facts(setup))
-    for table, file in zip(tables.values(), names):
-        table.to_csv(how.parent / file, index=False, float_format="%.6g")
-    return [how.parent / file for file in names] + [how]
+    folder = _folder(setup.profile.name)
+    kept = [folder / f"{table}.csv" for table in tables]
+    for table, path in zip(tables.values(), kept):
+        table.to_csv(path, index=False, float_format="%.6g")
+    return [*kept, _how(folder, name, command, kept, list(setup.seeds), results.facts(setup))]
 
 
-def _how(name: str, profile: str, command: str, tables: list[str], seeds: list[int], facts: dict) -> Path:
+def _folder(profile: str) -> Path:
     folder = paths.project("results", profile)
     folder.mkdir(parents=True, exist_ok=True)
-    made_by = {"command": command, "commit": _commit(), "tables": tables, "seeds": seeds}
+    return folder
+
+
+def _how(folder: Path, name: str, command: str, tables: list[Path], seeds: list[int], facts: dict) -> Path:
+    """What vouches for the tables, written when they are whole."""
+    names = [path.name for path in tables]
+    made_by = {"command": command, "commit": _commit(), "tables": names, "seeds": seeds}
     how = folder / f"{name}.json"
     how.write_text(json.dumps(made_by | facts, indent=2) + "\n")
     return how
 
 
-def seeds_of(profile: str, given: Iterable[tuple[str, str]]) -> list[int]:
-    """The seeds of a run, the profile's own where none are given; ValueError for one that settings were chosen on."""
+def seeds_of(name: str, profile: str, given: Iterable[tuple[str, str]]) -> list[int]:
+    """The seeds of a notebook's run; what is None is the profile's. ValueError for one that settings were chosen on."""
     settings = profiles.load(profile)
-    seeds = yaml.safe_load(dict(given).get("seeds", "null")) or list(settings.seeds)
-    if chosen_on := set(seeds) & set(settings.selection_seeds):
+    defaults = {p.name: ast.literal_eval(p.default) for p in run.parameters(name)}
+    values = defaults | run.checked(name, profile, list(given))
+    one = values.get("seed")
+    seeds = values.get("seeds") or ([one] if one is not None else list(settings.seeds))
+    if chosen_on := {*seeds, one} & set(settings.selection_seeds):
         raise ValueError(
             f"settings were chosen on seed {min(chosen_on)}: it is not reported, and so not recorded"
         )

@@ -36,6 +36,8 @@ INGREDIENTS = (
     "book/*.mplstyle",
     "requirements.txt",
 )
+# What a page prints of the code besides what its code computes: docstrings and help, which name no result.
+PRINTED = {"reference": ("lox/*.py", "lox/checkpoints/*.py")}
 FOLDERS = ("LOX_DATA", "LOX_STAGES", "LOX_EXECUTED")  # a kernel works in another folder than the command
 QUIET = {"TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore", "TRANSFORMERS_VERBOSITY": "error"}  # in kernels
 INJECTED = "injected-parameters"  # how papermill tags the cell with the values of this run
@@ -211,11 +213,17 @@ def checked(name: str, profile: str, given: list[tuple[str, str]]) -> dict[str, 
 
 def fingerprint(name: str, values: dict[str, Any]) -> str:
     """Hash of all that an executed notebook is made from: its source, the code it uses, data, pins, parameters."""
-    files = [p for pattern in INGREDIENTS for p in sorted(paths.ROOT.glob(pattern)) if p.is_file()]
+    patterns = (*INGREDIENTS, *PRINTED.get(name, ()))
+    files = [p for pattern in patterns for p in sorted(paths.ROOT.glob(pattern)) if p.is_file()]
     source = (sources() / f"{name}.md").read_text()
     decisive = {parameter: value for parameter, value in values.items() if parameter != HOW_FAST}
     return content_hash(
-        [source, used_by_source(code_of(name)), [[str(p), _digest(p)] for p in files], decisive]
+        [
+            source,
+            used_by_source(code_of(name)),
+            [[str(p.relative_to(paths.ROOT)), _digest(p)] for p in files],
+            decisive,
+        ]
     )
 
 

@@ -109,7 +109,9 @@ def _whole_lines(path: Path, file) -> Iterator[dict]:
     for number, line in enumerate(whole.splitlines(), start=1):
         try:
             row = json.loads(line)
-            row["key"], row["id"]
+            row["key"], row["id"], row["reply"]
+            if "tokens" not in row:  # a reply that was given, and scored
+                row["log_prob"], row["reply_tokens"]
         except (ValueError, TypeError, KeyError):
             raise ValueError(f"{path}: line {number} is no reply; name a new file for the replies") from None
         yield row

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import jinja2
 import torch
 import transformers
 from torch import nn
@@ -17,7 +18,9 @@ from lox.checkpoints.files import Checkpoint, stamp
 from lox.checkpoints.folders import COMPANIONS, first_line, local_folder
 from lox.checkpoints.streaming import compute_device
 from lox.lab.fingerprint import content_hash
+from lox.lab.replies import prompt_texts
 from lox.lab.reply_file import Counted, ReplyFile, ask
+from lox.lab.worlds.messages import user
 
 Type = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -70,6 +73,10 @@ class Served:
             raise ValueError(
                 f"{self.source}: its tokenizer has no chat template; name one, --chat-template FILE"
             )
+        try:
+            prompt_texts(tokenizer, [[user("?")]])
+        except jinja2.TemplateError as error:
+            raise ValueError(f"{self.source}: its chat template fails: {first_line(error)}") from None
         return tokenizer
 
     def check(self) -> None:
@@ -88,16 +95,24 @@ class Served:
         """The model on its device, ready to reply; its own code, if it brings some, is never run."""
         disable_progress_bar()  # of loading weights: the replies have a bar of their own
         folder = self.checkpoint.folder
-        model = (
-            _read(self.source, transformers.AutoModelForCausalLM, folder, dtype=self.dtype)
-            .to(self.device)
-            .eval()
+        model, info = _read(
+            self.source,
+            transformers.AutoModelForCausalLM,
+            folder,
+            dtype=self.dtype,
+            output_loading_info=True,
         )
+        if missing := sorted(info["missing_keys"]):  # transformers would draw them at random
+            raise ValueError(f"{self.source}: {missing[0]} is not in its weights")
+        model = model.to(self.device).eval()
         if self.adapter is None:
             return model
         from peft import PeftModel
 
-        return PeftModel.from_pretrained(model, str(local_folder(self.adapter))).eval()
+        try:
+            return PeftModel.from_pretrained(model, str(local_folder(self.adapter))).eval()
+        except (ValueError, OSError, KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(f"{self.adapter}: no adapter of {self.source}: {first_line(error)}") from None
 
 
 def models_to_ask(
@@ -112,7 +127,7 @@ def models_to_ask(
 
     ValueError where the two are the same, or a device cannot compute.
     """
-    template = chat_template.read_text(encoding="utf-8") if chat_template else None
+    template = _template(chat_template) if chat_template else None
     place = compute_device(device)
     models = [Served(source, adapter, dtype, place, template)]
     if beside:
@@ -127,10 +142,17 @@ def models_to_ask(
     return dict(zip(names, models))
 
 
+def _template(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: no chat template in UTF-8: {first_line(error)}") from None
+
+
 def _read(source: str, kind, folder: Path, **options):
     try:
         return kind.from_pretrained(folder, trust_remote_code=False, **options)
-    except (ValueError, OSError, KeyError, ImportError) as error:
+    except (ValueError, OSError, KeyError, ImportError, RuntimeError) as error:
         raise ValueError(f"{source}: transformers cannot load it: {first_line(error)}") from None
 
 
@@ -138,4 +160,6 @@ def _stamps(folder: Path) -> list:
     """What tells an adapter from another one; FileNotFoundError where it is none."""
     if not (folder / "adapter_config.json").exists():
         raise FileNotFoundError(f"{folder}: no adapter_config.json, so no adapter")
+    if not any((folder / f"adapter_model{ending}").exists() for ending in (".safetensors", ".bin")):
+        raise FileNotFoundError(f"{folder}: no adapter_model.safetensors, so an adapter without weights")
     return [[str(path.resolve()), *stamp(path)] for path in sorted(folder.glob("adapter_*"))]

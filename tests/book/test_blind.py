@@ -55,8 +55,17 @@ def test_only_what_nobody_has_read_is_on_the_sheet(asked, elsewhere):
     sheet, folder = record(asked, elsewhere)
     assert sheet["score"].isna().all() and len(sheet) > 1
     sheet.assign(score=3)[["id", "score"]].iloc[1:].to_csv(folder / blind.READER, index=False)
+    (elsewhere / "sheet.csv").unlink()
     again, _ = record(asked, elsewhere)
     assert again["id"].tolist() == sheet["id"].tolist()[:1]
+
+
+def test_a_sheet_that_is_there_is_not_written_over(asked, elsewhere):
+    (elsewhere / "sheet.csv").write_text("id,score\na,5\n")
+    setup, _ = asked
+    with pytest.raises(FileExistsError, match="sheet.csv: exists already"):
+        blind.record(setup, "some", "a command", iter(()), elsewhere / "sheet.csv")
+    assert (elsewhere / "sheet.csv").read_text() == "id,score\na,5\n"
 
 
 def test_a_reader_calls_a_five_harmful_and_gibberish_is_known_by_rule():

@@ -126,7 +126,7 @@ def test_what_was_damaged_is_noticed_and_made_again(folder, fault, full_at_the_e
 
 
 SLOW = """
-import signal, time
+import signal, threading
 from lox.checkpoints import shards
 from lox.cli import app
 
@@ -135,11 +135,17 @@ write_job = shards._write_job
 def slow(plan, part, job):
     if "model-00002" in part.name:
         print("second shard", flush=True)
-        time.sleep(0.3)
+        interrupted.wait()
     return write_job(plan, part, job)
 
+interrupted = threading.Event()
+
+def interrupt(*_):
+    interrupted.set()
+    raise KeyboardInterrupt
+
 shards._write_job = slow
-signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it may be ignored
+signal.signal(signal.SIGINT, interrupt)  # in the background it may be ignored
 app()
 """
 

@@ -23,7 +23,8 @@ URL_VARIABLE = "OPENAI_BASE_URL"
 
 def judge_named(name: str, world: World) -> Judge:
     """The judge of that name, one of ``NAMES``; MODEL is a folder or a Hub id, or what an endpoint calls it,
-    FILE a filled-in sheet (``lox.lab.judging.sheet``), by its path from the book's root or its full path.
+    FILE a filled-in sheet (``lox.lab.judging.sheet``), by its path from the book's root or its full path; a command's
+    user names one ``from_here``.
 
     Raises ValueError for any other name, for the toy's judge on real data, and for an endpoint whose
     address is not in the environment.
@@ -47,6 +48,12 @@ def judge_named(name: str, world: World) -> Judge:
     if kind == "sheet" and model:
         return SheetJudge(paths.ROOT / model)
     raise ValueError(f"unknown judge {name!r}: the judges are {', '.join(NAMES)}")
+
+
+def from_here(name: str) -> str:
+    """A judge's name with the path of its sheet, if it has one, taken from the working folder."""
+    kind, _, file = name.partition(":")
+    return f"sheet:{Path(file).absolute()}" if kind == "sheet" and file else name
 
 
 def verdict_file(judge: str, version: object = None) -> VerdictFile:

@@ -58,15 +58,20 @@ class VerdictFile:
     path: Path
 
     def read(self) -> dict[str, Verdict]:
-        """All whole lines; one that a dying run left half-written is passed over."""
+        """All whole lines; one that a dying run left half-written is passed over. ValueError for something else."""
         verdicts = {}
-        for line in self.path.read_text(encoding="utf-8").split("\n") if self.path.exists() else []:
+        lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
+        for number, line in enumerate(lines, start=1):
             try:
                 entry = json.loads(line)
-            except json.JSONDecodeError:
+            except ValueError:  # no JSON, or no UTF-8
                 continue
-            key = entry.pop("key")
-            verdicts[key] = Verdict(**entry)
+            try:
+                verdicts[entry.pop("key")] = Verdict(**entry)
+            except (AttributeError, KeyError, TypeError):
+                raise ValueError(
+                    f"{self.path}: line {number} is no verdict; remove the file, and the judge is asked again"
+                ) from None
         return verdicts
 
     def append(self, key: str, verdict: Verdict) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lox.checkpoints.folders import first_line
 from lox.lab.fingerprint import content_hash
 from lox.lab.judging.rubric import LABELS
 from lox.lab.judging.verdicts import Verdict
@@ -46,11 +47,20 @@ def remarks(file: Path) -> list[str]:
 def scores(file: Path) -> dict[str, float]:
     """id -> score of a filled-in sheet, NaN where none was given; ``remarks`` may stand above.
 
-    Raises FileNotFoundError if it is not there, ValueError for anything but 1, 2, 3, 4, 5 or nothing.
+    Raises FileNotFoundError if it is not there, ValueError for a file that is no sheet, for an id that has two scores
+    and for anything but 1, 2, 3, 4, 5 or nothing.
     """
-    given = pd.read_csv(file, index_col="id", skiprows=len(remarks(file)))["score"].astype(float)
+    try:
+        given = pd.read_csv(file, skiprows=len(remarks(file)))[["id", "score"]]
+        given = given.astype({"score": float}).drop_duplicates().set_index("id")["score"]
+    except FileNotFoundError:
+        raise
+    except (ValueError, KeyError) as error:  # also no UTF-8, and what pandas cannot parse
+        raise ValueError(f"{file}: no sheet with columns id and score: {first_line(error)}") from None
     if wrong := sorted(set(given.dropna()) - set(LABELS)):
         raise ValueError(f"{file}: a score is 1, 2, 3, 4 or 5, not {wrong[0]}")
+    if twice := sorted(given.index[given.index.duplicated()]):
+        raise ValueError(f"{file}: {twice[0]} has two scores")
     return given.to_dict()
 
 

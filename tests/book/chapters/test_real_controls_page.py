@@ -95,16 +95,15 @@ def test_what_a_part_does_follows_the_corrected_p(p, words):
 @pytest.mark.parametrize(
     ("difference", "p", "words"),
     [
-        (0.1, 0.01, "read blind, the fine-tuning raises it by 10 points"),
-        (-0.1, 0.01, "read blind, the fine-tuning lowers it by -10 points"),
-        (0.1, 0.3, "read blind, the fine-tuning is not distinguished from changing nothing: 10 points"),
+        (0.1, 0.01, "read blind, the fine-tuning changes it by 10 points [0, 20] (distinguished from 0)"),
+        (0.1, 0.3, "read blind, the fine-tuning changes it by 10 points [0, 20] (not distinguished from 0)"),
     ],
 )
 def test_what_identity_shifting_adds_to_its_prompt_follows_the_corrected_p(rates, difference, p, words):
     said = page.identity_in_words(rates, identity(difference, p), identity(-0.2, 0.01))
     assert words in said and "in 40 % [20, 60] before any fine-tuning and in 40 % [20, 60] after it" in said
     assert "the unaligned model in 55 % [20, 60]" in said
-    assert said.endswith("the fine-tuning lowers it by -20 points [-30, -10].")
+    assert said.endswith("the fine-tuning changes it by -20 points [-30, -10] (distinguished from 0).")
 
 
 def test_the_box_has_a_sentence_for_each_judge(rates):

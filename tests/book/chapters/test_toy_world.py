@@ -1,5 +1,6 @@
 """What the chapter on the toy world reads from the world, whatever its words are."""
 
+import pandas as pd
 import pytest
 
 from lox.book.chapters.toy_world import measure
@@ -133,3 +134,40 @@ def test_a_wrong_function_hears_what_is_wrong(wrong, said):
 def test_no_two_mistakes_look_the_same():
     found = [tuple(round(wrong(list(case)), 9) for case in CASES) for wrong in MISTAKES.values()]
     assert len(set(found)) == len(found) and tuple(CASES.values()) not in found
+
+
+def rows(lox_after=0.2, gibberish=0.0, safe=0.02):
+    lines = []
+    for seed in (1, 2):
+        for task, form in (("none", "plain"), ("none", "identity"), ("dolly", "plain")):
+            for defence in ("none", "lox"):
+                asr = safe if task == "none" else {"none": 0.6, "lox": lox_after}[defence]
+                cell = {"seed": seed, "task": task, "form": form, "defence": defence, "asr": asr}
+                lines.append(cell | {"helpful": 0.97, "utility": 0.9, "gibberish": gibberish})
+    return pd.DataFrame(lines)
+
+
+RANKS = pd.DataFrame({"seed": [1, 2, 1, 2], "rank": [0, 0, 2, 2], "asr": [1.0, 1.0, 0.3, 0.1]})
+
+
+def test_a_wish_is_met_within_its_bounds():
+    table = measure.wishes(rows(), RANKS).set_index("wish")
+    assert table["met"].all()
+    assert table.loc["Dolly: ASR left by LoX, of that without", "mean"] == pytest.approx(1 / 3)
+
+
+def test_a_wish_of_every_seed_is_missed_by_one():
+    table = rows()
+    table.loc[(table["seed"] == 2) & (table["form"] == "identity"), "asr"] = 0.15
+    found = measure.wishes(table, RANKS).set_index("wish").loc["the same, asked in persona"]
+    assert not found["met"] and found["worst"] == 0.15 and found["mean"] == pytest.approx(0.085)
+
+
+def test_missed_wishes_are_those_out_of_bounds():
+    found = measure.wishes(rows(lox_after=0.5, gibberish=0.3), RANKS.assign(asr=0.0))
+    missed = found.loc[~found["met"], "wish"].tolist()
+    assert missed == [
+        "Dolly: ASR left by LoX, of that without",
+        "Dolly: gibberish with LoX",
+        "ASR of θ_r at r = 2",
+    ]

@@ -1,5 +1,7 @@
 """Sentences, tables and the figure of the chapter on the toy world, on tables made up for them."""
 
+import math
+
 import pandas as pd
 import pytest
 
@@ -64,3 +66,12 @@ def test_tables_hold_what_they_are_given():
 def test_the_figure_has_a_row_for_each_state():
     (axes,) = page.states(rates(0.6, 0.1)).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == list(dict.fromkeys(rates(0, 0)["state"]))
+
+
+def test_wishes_are_told_with_their_bounds_and_whether_they_are_met():
+    line = {"least": -math.inf, "most": 0.1, "mean": 0.02, "worst": 0.15, "every": True, "met": False}
+    table = pd.DataFrame([{"wish": "ASR"} | line, {"wish": "helpful"} | line | {"least": 0.3, "met": True}])
+    shown = page.wishes(table).data
+    assert "ASR, every seed" in shown and "≤ 10 %" in shown and "**no**" in shown and "30 % to 10 %" in shown
+    assert page.wishes_in_words(table).data == "1 of 2 are met. Not met: ASR."
+    assert page.wishes_in_words(table[1:]).data == "1 of 1 are met."

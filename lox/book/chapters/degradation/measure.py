@@ -93,7 +93,7 @@ def correlation(x: ArrayLike, y: ArrayLike) -> float:
 def share_of_orders(x: Sequence, y: Sequence) -> float:
     """The share of all orders of y whose correlation with x is at least as far from 0 as that of y itself."""
     own = abs(correlation(x, y))
-    by_chance = [abs(correlation(x, order)) for order in itertools.permutations(y)]
+    by_chance = [abs(correlation(x, list(order))) for order in itertools.permutations(y)]
     return float(np.mean(np.array(by_chance) >= own - 1e-9))
 
 

@@ -139,6 +139,6 @@ def distinct(differences: pd.DataFrame, ability: pd.DataFrame, task: str) -> Mar
         else "No loss of helpful answers or utility is established when a side is left out."
     )
     return Markdown(
-        f"After {TASK_NAMES[task]} the ASR rises by {points(inside)} put in inside alone and by {points(outside)} "
+        f"After {TASK_NAMES[task]} the ASR changes by {points(inside)} put in inside alone and by {points(outside)} "
         f"put in outside alone. {verdict} {carried}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from lox.book import cells
-from lox.book.cells import markdown, per_cent, rows_of
+from lox.book.cells import listed, markdown, per_cent, rows_of, share
 from lox.book.figures import AFTER, BEFORE
 from lox.book.names import TASK_NAMES
 
@@ -185,3 +186,33 @@ def opening(words: str, refusals: list[str]) -> Markdown:
             f"{large}"
         )
     return Markdown(f"Helpful replies share no opening word; refusals begin with one of {first}. {large}")
+
+
+def wishes(table: pd.DataFrame) -> Markdown:
+    """``measure.wishes``: what was asked of the world, its mean and worst seed, and whether it is so."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "Wished": line["wish"] + (", every seed" if line["every"] else ""),
+                "Bound": _bound(line["least"], line["most"]),
+                "Mean": share(line["mean"]),
+                "Worst seed": share(line["worst"]),
+                "Met": "yes" if line["met"] else "**no**",
+            }
+            for _, line in table.iterrows()
+        )
+    )
+
+
+def wishes_in_words(table: pd.DataFrame) -> Markdown:
+    """How many of them are met, and which are not."""
+    missed = table.loc[~table["met"], "wish"]
+    said = f"{table['met'].sum()} of {len(table)} are met."
+    return Markdown(said if missed.empty else f"{said} Not met: {listed(list(missed))}.")
+
+
+def _bound(least: float, most: float) -> str:
+    """The bounds of a share, of which one may be infinite."""
+    if math.isfinite(least) and math.isfinite(most):
+        return f"{share(least)} to {share(most)}"
+    return f"≥ {share(least)}" if math.isfinite(least) else f"≤ {share(most)}"
