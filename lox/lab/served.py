@@ -12,7 +12,7 @@ import jinja2
 import torch
 import transformers
 from torch import nn
-from transformers.utils.logging import disable_progress_bar
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from lox.checkpoints.files import Checkpoint, stamp
 from lox.checkpoints.folders import COMPANIONS, first_line, local_folder
@@ -94,6 +94,7 @@ class Served:
     def network(self) -> nn.Module:
         """The model on its device, ready to reply; its own code, if it brings some, is never run."""
         disable_progress_bar()  # of loading weights: the replies have a bar of their own
+        set_verbosity_error()  # what does not fit is an error of ours, in one line
         folder = self.checkpoint.folder
         model, info = _read(
             self.source,

@@ -25,6 +25,7 @@ SOURCE = notebook("""
 profile: str = "toy"  # the profile
 ranks: list[int] = [1]  # ranks
 alpha: float | None = None  # how far
+seeds: list[int] | None = None  # seeds
 fail: bool = False  # whether to fail
 wait: bool = False  # whether to wait
 ```
@@ -65,7 +66,7 @@ REFUSED = {  # what is wrong: (arguments, what is said)
     "a parameter without a value": (["-p", "alpha"], "-p takes two words"),
     "an unknown parameter": (
         ["-p", "alhpa", "1"],
-        "unknown parameter 'alhpa': small has profile, ranks, alpha, fail, wait",
+        "unknown parameter 'alhpa': small has profile, ranks, alpha, seeds, fail, wait",
     ),
     "the profile given as a parameter": (
         ["-p", "profile", "toy"],
@@ -75,6 +76,14 @@ REFUSED = {  # what is wrong: (arguments, what is said)
     "to record a selection seed": (
         ["--record", "-p", "seeds", "[101]"],
         "settings were chosen on seed 101: it is not reported, and so not recorded",
+    ),
+    "to record a seed that is no list": (
+        ["--record", "-p", "seeds", "5"],
+        "parameter seeds is list[int] | None, not '5'",
+    ),
+    "to record a list of seeds that is not closed": (
+        ["--record", "-p", "seeds", "[1, 2"],
+        "parameter seeds is list[int] | None, not '[1, 2'",
     ),
 }
 
