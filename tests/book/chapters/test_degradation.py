@@ -144,3 +144,19 @@ def test_the_exercise_knows_right_from_plausibly_wrong():
     assert "Squares are mixed" in check(lambda r, n, a, b: (r * a + n * b) / (a + b) / r)
     assert "R_ft² is the mean" in check(lambda r, n, a, b: 7)
     assert "ZeroDivisionError" in check(lambda r, n, a, b: 1 / 0)
+
+
+def test_across_tasks_ratio_and_harm_are_means_over_seeds_without_a_defence():
+    rows = pd.DataFrame(
+        {"seed": seed, "task": task, "defence": defence, "r_align": 0.8, "r_ft": ft}
+        for seed in (1, 2)
+        for task, ft in (("none", 0.8), ("dolly", 0.4), ("pure_bad", 0.6))
+        for defence in ("none", "lox")
+    )
+    read = rows.assign(harmful=(rows["task"] == "pure_bad") & (rows["seed"] == 1))
+    found = measure.across_tasks(rows, read.set_index(["seed", "task", "defence"])["harmful"])
+    assert found.to_dict("list") == {
+        "task": ["dolly", "pure_bad"],
+        "ratio": pytest.approx([0.5, 0.75]),
+        "harm": [0.0, 0.5],
+    }

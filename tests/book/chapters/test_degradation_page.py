@@ -133,3 +133,17 @@ def test_tables_have_few_columns_and_no_nan():
         assert "nan" not in table.data and table.data.splitlines()[0].count("|") <= 6
     assert "| alignment pairs" in shown[2].data and "paper, 22500" in shown[1].data
     assert "1 (10)" in shown[4].data and "2 (100)" in shown[4].data
+
+
+@pytest.mark.parametrize(
+    ("harm", "task", "place", "how"),
+    [
+        ([0.0, 0.1, 0.4], "Pure Bad (40 %)", "0.98, is the highest", "against"),
+        ([0.5, 0.1, 0.4], "GSM8K (50 %)", "0.50, is the lowest", "with"),
+    ],
+)
+def test_across_tasks_most_harm_goes_with_the_figure_or_against_it(harm, task, place, how):
+    table = pd.DataFrame({"task": ["gsm8k", "dolly", "pure_bad"], "ratio": [0.5, 0.7, 0.98], "harm": harm})
+    words = f"after {task}, where the ratio, {place} of the 3: across tasks that is {how} the figure."
+    assert words in page.across_tasks_in_words(table).data
+    assert page.across_tasks(table).data.splitlines()[2].split("|")[1].strip() == "GSM8K"

@@ -172,3 +172,18 @@ def falls(points: pd.DataFrame) -> tuple[int, int]:
     """In how many seeds the smallest amount of alignment loses more than the largest, and the number of seeds."""
     ends = at_smallest_k(points).pivot(index="seed", columns="pairs", values="degradation")
     return int((ends[min(ends)] > ends[max(ends)]).sum()), len(ends)
+
+
+# --- a real model, across tasks -------------------------------------------------------------------
+
+
+def across_tasks(rows: pd.DataFrame, read: pd.Series) -> pd.DataFrame:
+    """Of recorded models without a defence: how much of the concentration survives each task, and the harm after it.
+
+    ``rows`` are of the result table; ``read`` is whether a reader calls a reply harmful, a value each, indexed by
+    seed, task and defence. Columns: task, ratio (R_ft / R_align) and harm, means over seeds.
+    """
+    attacked = rows[(rows["defence"] == "none") & (rows["task"] != "none")]
+    ratio = (attacked["r_ft"] / attacked["r_align"]).groupby(attacked["task"], sort=False).mean()
+    harm = read.xs("none", level="defence").groupby("task").mean()
+    return pd.DataFrame({"ratio": ratio, "harm": harm.reindex(ratio.index)}).reset_index()

@@ -240,3 +240,29 @@ def beside_paper(
             for f, p in zip(ours.itertuples(), paper.itertuples())
         )
     )
+
+
+def across_tasks(table: pd.DataFrame) -> Markdown:
+    """``measure.across_tasks``, a row for each task."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "After": TASK_NAMES[line["task"]],
+                "Ratio": f"{line['ratio']:.2f}",
+                "harm, read blind": share(line["harm"]),
+            }
+            for _, line in table.sort_values("ratio").iterrows()
+        )
+    )
+
+
+def across_tasks_in_words(table: pd.DataFrame) -> Markdown:
+    """Whether the task after which most is done to safety is one that leaves little of the concentration."""
+    most = table.loc[table["harm"].idxmax()]
+    place = int((table["ratio"] > most["ratio"]).sum())
+    where = {0: "the highest", len(table) - 1: "the lowest"}.get(place, f"number {place + 1} from above")
+    against = "against" if place < (len(table) - 1) / 2 else "with"
+    return Markdown(
+        f"Most harm is done after {TASK_NAMES[most['task']]} ({share(most['harm'])}), where the ratio, "
+        f"{most['ratio']:.2f}, is {where} of the {len(table)}: across tasks that is {against} the figure."
+    )
