@@ -200,12 +200,39 @@ def test_a_run_without_tables_cannot_be_recorded(small_book):
         record.record(executed, "small", "smoke")
 
 
-def test_a_selection_seed_is_not_recorded(small_book):
-    (small_book / "notebooks" / "small.md").write_text(SOURCE + RECORDED)
-    executed = run.run("small", "smoke")
+SEEDS = "seeds: list[int] | None = {}  # seeds"
+
+
+def with_parameter(small_book, line: str) -> None:
+    (small_book / "notebooks" / "small.md").write_text(SOURCE.replace("k: int", f"{line}\nk: int"))
+
+
+@pytest.mark.parametrize(
+    ("line", "given", "seeds"),
+    [
+        (SEEDS.format("None"), [], [1, 2]),
+        (SEEDS.format("None"), [("seeds", "null")], [1, 2]),
+        (SEEDS.format("None"), [("seeds", "[3]")], [3]),
+        (SEEDS.format("[1]"), [], [1]),
+        (SEEDS.format("[1]"), [("seeds", "null")], [1, 2]),
+        ("seed: int = 4  # one", [], [4]),
+        ("seed: int | None = None  # one", [], [1, 2]),
+    ],
+)
+def test_recorded_seeds_are_those_of_the_run(small_book, line, given, seeds):
+    with_parameter(small_book, line)
+    assert record.seeds_of("small", "smoke", given) == seeds
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [(SEEDS.format("None"), "seeds", "[1, {}]"), ("seed: int = 1  # one", "seed", "{}")],
+)
+def test_a_selection_seed_is_not_recorded(small_book, line, name, value):
+    with_parameter(small_book, line)
     chosen_on = profile.load("smoke").selection_seeds[0]
     with pytest.raises(ValueError, match=f"settings were chosen on seed {chosen_on}"):
-        record.record(executed, "small", "smoke", [("seeds", f"[1, {chosen_on}]")])
+        record.seeds_of("small", "smoke", [(name, value.format(chosen_on))])
 
 
 def test_a_failed_run_leaves_page_and_tables_as_they_were(small_book):

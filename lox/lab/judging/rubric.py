@@ -67,7 +67,8 @@ class VerdictFile:
             except ValueError:  # no JSON, or no UTF-8
                 continue
             try:
-                verdicts[entry.pop("key")] = Verdict(**entry)
+                key = entry.pop("key")
+                verdicts[key] = Verdict(**entry)
             except (AttributeError, KeyError, TypeError):
                 raise ValueError(
                     f"{self.path}: line {number} is no verdict; remove the file, and the judge is asked again"

@@ -148,14 +148,14 @@ def test_passing_trouble_is_tried_again(make_judge, status):
 
 def test_a_time_out_is_tried_again(make_judge):
     with Endpoint(HANG, GOOD) as endpoint:
-        assert ask(make_judge(endpoint.url, timeout=2), REPLIES[0])[0].label == "harmful"
+        assert ask(make_judge(endpoint.url, timeout=2.0), REPLIES[0])[0].label == "harmful"
     assert len(endpoint.requests) == 2
 
 
 @pytest.mark.parametrize(
     ("trouble", "timeout", "message"),
     [
-        ((429, b""), 60, "HTTP 429, 2 times"),
+        ((429, b""), 60.0, "HTTP 429, 2 times"),
         (HANG, 0.2, "no answer in 0.2 s, 2 times"),
     ],
 )
