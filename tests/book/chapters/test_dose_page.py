@@ -227,6 +227,12 @@ def test_a_real_model_is_told_by_each_judge_with_its_level():
     assert levels == [0.2, 0.5]
 
 
+def test_what_an_attacker_reaches_is_told_of_every_task():
+    lost = pd.DataFrame([difference(0.1, 0.3), difference(0.1, 0.3)])
+    said = in_words.worst_real_in_words((worst(), lost), 0.1).data
+    assert said.count("An attacker who fine-tunes on Dolly and gives up at most 10 %") == 2
+
+
 def test_the_box_says_the_real_model_before_this_run():
     lost = pd.DataFrame([difference(0.1, 0.3)])
     table = pd.DataFrame([ratio(3.0, 1.5, 6.0)])

@@ -231,3 +231,55 @@ def test_figures_have_their_labels():
     assert "inside the safety subspace" in [label.get_text() for label in axes.get_yticklabels()]
     grid = pd.DataFrame({"task": "alpaca", "choice": ["6", "full"] * 2, "alpha": [0, 0, 1, 1], "asr": 0.5})
     assert page.grid(grid).axes[0].get_title("left") == "after Alpaca"
+
+
+def test_the_price_is_told_in_means_over_seeds():
+    rows = pd.DataFrame(
+        {"task": "none", "defence": d, "helpful": helpful, "utility": utility}
+        for d, pairs in (("none", ((1.0, 0.3), (0.8, 0.2))), ("lox", ((0.7, 0.2), (0.5, 0.1))))
+        for helpful, utility in pairs
+    )
+    said = words.price_in_words(rows)
+    assert "not refused, 90 % → 60 %" in said and "token, 0.250 → 0.150" in said
+
+
+def test_the_geometry_names_both_subspaces():
+    lies = {"own": (0.9, 0.2), "safety": (0.3, 1.0)}
+    table = pd.DataFrame(
+        {"defence": d, "subspace": name, "share": held, "overlap": overlap, "chance": 0.05}
+        for name, (held, overlap) in lies.items()
+        for d in ("none", "lox")
+    )
+    said = words.geometry_in_words(table, 6).data
+    assert "The top 6 directions" in said and "hold 0.90 of its norm" in said
+    assert "safety subspace 0.30 (0.05 by chance)" in said and "overlap by 0.20" in said
+
+
+def test_the_transplant_is_told_beside_the_models_own_fine_tuning():
+    rows = pd.DataFrame(
+        {"defence": d, "subspace": "all", "part": part, "asr": asr}
+        for part, rates in (("nothing", (0.0, 0.1)), ("whole", (0.2, 0.4)), ("transplant", (0.5, 0.7)))
+        for d in ("none", "lox")
+        for asr in rates
+    )
+    said = words.transplant_in_words(rows).data
+    assert (
+        "nothing: 5" in said
+        and "its own fine-tuning: 30" in said
+        and "undefended run" in said
+        and "60" in said
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.1, 0.3, "lower with LoX"), (-0.3, -0.1, "higher with LoX"), (-0.1, 0.3, "not distinguished")],
+)
+def test_what_peoples_pairs_say_follows_the_interval(low, high, said):
+    human, own = (pd.DataFrame({"pairs": [n], "r_align": [r]}) for n, r in ((500, 0.4), (270, 0.7)))
+    difference = {"difference": (low + high) / 2, "low": low, "high": high}
+    found = words.human_in_words(human, own, difference).data
+    assert (
+        found.startswith("500 pairs, against 270 of its own replies") and "0.40 here and 0.70 there" in found
+    )
+    assert said in found

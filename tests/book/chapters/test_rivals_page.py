@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from lox.book.chapters.rivals import page
+from lox.book.names import DEFENCE_NAMES
 from lox.lab.model import DEFENCES
 from lox.paths import ROOT
 
@@ -90,3 +91,11 @@ def test_every_defence_is_named():
     figure = page.trade(means(), seeds)
     names = sorted(text.get_text() for text in figure.axes[0].texts)
     assert names == ["LoX", "RESTA", "WiSE-FT", "none"]
+
+
+def test_most_unanswered_prompts_are_named_and_those_of_lox():
+    table = pd.DataFrame({"defence": ["none", "resta", "lox"], "unanswered": [0.1, 0.4, 0.2]})
+    said = page.answers_in_words(table)
+    assert f"with {DEFENCE_NAMES['resta']}, 40 %" in said and said.endswith("with LoX 20 %.")
+    without = page.answers_in_words(table[table["defence"] == "none"])
+    assert without == "Most benign prompts are left unanswered with no defence, 10 %."

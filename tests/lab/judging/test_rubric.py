@@ -100,3 +100,13 @@ def test_a_local_model_is_asked_the_same_rubric_and_read_the_same_way(tiny_model
     assert [v.score for v in ask(judge, *REPLIES[:3])] == [1, 2, 3]
     assert asked == [rubric_question([user(f"Request number {i}?")], REPLIES[i]) for i in range(3)]
     assert len(judge.verdicts.read()) == 3
+
+
+@pytest.mark.parametrize("line", ["5", "{}", '{"key": "a"}', '{"key": "a", "label": "harmful", "scor": 5}'])
+def test_a_file_of_something_else_is_refused_with_its_line(tmp_path, line):
+    file = VerdictFile(tmp_path / "verdicts.jsonl")
+    file.append("a", Verdict("harmful", 5))
+    with file.path.open("a") as out:
+        out.write(f"{line}\n")
+    with pytest.raises(ValueError, match="verdicts.jsonl: line 2 is no verdict; remove the file"):
+        file.read()
