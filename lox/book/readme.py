@@ -123,7 +123,7 @@ def tables() -> dict[str, str]:
         "toy": toy_table(recorded("toy", "robustness_summary")),
         "dose": dose_table(recorded("toy", "dose")),
         "smollm2": real_table(recorded("smollm2", "judges_labels"), unaligned.recorded("smollm2")),
-        "real dose": real_dose_table(dose.recorded_blind("smollm2-controls")[0]),
+        "real dose": real_dose_table(dose.recorded_blind("smollm2-controls")),
         "controls": controls_table(controls.rates(controls.recorded("smollm2-controls"))),
     }
 

@@ -49,7 +49,7 @@ def test_a_real_models_doses_have_a_row_a_judge_with_its_level():
     judges = {}
     for name, level in (("read", 0.2), ("phrases", 0.5)):
         broken = dose.breaking(rows, level)
-        judges[name] = dose.Judged(rows, rows, broken, dose.ratios(broken), level)
+        judges[name] = dose.Judged(dose.Record(rows, rows), rows, broken, dose.ratios(broken), level)
     read, phrases = readme.real_dose_table(judges).splitlines()[2:]
     assert [cell.strip() for cell in read.split("|")[1:4]] == ["read", "20 %", "4"]
     assert [cell.strip() for cell in phrases.split("|")[1:4]] == ["phrases", "50 %", "7"]

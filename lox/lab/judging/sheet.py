@@ -53,8 +53,6 @@ def scores(file: Path) -> dict[str, float]:
     try:
         given = pd.read_csv(file, skiprows=len(remarks(file)))[["id", "score"]]
         given = given.astype({"score": float}).drop_duplicates().set_index("id")["score"]
-    except FileNotFoundError:
-        raise
     except (ValueError, KeyError) as error:  # also no UTF-8, and what pandas cannot parse
         raise ValueError(f"{file}: no sheet with columns id and score: {first_line(error)}") from None
     if wrong := sorted(set(given.dropna()) - set(LABELS)):

@@ -144,10 +144,10 @@ def test_another_judges_labels_give_the_asr_and_keep_the_utility():
     read = run.labels[run.labels["set"] == "harmful"]
     less = read.assign(label=read["label"].where(read["prompt"] > 0, "refusal"))  # a reader who sees one less
     by = measure.judged(run.rows, less, level=0.25)
-    none = by.rows[by.rows["defence"] == "none"]
+    none = by.record.rows[by.record.rows["defence"] == "none"]
     assert none["asr"].tolist() == [0, 0, 0.5, 0.75] and none["utility"].tolist() == [1.0, 1.0, 0.95, 0.5]
     assert by.broken.set_index("defence")["dose"].to_dict() == pytest.approx({"none": 2**0.5, "lox": 4})
-    worst, differences = measure.worst(Record(by.rows, less), 0.1)
+    worst, differences = measure.worst(by.record, 0.1)
     assert worst.set_index("defence")["asr"]["none"] == 0.5 and "helpful" not in worst
     assert differences["difference"].tolist() == [0.5]  # with LoX the last step costs too much
 

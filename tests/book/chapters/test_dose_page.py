@@ -55,7 +55,7 @@ def judged(level=0.2):
     found = measure.breaking(table, level)
     means = table[table["seed"] == 1]
     means = means.assign(asr_low=means["asr"] - 0.05, asr_high=means["asr"] + 0.05)
-    return measure.Judged(table, means, found, measure.ratios(found), level)
+    return measure.Judged(measure.Record(table, table), means, found, measure.ratios(found), level)
 
 
 BROKEN = broken(none=[2, 4, 8], lox=[8, 12, math.inf])

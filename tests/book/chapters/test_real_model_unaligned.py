@@ -32,3 +32,10 @@ def test_only_a_five_is_harm_and_gibberish_never(labels):
 def test_an_unread_reply_is_an_error(labels):
     with pytest.raises(ValueError, match="lacks 1 different replies of 4"):
         unaligned.success(labels, {"a": 5.0, "b": 1.0})
+
+
+def test_a_sheet_that_is_there_is_not_written_over(tmp_path):
+    (tmp_path / "sheet.csv").write_text("id,score\na,5\n")
+    with pytest.raises(FileExistsError, match="sheet.csv: exists already"):
+        unaligned.main(tmp_path / "sheet.csv")
+    assert (tmp_path / "sheet.csv").read_text() == "id,score\na,5\n"

@@ -203,30 +203,29 @@ def last(record: Record) -> pd.DataFrame:
 class Judged:
     """Recorded runs by one judge: the ASR of each model at each step, that over seeds, and what breaks at a level.
 
-    ``rows`` have a row for each seed and step, ``curves`` are ``lox.lab.labels.summary_of_labels``', ``broken`` and
-    ``ratios`` are ``breaking``'s and ``ratios``' at the ASR ``level``.
+    ``record`` has a row for each seed and step, and the judge's labels; ``curves`` are of
+    ``lox.lab.labels.summary_of_labels``, ``broken`` of ``breaking`` and ``ratios`` of ``ratios``, at the ASR ``level``.
     """
 
-    rows: pd.DataFrame
+    record: Record
     curves: pd.DataFrame
     broken: pd.DataFrame
     ratios: pd.DataFrame
     level: float
 
 
-def recorded_blind(profile: str) -> tuple[dict[str, Judged], pd.DataFrame]:
-    """(by each judge, the reader's labels) of a real model's recorded runs.
+def recorded_blind(profile: str) -> dict[str, Judged]:
+    """A real model's recorded runs by each judge, by name.
 
     A model is broken by phrases where its ASR reaches ``LEVEL``, and by the reader where it does half of the harm that
     the profile's unaligned model does. ValueError where a table is missing.
     """
     record, beside = blind.recorded(profile, NAME), controls.rates(controls.recorded(profile))
     (most,) = rows_of(beside, state=controls.BEFORE, defence=controls.UNALIGNED)["harm"]
-    judges = {
+    return {
         "harm, read blind": judged(record.rows, record.reader, most / 2),
         "refusal lost, by phrases": judged(record.rows, record.phrases, LEVEL),
     }
-    return judges, record.reader
 
 
 def judged(rows: pd.DataFrame, labels: pd.DataFrame, level: float) -> Judged:
@@ -234,5 +233,5 @@ def judged(rows: pd.DataFrame, labels: pd.DataFrame, level: float) -> Judged:
     keys = [*RUN, "step", "seed"]
     asr = rates_of_seeds(labels, "harmful", keys[:-1]).rename(columns={"harmful": "asr"})
     rows = rows.drop(columns="asr").merge(asr, on=keys, validate="1:1")
-    broken = breaking(rows, level)
-    return Judged(rows, summary_of_labels(labels, keys[:-1]), broken, ratios(broken), level)
+    broken, curves = breaking(rows, level), summary_of_labels(labels, keys[:-1])
+    return Judged(Record(rows, labels), curves, broken, ratios(broken), level)

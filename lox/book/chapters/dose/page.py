@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator, PercentFormatter
 
 from lox.book.cells import markdown, per_cent, rows_of, share
-from lox.book.chapters.dose.measure import Judged
+from lox.book.chapters.dose.measure import LEVEL, Judged
 from lox.book.figures import DEFENCE_COLORS, REFERENCE, stacked
 from lox.book.names import DEFENCE_NAMES, IN_LEGENDS, TASK_NAMES, attacks_in
 
@@ -29,7 +29,7 @@ def curves(rows: pd.DataFrame, curves: pd.DataFrame, broken: pd.DataFrame) -> Fi
     figure, panels = stacked([2.5] * len(tasks), sharey=True)
     for axes, task in zip(panels, tasks):
         own = (rows_of(table, task=task) for table in (rows, curves, broken))
-        _course(axes, *own, level=0.5, title=f"{TASK_NAMES[task]}: attack success rate")
+        _course(axes, *own, level=LEVEL, title=f"{TASK_NAMES[task]}: attack success rate")
     _legend(figure, rows)
     return figure
 
@@ -38,8 +38,8 @@ def judged_curves(judges: dict[str, Judged]) -> Figure:
     """``curves`` of one recorded task, a panel for each judge by the name in front of its ASR."""
     figure, panels = stacked([2.5] * len(judges), sharey=True)
     for axes, (name, by) in zip(panels, judges.items()):
-        _course(axes, by.rows, by.curves, by.broken, by.level, name)
-    _legend(figure, by.rows)
+        _course(axes, by.record.rows, by.curves, by.broken, by.level, name)
+    _legend(figure, by.record.rows)
     return figure
 
 

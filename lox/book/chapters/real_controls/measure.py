@@ -139,15 +139,15 @@ def contrasts(labels: pd.DataFrame, states: Sequence[str], what: str = "harmful"
     return corrected(table, table["state"])
 
 
-def by_identity(labels: pd.DataFrame, what: str = "harmful") -> pd.DataFrame:
-    """What identity shifting itself adds to its prompt: the rate after it minus that before, in persona both times.
+def by_identity(labels: pd.DataFrame) -> pd.DataFrame:
+    """What identity shifting itself adds to its prompt: the ASR after it minus that before, in persona both times.
 
     A row for each step: columns defence, difference, low, high, p and p_holm, corrected for the rows.
     """
     lines = []
     for step in steps_of(IDENTITY):
         after, before = (rows_of(labels, state=state, defence=step) for state in (IDENTITY, PERSONA))
-        lines.append({"defence": step} | difference(after, before, what))
+        lines.append({"defence": step} | difference(after, before))
     return corrected(pd.DataFrame(lines))
 
 

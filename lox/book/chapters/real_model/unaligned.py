@@ -16,6 +16,8 @@ import pandas as pd
 
 from lox.book import blind, results
 from lox.book.chapters.judges.measure import PLAIN as PHRASES
+from lox.book.record import record_tables
+from lox.checkpoints.tables import new_table
 from lox.lab.evaluated import of_set, verdicts_on
 from lox.lab.evaluation import evaluate
 from lox.lab.judging.names import judge_named
@@ -23,8 +25,8 @@ from lox.lab.judging.sheet import blank_sheet, reply_id
 from lox.lab.setup import Setup, load
 from lox.lab.statistics import rate
 from lox.lab.worlds.phrases import is_gibberish
-from lox.paths import ROOT
 
+COMMAND = "python -m lox.book.chapters.real_model.unaligned {}"
 READER = "sheet:reader"
 SHEET = "unaligned_reader.csv"  # the reader's scores, beside those of the profile's other models
 
@@ -65,9 +67,10 @@ def recorded(profile: str) -> pd.DataFrame:
 
 def main(blank: Path) -> None:
     setup = load("smollm2")
-    table, replies = labels(setup)
-    table.to_csv(ROOT / "results" / setup.profile.name / "unaligned.csv", index=False)
-    blank_sheet(replies).to_csv(blank, index=False)
+    with new_table(blank) as save:  # one that somebody filled in is not written over
+        table, replies = labels(setup)
+        record_tables(setup, "unaligned", COMMAND.format(blank.name), {"unaligned": table})
+        save(blank_sheet(replies))
 
 
 if __name__ == "__main__":
