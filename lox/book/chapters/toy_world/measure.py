@@ -23,6 +23,7 @@ from lox.lab.worlds import TASKS
 from lox.lab.worlds.messages import Messages, user
 from lox.lab.worlds.toy import ToyWorld
 
+ARITHMETIC = "arithmetic_"  # begins the names of the tables that were recorded on one arithmetic
 STATES = ("base", "aligned", "attacked", "attacked, with LoX")
 
 
