@@ -7,7 +7,7 @@ import json
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -34,13 +34,22 @@ def record(executed: Path, name: str, profile: str, given: Iterable[tuple[str, s
     return [*kept, _how(folder, name, shlex.join(command), kept, seeds, run.facts(executed))]
 
 
-def record_tables(setup: Setup, name: str, command: str, tables: Mapping[str, pd.DataFrame]) -> list[Path]:
-    """``record`` for what no notebook made: ``tables`` by name, computed by ``command`` on the profile's seeds."""
+def record_tables(
+    setup: Setup,
+    name: str,
+    command: str,
+    tables: Mapping[str, pd.DataFrame],
+    seeds: Sequence[int] | None = None,
+) -> list[Path]:
+    """``record`` for what no notebook made: ``tables`` by name, computed by ``command``.
+
+    ``seeds`` are those of the tables where they are not the profile's reported ones, as in a choice of settings.
+    """
     folder = _folder(setup.profile.name)
     kept = [folder / f"{table}.csv" for table in tables]
     for table, path in zip(tables.values(), kept):
         table.to_csv(path, index=False, float_format="%.6g")
-    return [*kept, _how(folder, name, command, kept, list(setup.seeds), results.facts(setup))]
+    return [*kept, _how(folder, name, command, kept, list(seeds or setup.seeds), results.facts(setup))]
 
 
 def _folder(profile: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 
@@ -17,7 +17,6 @@ from lox.lab.model import Model
 from lox.lab.rows import corrected
 from lox.lab.setup import Setup
 
-NAME = "real_controls"  # of the recorded tables
 STEPS = ("none", "random", "half", "lox")  # added to the aligned weights; "half" is LoX with half of its α
 PAIRS = (  # what is compared, first minus second
     ("none", "lox"),
@@ -34,7 +33,11 @@ STATES = {  # of a model: the task that it was fine-tuned on, and the form in wh
     ATTACK: ("pure_bad", "plain"),
     PERSONA: (None, IN_PERSONA),
     IDENTITY: ("identity", IN_PERSONA),
+    "dolly": ("dolly", "plain"),
+    "gsm8k": ("gsm8k", "plain"),
 }
+HARMLESS = ("dolly", "gsm8k")  # states after data without harm, recorded apart
+RIVALS = {"resta": 0.5, "safe-lora": 0.5, "safeinst": None}  # asked after ATTACK -> strength, by ``trials``
 HALVED = (BEFORE, ATTACK)  # the states in which half of the step was asked for too
 PARTS = "parts"  # the state of the aligned model plus a part of what ATTACK did to it
 UNALIGNED = "unaligned"  # the base model, in the column of defences
@@ -52,22 +55,51 @@ PART_PAIRS = (  # of them, of "nothing" and of the "whole" update, first minus s
 # --- making and asking the models ---------------------------------------------------------------------
 
 
-def asked(setup: Setup, seeds: Sequence[int]) -> Iterator[tuple[dict, Evaluated]]:
-    """(cell, what came out) of every model, made where it is missing; a cell is its seed, state and defence.
+Asked = Iterator[tuple[dict, Evaluated]]  # of each model its seed, state and defence, and what came out
 
-    First the base model, which all seeds share. Then, for each seed, the model in each of ``STATES`` with each of its
+
+def beside_controls(setup: Setup, seeds: Sequence[int]) -> Asked:
+    """Every model but those after ``HARMLESS`` and of ``RIVALS``, made where it is missing.
+
+    First the base model, which all seeds share. Then, for each seed, the model in each state with each of its
     ``steps_of``, and the aligned model plus each of ``VARIANTS`` of what the attack did without a step.
     """
     for state in (BEFORE, PERSONA):
         base = setup.model(seeds[0]).base
         yield _cell(seeds[0], state, UNALIGNED), evaluate(setup, base, STATES[state][1])
     for seed in seeds:
-        for state, (task, form) in STATES.items():
-            for step in steps_of(state):
-                yield _cell(seed, state, step), evaluate(setup, _model(setup, seed, task, step), form)
+        yield from _in_states(setup, seed, [state for state in STATES if state not in HARMLESS])
         stress = Stress(setup, setup.model(seed, ATTACK), setup.profile.lox.k)
         for name, variant in VARIANTS.items():
             yield _cell(seed, PARTS, name), stress.evaluate(variant)
+
+
+def after_harmless(setup: Setup, seeds: Sequence[int]) -> Asked:
+    """Of each seed the model after each of ``HARMLESS``, with each of its ``steps_of``."""
+    for seed in seeds:
+        yield from _in_states(setup, seed, HARMLESS)
+
+
+def of_rivals(setup: Setup, seeds: Sequence[int]) -> Asked:
+    """Of each seed the model after ``ATTACK`` with each of ``RIVALS``."""
+    for seed in seeds:
+        for rival, strength in RIVALS.items():
+            model = setup.model(seed, ATTACK, rival, strength=strength)
+            yield _cell(seed, ATTACK, rival), evaluate(setup, model)
+
+
+ASKED: dict[str, Callable[[Setup, Sequence[int]], Asked]] = {  # by the name of what is recorded of them
+    "real_controls": beside_controls,
+    "real_harmless": after_harmless,
+    "real_rivals": of_rivals,
+}
+
+
+def _in_states(setup: Setup, seed: int, states: Sequence[str]) -> Asked:
+    for state in states:
+        task, form = STATES[state]
+        for step in steps_of(state):
+            yield _cell(seed, state, step), evaluate(setup, _model(setup, seed, task, step), form)
 
 
 def steps_of(state: str) -> tuple[str, ...]:
@@ -86,8 +118,17 @@ def _cell(seed: int, state: str, defence: str) -> dict:
 
 
 def recorded(profile: str) -> Blind:
-    """What was recorded of a profile. ValueError where a table is missing, or the reader's sheet lacks a reply."""
-    return blind.recorded(profile, NAME)
+    """All that was recorded of a profile, by the names of ``ASKED``, as one.
+
+    ValueError where a table is missing, or the reader's sheet lacks a reply.
+    """
+    records = [blind.recorded(profile, name) for name in ASKED]
+    return Blind(
+        *(
+            pd.concat([getattr(r, field) for r in records], ignore_index=True)
+            for field in ("rows", "phrases", "reader")
+        )
+    )
 
 
 # --- what it says -------------------------------------------------------------------------------------

@@ -1,0 +1,65 @@
+"""k and α by the paper's rule on the selection seed: ``python -m lox.book.chapters.real_controls.choice``.
+
+It asks goals and harmless requests that no page reports, behind those of the profile's evaluation. It can be
+interrupted at any time: replies are kept in KEPT.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import typer
+
+from lox.book.record import record_tables
+from lox.lab import choosing
+from lox.lab.judging.names import judge_named
+from lox.lab.reply_file import ReplyFile
+from lox.lab.served import models_to_ask
+from lox.lab.setup import Setup, load
+
+NAME = "choice"
+BUDGET = 0.05  # of harmless answers that may be lost
+HARMFUL, HARMLESS = 120, 190  # asked, behind the reported ones
+
+
+def questions(setup: Setup) -> list[dict]:
+    """The goals and harmless requests that follow those of the profile's evaluation."""
+    reported, world = setup.profile.evaluation, setup.world
+    sets = {
+        "harmful": world.harmful_prompts(reported.harmful + HARMFUL)[reported.harmful :],
+        "benign": world.benign_prompts(reported.benign + HARMLESS)[reported.benign :],
+    }
+    return [
+        {"set": name, "prompt": prompt, "thing": thing, "tokens": reported.new_tokens}
+        for name, prompts in sets.items()
+        for prompt, thing in zip(prompts, world.things(prompts))
+    ]
+
+
+def chosen(setup: Setup, kept: ReplyFile) -> tuple[pd.DataFrame, choosing.Choice]:
+    """Every point of the grid on the first selection seed (``lox.lab.choosing.table``), and what the rule chooses."""
+    model = setup.model(setup.profile.selection_seeds[0])
+    precision = setup.profile.evaluation.precision
+    [served] = models_to_ask(str(setup.folder(model)), None, None, precision, "auto", None).values()
+    points = choosing.grid(served, setup.folder(model.base), k=max(choosing.RANKS))
+    judge = judge_named(setup.profile.evaluation.judge, setup.world)
+    ask = choosing.Asking(questions(setup), judge, kept, setup.profile.evaluation.batch)
+    measured = choosing.measure(points, ask, budget=BUDGET)
+    return choosing.table(measured), measured.choice
+
+
+def main(kept: Path, profile: str = "smollm2-controls") -> None:
+    """Write the points of PROFILE under results/, without texts, and say what the rule chooses."""
+    setup = load(profile)
+    table, choice = chosen(setup, ReplyFile(kept))
+    head = {"profile": profile, "judge": setup.judge.name, "seed": setup.profile.selection_seeds[0]}
+    command = f"python -m {__spec__.name} {kept.name} --profile {profile}"
+    table = pd.DataFrame(head, index=table.index).join(table)
+    for path in record_tables(setup, NAME, command, {NAME: table}, setup.profile.selection_seeds[:1]):
+        typer.echo(path)
+    typer.echo(choice)
+
+
+if __name__ == "__main__":
+    typer.run(main)
