@@ -20,7 +20,7 @@ from lox.lab.setup import Setup, load
 
 NAME = "choice"
 BUDGET = 0.05  # of harmless answers that may be lost
-HARMFUL, HARMLESS = 120, 190  # asked, behind the reported ones
+HARMFUL, HARMLESS = 100, 190  # asked, behind the reported ones
 
 
 def questions(setup: Setup) -> list[dict]:
