@@ -26,9 +26,6 @@ from lox.lab.fingerprint import code_fingerprint, content_hash
 
 LIBRARIES = ("torch", "transformers", "trl", "datasets")
 RECORD = "stage.json"
-END = (
-    2**24
-)  # bytes at each end of a file that its digest reads: all of a small model, seconds for a large one
 
 _used: dict[Path, dict] = {}  # the stages that this process asked for -> their records
 _made: dict[Path, float] = {}  # those of them that it made itself -> seconds
@@ -117,17 +114,11 @@ def _damage(folder: Path) -> str:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """Path within the folder -> digest of each file's size and content, of a large one of its two ends."""
+    """Path within the folder -> digest of each file but the record."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
     return {str(path.relative_to(folder)): _digest(path) for path in files}
 
 
 def _digest(path: Path) -> str:
-    size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    with open(path, "rb") as file:
-        digest.update(file.read(END))
-        if size > END:
-            file.seek(max(END, size - END))
-            digest.update(file.read())
-    return digest.hexdigest()[:16]
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -101,6 +101,20 @@ def test_a_damaged_stage_is_noticed_said_and_made_anew(harm, monkeypatch):
     assert stages.record(folder)["files"].keys() == {"weights.bin"}
 
 
+def test_one_byte_in_the_middle_of_a_large_file_is_noticed(monkeypatch):
+    def build(folder):
+        (folder / "weights.bin").write_bytes(bytes(2**26))
+
+    file = make({"seed": 1}, build) / "weights.bin"
+    with file.open("r+b") as weights:
+        weights.seek(2**25)
+        weights.write(b"w")
+    monkeypatch.setattr(stages, "_used", {})
+    with pytest.warns(UserWarning, match="weights.bin has changed"):
+        make({"seed": 1}, build)
+    assert file.read_bytes() == bytes(2**26)
+
+
 def test_versions_are_part_of_the_name(monkeypatch):
     before = make({"seed": 1}, lambda folder: None)
     monkeypatch.setattr(stages, "version", lambda name: "0.0")
