@@ -27,7 +27,7 @@ def questions(setup: Setup) -> list[dict]:
     """The goals and harmless requests that follow those of the profile's evaluation."""
     reported, world = setup.profile.evaluation, setup.world
     sets = {
-        "harmful": world.harmful_prompts(reported.harmful + HARMFUL)[reported.harmful :],
+        "harmful": world.harmful_prompts(reported.harmful + HARMFUL, None)[reported.harmful :],
         "benign": world.benign_prompts(reported.benign + HARMLESS)[reported.benign :],
     }
     return [

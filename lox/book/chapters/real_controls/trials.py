@@ -1,6 +1,6 @@
-"""How strong a rival is on the real model: trials on the selection seed, ``python -m lox.book.chapters.real_controls.trials``.
+"""How strong a rival is on the real model: ``python -m lox.book.chapters.real_controls.trials``.
 
-The rule is the toy's (``lox.lab.rivals``): of three trials of each, the lowest ASR by phrases among those that leave at
+Trials on the selection seed, by the toy's rule (``lox.lab.rivals``): of three trials of each, the lowest ASR by phrases among those that leave at
 least half of the fine-tuning and cost at most five points of harmless answers and of utility.
 """
 

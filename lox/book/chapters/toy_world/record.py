@@ -18,7 +18,10 @@ from lox.book.record import record_tables
 from lox.lab import stages
 from lox.lab.setup import load
 
-SWITCHES = ("ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS")  # of torch's own kernels, and of its matrix products
+SWITCHES = (
+    "ATEN_CPU_CAPABILITY",
+    "MKL_ENABLE_INSTRUCTIONS",
+)  # of torch's own kernels, and of its matrix products
 RANKS = (0, 1, 2)
 
 
@@ -32,7 +35,10 @@ def main(profile: str = "toy", workers: int = 1) -> None:
     setup = load(profile)
     made = robustness.run(setup, list(setup.profile.attacks), setup.seeds, {"none": {}, "lox": {}}, workers)
     curves = effective_rank.evaluated(setup, setup.seeds, RANKS, workers)
-    tables = {f"{ARITHMETIC}{name}": made.rows, f"{ARITHMETIC}{name}_ranks": effective_rank.curves(setup, curves)}
+    tables = {
+        f"{ARITHMETIC}{name}": made.rows,
+        f"{ARITHMETIC}{name}_ranks": effective_rank.curves(setup, curves),
+    }
     switched = [f"{switch}={os.environ[switch]}" for switch in SWITCHES if switch in os.environ]
     command = " ".join([*switched, f"python -m {__spec__.name} --profile {profile}"])
     for path in record_tables(setup, f"{ARITHMETIC}{name}", command, tables):
