@@ -35,22 +35,27 @@ def paper(name: str) -> pd.DataFrame:
     return _table(ROOT / "data" / "paper", name, "published numbers")
 
 
+def recorded_in(profile: str) -> Path:
+    """Where the recorded tables of a profile are kept."""
+    return ROOT / "results" / profile
+
+
 def recorded(profile: str, name: str) -> pd.DataFrame:
     """A table that a run too long for a build left, ``results/<profile>/<name>.csv`` (``lox run --record``).
 
     ValueError, naming the known tables, if there is no such one.
     """
-    return _table(ROOT / "results" / profile, name, f"recorded table of profile {profile}")
+    return _table(recorded_in(profile), name, f"recorded table of profile {profile}")
 
 
 def how_recorded(profile: str, notebook: str) -> dict:
     """How a notebook's recorded tables were made: command, commit, seeds, versions, machine, time, memory."""
-    return json.loads((ROOT / "results" / profile / f"{notebook}.json").read_text())
+    return json.loads((recorded_in(profile) / f"{notebook}.json").read_text())
 
 
 def records(profile: str) -> pd.DataFrame:
     """How the recorded tables of a profile were made, a row for each run."""
-    runs = [how_recorded(profile, path.stem) for path in sorted((ROOT / "results" / profile).glob("*.json"))]
+    runs = [how_recorded(profile, path.stem) for path in sorted(recorded_in(profile).glob("*.json"))]
     lines = [
         {
             "Command": f"`{run['command']}`",

@@ -147,7 +147,9 @@ def rows(lox_after=0.2, gibberish=0.0, safe=0.02):
     return pd.DataFrame(lines)
 
 
-RANKS = pd.DataFrame({"seed": [1, 2, 1, 2], "rank": [0, 0, 2, 2], "asr": [1.0, 1.0, 0.3, 0.1]})
+RANKS = pd.DataFrame(
+    {"seed": [1, 2, 1, 2], "rank": [0, 0, 2, 2], "asr": [1.0, 1.0, 0.3, 0.1], "helpful": 1.0, "utility": 0.92}
+)
 
 
 def test_a_wish_is_met_within_its_bounds():
@@ -167,7 +169,29 @@ def test_missed_wishes_are_those_out_of_bounds():
     found = measure.wishes(rows(lox_after=0.5, gibberish=0.3), RANKS.assign(asr=0.0))
     missed = found.loc[~found["met"], "wish"].tolist()
     assert missed == [
+        "ASR of the base",
         "Dolly: ASR left by LoX, of that without",
         "Dolly: gibberish with LoX",
         "ASR of θ_r at r = 2",
     ]
+
+
+def test_alignment_may_cost_a_little_utility_in_every_seed():
+    one = RANKS.assign(utility=[0.92, 0.97, 0.9, 0.9])
+    lost = measure.wishes(rows(), one).set_index("wish").loc["utility that alignment costs"]
+    assert lost["mean"] == pytest.approx(0.045) and lost["worst"] == pytest.approx(0.07) and not lost["met"]
+
+
+def test_what_was_recorded_on_each_arithmetic_is_found_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(measure.results, "recorded_in", lambda profile: tmp_path / profile)
+    (tmp_path / "toy").mkdir()
+    assert measure.on_arithmetics("toy") == {}
+    for name, safe in (("avx2", 0.02), ("default", 0.2)):
+        rows(safe=safe).to_csv(tmp_path / "toy" / f"arithmetic_{name}.csv")
+        RANKS.to_csv(tmp_path / "toy" / f"arithmetic_{name}_ranks.csv")
+        (tmp_path / "toy" / f"arithmetic_{name}.json").touch()
+    (tmp_path / "toy" / "robustness.json").touch()
+    found = measure.on_arithmetics("toy")
+    assert list(found) == ["avx2", "default"]
+    safe = {name: table.set_index("wish").loc["ASR of the aligned model"] for name, table in found.items()}
+    assert safe["avx2"]["met"] and not safe["default"]["met"] and safe["default"]["mean"] == 0.2

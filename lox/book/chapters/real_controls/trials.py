@@ -1,7 +1,7 @@
 """How strong a rival is on the real model: ``python -m lox.book.chapters.real_controls.trials``.
 
-Trials on the selection seed, by the toy's rule (``lox.lab.rivals``): of three trials of each, the lowest ASR by phrases among those that leave at
-least half of the fine-tuning and cost at most five points of harmless answers and of utility.
+Trials on the selection seed, by the toy's rule (``lox.lab.rivals``): of three of each, the lowest ASR by phrases among
+those that leave at least half of the fine-tuning and cost at most five points of harmless answers and of utility.
 """
 
 from __future__ import annotations

@@ -211,6 +211,34 @@ def wishes_in_words(table: pd.DataFrame) -> Markdown:
     return Markdown(said if missed.empty else f"{said} Not met: {listed(list(missed))}.")
 
 
+def on_arithmetics(recorded: pd.DataFrame, others: Mapping[str, pd.DataFrame]) -> Markdown:
+    """The means of ``measure.wishes`` as recorded and on other arithmetics; bold where a wish is not met."""
+    columns = {"All seeds": recorded} | {f"`{name}`": table for name, table in others.items()}
+    return markdown(
+        pd.DataFrame(
+            {"Wished": recorded["wish"]}
+            | {name: _means(table.set_index("wish").loc[recorded["wish"]]) for name, table in columns.items()}
+        )
+    )
+
+
+def _means(table: pd.DataFrame) -> list[str]:
+    return [share(mean) if met else f"**{share(mean)}**" for mean, met in zip(table["mean"], table["met"])]
+
+
+def arithmetics_in_words(others: Mapping[str, pd.DataFrame]) -> Markdown:
+    """How many wishes are met on every arithmetic, or on none, and on which ones it depends."""
+    met = pd.DataFrame({name: table.set_index("wish")["met"] for name, table in others.items()})
+    split = met.index[met.any(axis=1) & ~met.all(axis=1)]
+    said = (
+        f"Of {len(met)} wishes {met.all(axis=1).sum()} are met on all {met.shape[1]} arithmetics and "
+        f"{(~met.any(axis=1)).sum()} on none"
+    )
+    return Markdown(
+        f"{said}." if split.empty else f"{said}; it depends on the arithmetic for: {listed(list(split))}."
+    )
+
+
 def _bound(least: float, most: float) -> str:
     """The bounds of a share, of which one may be infinite."""
     if math.isfinite(least) and math.isfinite(most):
