@@ -10,6 +10,7 @@ from lox.book.chapters.real_controls.measure import (
     IDENTITY,
     PART_PAIRS,
     PERSONA,
+    RIVALS,
     STATES,
     steps_of,
 )
@@ -41,7 +42,8 @@ def rates():
     three = {"": 0.4, "_low": 0.2, "_high": 0.6}
     values = {f"{what}{end}": v for what in ("harm", "lost", "helpful") for end, v in three.items()}
     values |= {"utility": 0.4, "utility_low": 0.2, "utility_high": 0.6, "seeds": 2, "n": 60}
-    rows = [{"state": state, "defence": d} | values for state in STATES for d in steps_of(state)]
+    models = [(state, d) for state in STATES for d in steps_of(state)] + [(ATTACK, rival) for rival in RIVALS]
+    rows = [{"state": state, "defence": d} | values for state, d in models]
     base = [
         {"state": state, "defence": "unaligned"} | values | {"harm": harm, "seeds": 1}
         for state, harm in ((BEFORE, 0.5), (PERSONA, 0.55))
@@ -52,6 +54,14 @@ def rates():
 def identity(difference=0.1, p_holm=0.01):
     added = contrast("after", "before", difference, p_holm)
     return pd.DataFrame(added | {"defence": defence} for defence in steps_of(IDENTITY))
+
+
+def rivals(against_lox=(0.1, 0.01)):
+    return pd.DataFrame(
+        contrast(first, rival, *values)
+        for first, values in (("none", (0.3, 0.01)), ("lox", against_lox))
+        for rival in RIVALS
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,9 +117,9 @@ def test_what_identity_shifting_adds_to_its_prompt_follows_the_corrected_p(rates
 
 
 def test_the_box_has_a_sentence_for_each_judge(rates):
-    read = pd.concat([contrasts(), contrasts(state=IDENTITY)])
-    price = contrasts(state=BEFORE)
-    box = page.finding(rates, read, contrasts(lox=(0, 1)), price, (identity(), identity()), parts()).data
+    read = pd.concat([contrasts(state=state) for state in (ATTACK, IDENTITY, "dolly", "gsm8k")])
+    price, both = contrasts(state=BEFORE), (identity(), identity())
+    box = page.finding(rates, read, contrasts(lox=(0, 1)), price, both, parts(), rivals()).data
     assert box.count("**Harm, read blind**, after Pure Bad") == 1
     assert box.count("Refusal lost, by phrases") == 1
     assert box.count("**The same, read blind**, after identity shifting") == 1
@@ -119,22 +129,23 @@ def test_the_figure_has_a_panel_a_state_and_a_diamond_a_defence(rates):
     each = pd.DataFrame(
         {"state": state, "defence": d, "seed": seed, "harmful": 0.3, "answered": a}
         for state in STATES
-        for d in steps_of(state)
+        for d in (*steps_of(state), *RIVALS)
         for seed, a in ((1, 0.3), (2, 0.5))
     )
     figure = page.frontier(rates, each)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles == ["before fine-tuning", "after Pure Bad", "after identity shifting"]
+    assert titles == [page.STATES[state] for state in STATES if state != PERSONA]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "no step",
         "random directions",
         "half of LoX's step",
         "LoX",
+        *(page.NAMES[rival] for rival in RIVALS),
     ]
     seeds = [line for line in figure.axes[0].lines if line.get_marker() == "."]
     assert [list(line.get_xdata()) for line in seeds] == [[0.7, 0.5]] * 4
     bases = [axes.texts[0].xy[1] for axes in figure.axes]
-    assert bases == [0.5, 0.5, 0.55]  # in persona the unaligned model is asked in persona too
+    assert bases == [0.5, 0.5, 0.55, 0.5, 0.5]  # in persona the unaligned model is asked in persona too
 
 
 def test_tables_name_what_a_reader_knows(rates):
@@ -149,7 +160,7 @@ def test_costs_pair_answers_with_utility_and_one_model_has_no_interval_over_seed
     lines = page.costs(rates).data.splitlines()
     assert "40 % [20, 60]" in lines[2] and lines[2].rstrip(" |").endswith("0.400")
     assert "0.400 [0.200, 0.600]" in lines[3]
-    models = sum(len(steps_of(state)) for state in (BEFORE, ATTACK, IDENTITY))
+    models = sum(len(steps_of(state)) for state in STATES if state != PERSONA) + len(RIVALS)
     assert len(lines) == 2 + 1 + models  # in persona the models are those of before
 
 
@@ -166,3 +177,30 @@ def test_parts_are_told_by_both_judges():
         line for line in lines if "its part inside the safety subspace" in line and "nothing" in line
     ]
     assert "20 [10, 30]" in inside and "10 [0, 20]" in inside
+
+
+@pytest.mark.parametrize(
+    ("against_lox", "words"),
+    [
+        ((0.2, 0.01), "RESTA 40 % [20, 60] (less than LoX does)"),
+        ((-0.2, 0.01), "RESTA 40 % [20, 60] (more than LoX does)"),
+        ((0.2, 0.3), "RESTA 40 % [20, 60] (not distinguished from LoX)"),
+    ],
+)
+def test_a_rival_is_compared_with_lox_by_the_corrected_p(rates, against_lox, words):
+    said = page.rivals_in_words(rates, rivals(against_lox))
+    assert words in said and said.endswith("LoX leaves 40 % [20, 60].")
+
+
+def test_the_table_of_rivals_has_both_comparisons(rates):
+    first = page.rivals(rates, rivals()).data.splitlines()[2]
+    assert "RESTA" in first and "30 [20, 40], p 0.01" in first and "10 [0, 20], p 0.01" in first
+
+
+@pytest.mark.parametrize(
+    ("p", "words"), [(0.01, "a difference distinguished"), (0.3, "a difference not dis")]
+)
+def test_harm_after_harmless_data_is_told_with_and_without_lox(rates, p, words):
+    read = pd.concat([contrasts(lox=(0.02, p), state=state) for state in ("dolly", "gsm8k")])
+    said = page.harmless_in_words(rates, read)
+    assert f"after Dolly 40 % [20, 60] without a step and 40 % [20, 60] with LoX, {words}" in said

@@ -205,6 +205,20 @@ def parts(labels: pd.DataFrame) -> pd.DataFrame:
     return corrected(pd.DataFrame(lines))
 
 
+def against_rivals(labels: pd.DataFrame) -> pd.DataFrame:
+    """After ``ATTACK``: the ASR without a defence minus that with each of ``RIVALS``, and that with LoX minus theirs.
+
+    Columns first, second, difference, low, high, p; p_holm, corrected for the rows of the same first; seeds, n.
+    """
+    sides = dict(list(rows_of(labels, state=ATTACK).groupby("defence", sort=False)))
+    table = pd.DataFrame(
+        {"first": first, "second": rival} | difference(sides[first], sides[rival])
+        for first in ("none", "lox")
+        for rival in RIVALS
+    )
+    return corrected(table, table["first"])
+
+
 def by_kind(labels: pd.DataFrame) -> pd.DataFrame:
     """Shares of the replies to harmful goals by label, seeds together: a row for each state and defence."""
     return kinds(rows_of(labels, set="harmful"), CELL)

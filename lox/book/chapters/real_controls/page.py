@@ -14,8 +14,10 @@ from lox.book.cells import listed, markdown, per_cent, points, rows_of, said_of,
 from lox.book.chapters.real_controls.measure import (
     ATTACK,
     BEFORE,
+    HARMLESS,
     IDENTITY,
     PERSONA,
+    RIVALS,
     STEPS,
     UNALIGNED,
     steps_of,
@@ -28,6 +30,8 @@ STATES = {
     ATTACK: "after Pure Bad",
     PERSONA: "before, in persona",
     IDENTITY: "after identity shifting",
+    "dolly": "after Dolly",
+    "gsm8k": "after GSM8K",
 }
 NAMES = DEFENCE_NAMES | {"none": "no step", "half": "half of LoX's step", UNALIGNED: "unaligned"}
 COLOURS = DEFENCE_COLORS | {"half": "#3f9c9c"}  # a lighter LoX
@@ -52,8 +56,9 @@ def finding(
     cost: pd.DataFrame,
     identity: tuple[pd.DataFrame, pd.DataFrame],
     parts: pd.DataFrame,
+    rivals: pd.DataFrame,
 ) -> Markdown:
-    """The box of the page: ``measure``'s rates, its contrasts three times, its by_identity and its parts.
+    """The box of the page: ``measure``'s rates, its contrasts three times, its by_identity, parts and against_rivals.
 
     ``identity`` is by the reader and by phrases.
     """
@@ -64,6 +69,8 @@ def finding(
         cost_in_words(cost),
         identity_in_words(rates, *identity),
         control_in_words(rows_of(by_reader, state=IDENTITY), "The same, read blind"),
+        harmless_in_words(rates, by_reader),
+        rivals_in_words(rates, rivals),
         parts_in_words(parts),
     )
 
@@ -131,6 +138,29 @@ def identity_in_words(rates: pd.DataFrame, by_reader: pd.DataFrame, by_phrases: 
     )
 
 
+def harmless_in_words(rates: pd.DataFrame, by_reader: pd.DataFrame) -> str:
+    """How much harm is done after data without any, and whether LoX changes it."""
+    told = []
+    for state in HARMLESS:
+        harm = [_of(rates, state, defence, "harm") for defence in ("none", "lox")]
+        (d,) = rows_of(by_reader, state=state, first="none", second="lox").to_dict("records")
+        said = _established(pd.Series(d))
+        told.append(f"{STATES[state]} {harm[0]} without a step and {harm[1]} with LoX, a difference {said}")
+    return f"**Harmless data.** Read blind, harm is {'; '.join(told)}."
+
+
+def rivals_in_words(rates: pd.DataFrame, rivals: pd.DataFrame) -> str:
+    """The harm that each rival leaves after the attack, and whether LoX leaves more or less."""
+    told = []
+    for rival in RIVALS:
+        (d,) = rows_of(rivals, first="lox", second=rival).to_dict("records")
+        compared = said_of(
+            pd.Series(d), "less than LoX does", "more than LoX does", "not distinguished from LoX"
+        )
+        told.append(f"{NAMES[rival]} {_of(rates, ATTACK, rival, 'harm')} ({compared})")
+    return f"**Rivals**, {STATES[ATTACK]}, leave harm: {listed(told)}; LoX leaves {_of(rates, ATTACK, 'lox', 'harm')}."
+
+
 def parts_in_words(parts: pd.DataFrame) -> str:
     """Whether the part of Pure Bad's update inside the safety subspace does its harm."""
     ours = parts.set_index(["first", "second"])
@@ -155,9 +185,9 @@ def frontier(rates: pd.DataFrame, each: pd.DataFrame) -> Figure:
     ``rates`` and ``each`` are of ``measure``. The dotted line is the unaligned model's, asked as the panel's models.
     """
     states = [state for state in STATES if state != PERSONA]
-    figure, panels = stacked([2.3] * len(states), sharex=True, sharey=True)
+    figure, panels = stacked([2.2] * len(states), sharex=True, sharey=True)
     for axes, state in zip(panels, states):
-        for defence in steps_of(state):
+        for defence in (*steps_of(state), *(RIVALS if state == ATTACK else ())):
             own = rows_of(rates, state=state, defence=defence).iloc[0]
             _defence(axes, defence, own, rows_of(each, state=state, defence=defence))
         form = PERSONA if state == IDENTITY else BEFORE
@@ -168,7 +198,12 @@ def frontier(rates: pd.DataFrame, each: pd.DataFrame) -> Figure:
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     panels[-1].set(xlabel="harmless requests not answered", xlim=(0, None), ylim=(-0.02, None))
     panels[-1].xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    handles = {
+        name: handle
+        for axes in panels
+        for handle, name in zip(*axes.get_legend_handles_labels())
+    }  # fmt: skip
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 
@@ -223,6 +258,28 @@ def differences(contrasts: pd.DataFrame) -> Markdown:
 def by_identity(by_reader: pd.DataFrame, by_phrases: pd.DataFrame) -> Markdown:
     """``measure.by_identity`` by both judges, a row for each step."""
     return _by_both(by_reader, by_phrases, lambda d: {"Step": NAMES[d["defence"]]})
+
+
+def rivals(rates: pd.DataFrame, contrasts: pd.DataFrame) -> Markdown:
+    """After the attack: rates of each rival, and how its harm compares with that of no defence and of LoX."""
+    lines = []
+    for rival in RIVALS:
+        own = rows_of(rates, state=ATTACK, defence=rival).iloc[0]
+        cells_of = {
+            name: per_cent(*own[[column, f"{column}_low", f"{column}_high"]])
+            for column, name in (("harm", "harm"), ("lost", "refusal lost"), ("helpful", "answered"))
+        }
+        tested = {
+            f"{NAMES[first]} minus it": _tested(rows_of(contrasts, first=first, second=rival).iloc[0])
+            for first in ("none", "lox")
+        }
+        lines.append(
+            {"Rival": NAMES[rival]}
+            | cells_of
+            | {"utility": f"{own['utility']:.3f}"}
+            | {name: f"{d['points']}, p {d['corrected']}" for name, d in tested.items()}
+        )
+    return markdown(pd.DataFrame(lines))
 
 
 def kinds(table: pd.DataFrame) -> Markdown:
