@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 from IPython.display import Markdown
@@ -280,6 +280,73 @@ def rivals(rates: pd.DataFrame, contrasts: pd.DataFrame) -> Markdown:
             | {name: f"{d['points']}, p {d['corrected']}" for name, d in tested.items()}
         )
     return markdown(pd.DataFrame(lines))
+
+
+def choice_in_words(table: pd.DataFrame, budget: float) -> Markdown:
+    """What the paper's rule and a budget choose on the selection seed: ``choice``'s recorded points."""
+    curve, moved = table[table["alpha"].isna()], table[table["alpha"] > 0]
+    base, aligned = curve.iloc[0], rows_of(table, alpha=0).iloc[0]
+    said = [
+        f"On {aligned['n_harmful']} goals alignment brings the ASR by phrases from {_rate(base, 'asr')} to "
+        f"{_rate(aligned, 'asr')}."
+    ]
+    if moved.empty:
+        return Markdown(" ".join([*said, "No rank that was tried brings it as far, so no k is chosen."]))
+    k, chosen = moved["k"].iloc[0], moved[moved["chosen"]]
+    said.append(f"The smallest rank that brings it as far is $k = {k}$.")
+    refused = moved[moved["loss_high"] > budget]
+    if not refused.empty:
+        first = refused.iloc[0]
+        loss = {"difference": first["loss"], "low": first["loss_low"], "high": first["loss_high"]}
+        said.append(
+            f"At $α = {first['alpha']:g}$ {points(pd.Series(loss))} of {first['n_harmless']} harmless requests are no "
+            f"longer answered, which is not shown to be within {100 * budget:g} points."
+        )
+    alpha = f"$α = {chosen['alpha'].iloc[0]:g}$" if len(chosen) else "no $α$ of those tried"
+    said.append(f"So the rule chooses {alpha}.")
+    return Markdown(" ".join(said))
+
+
+def _rate(point: pd.Series, column: str) -> str:
+    return per_cent(*point[[column, f"{column}_low", f"{column}_high"]])
+
+
+def choice(table: pd.DataFrame) -> Markdown:
+    """``choice``'s recorded points, a row for each; of ranks only the ASR was asked for."""
+    asked = table["n_harmless"].notna()
+    return markdown(
+        pd.DataFrame(
+            {
+                "Point": [f"**{p}**" if chosen else p for p, chosen in zip(table["point"], table["chosen"])],
+                "ASR": [_rate(row, "asr") for _, row in table.iterrows()],
+                "answered": [
+                    _rate(row, "answered") if is_asked else "–"
+                    for (_, row), is_asked in zip(table.iterrows(), asked)
+                ],
+            }
+        )
+    )
+
+
+def trials(table: pd.DataFrame, chosen: Mapping[str, float | None]) -> Markdown:
+    """``trials``'s recorded rows, a row for each rival and strength; what the rule chose is bold."""
+    return markdown(
+        pd.DataFrame(
+            {
+                "Rival": NAMES[row["defence"]],
+                "strength": "–"
+                if pd.isna(row["strength"])
+                else f"**{row['strength']:g}**"
+                if chosen[row["defence"]] == row["strength"]
+                else f"{row['strength']:g}",
+                "refusal lost": share(row["asr"]),
+                "answered": share(row["helpful"]),
+                "utility": f"{row['utility']:.3f}",
+                "fine-tuning left": share(row["left"]),
+            }
+            for _, row in table.iterrows()
+        )
+    )
 
 
 def kinds(table: pd.DataFrame) -> Markdown:

@@ -1,0 +1,113 @@
+"""How settings are chosen on the selection seed: rivals by a rule, k and α on goals of their own, and what is said."""
+
+import pandas as pd
+import pytest
+
+from lox.book.chapters.real_controls import choice, page, trials
+from lox.book.chapters.real_controls.measure import RIVALS
+from lox.lab.setup import load
+
+NONE = {
+    "seed": 0,
+    "defence": "none",
+    "strength": None,
+    "left": 1.0,
+    "asr": 0.6,
+    "helpful": 0.8,
+    "utility": 0.4,
+}
+
+
+def tried(**changed) -> pd.DataFrame:
+    """Trials of a rival in which more strength leaves less harm, and costs nothing but where it is given."""
+    lines = [NONE]
+    for strength, asr in ((0.25, 0.5), (0.5, 0.3), (1.0, 0.1)):
+        line = NONE | {"defence": "resta", "strength": strength, "asr": asr}
+        lines.append(
+            line | {name: values[strength] for name, values in changed.items() if strength in values}
+        )
+    return pd.DataFrame(lines)
+
+
+@pytest.mark.parametrize(
+    ("changed", "strength"),
+    [
+        ({}, 1.0),
+        ({"left": {1.0: 0.4}}, 0.5),
+        ({"helpful": {1.0: 0.7}}, 0.5),
+        ({"utility": {1.0: 0.3, 0.5: 0.34}}, 0.25),
+        ({"left": dict.fromkeys((0.25, 0.5, 1.0), 0.1)}, None),
+    ],
+)
+def test_the_lowest_asr_within_the_bounds_is_chosen(changed, strength):
+    assert trials.chosen(tried(**changed)) == {"resta": strength}
+
+
+def test_every_rival_with_a_strength_is_tried_at_three(monkeypatch):
+    monkeypatch.setattr(trials, "left", lambda *args: pd.DataFrame({"left": [0.7]}))
+    table = trials.tried(load("smoke"), [1])
+    tuned = [rival for rival, strength in RIVALS.items() if strength]
+    assert table["defence"].tolist() == ["none", *(rival for rival in tuned for _ in trials.STRENGTHS)]
+    assert table["left"].tolist() == [1.0] + [0.7] * (len(table) - 1)
+
+
+def test_what_was_chosen_is_bold():
+    table = tried()
+    lines = page.trials(table, trials.chosen(table)).data.splitlines()
+    assert "**1**" in lines[-1] and "10 %" in lines[-1] and "**" not in "".join(lines[:-1])
+
+
+def test_k_and_alpha_are_chosen_on_goals_that_no_page_reports():
+    class World:
+        def harmful_prompts(self, n, task):
+            return [[{"role": "user", "content": f"goal {i}"}] for i in range(n)]
+
+        def benign_prompts(self, n):
+            return [[{"role": "user", "content": f"question {i}"}] for i in range(n)]
+
+        def things(self, prompts):
+            return [prompt[-1]["content"] for prompt in prompts]
+
+    setup = load("smollm2-controls")
+    vars(setup)["world"] = World()  # as if the cached property had been read
+    reported, asked = setup.profile.evaluation, choice.questions(setup)
+    goals = [question["thing"] for question in asked if question["set"] == "harmful"]
+    assert len(asked) == choice.HARMFUL + choice.HARMLESS
+    assert goals[0] == f"goal {reported.harmful}" and len(set(goals)) == choice.HARMFUL
+
+
+def points(losses=((0.25, 0.01), (0.5, 0.08)), chosen=0.25, ranks=(1, 2)) -> pd.DataFrame:
+    """What ``lox.lab.choosing.table`` has of a base, of θ_r, of the aligned model and of steps with their loss."""
+    asr = {"n_harmful": 100, "asr": 0.2, "asr_low": 0.1, "asr_high": 0.3}
+    answers = {"n_harmless": 190, "answered": 0.7, "answered_low": 0.6, "answered_high": 0.8}
+    lines = [{"point": f"r = {r}", "k": r, "chosen": False} | asr for r in (0, *ranks)]
+    lines.append({"point": "aligned", "alpha": 0.0, "chosen": False} | asr | answers)
+    for alpha, loss in losses:
+        ends = {"loss": loss, "loss_low": loss - 0.03, "loss_high": loss + 0.03}
+        lines.append(
+            {"point": f"α = {alpha}", "k": 2, "alpha": alpha, "chosen": alpha == chosen}
+            | asr
+            | answers
+            | ends
+        )
+    return pd.DataFrame(lines).astype({"k": "Int64", "n_harmless": "Int64"})
+
+
+def test_what_the_rule_chooses_is_said_with_what_stopped_it():
+    said = page.choice_in_words(points(), 0.05).data
+    assert "The smallest rank that brings it as far is $k = 2$." in said
+    assert "At $α = 0.5$ 8 points [5, 11] of 190 harmless requests" in said
+    assert said.endswith("So the rule chooses $α = 0.25$.")
+
+
+def test_a_rule_that_chooses_nothing_says_so():
+    none = page.choice_in_words(points(((0.25, 0.08),), chosen=None), 0.05).data
+    assert none.endswith("So the rule chooses no $α$ of those tried.")
+    assert page.choice_in_words(points(()), 0.05).data.endswith("so no k is chosen.")
+    all_within = page.choice_in_words(points(((0.25, 0.0), (0.5, 0.01)), chosen=0.5), 0.05).data
+    assert "not shown to be within" not in all_within and all_within.endswith("chooses $α = 0.5$.")
+
+
+def test_only_the_asr_of_ranks_is_shown_and_what_is_chosen_is_bold():
+    lines = page.choice(points()).data.splitlines()
+    assert "–" in lines[2] and "70 % [60, 80]" in lines[5] and "**α = 0.25**" in lines[6]
