@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -82,7 +83,8 @@ def seeds_of(name: str, profile: str, given: Iterable[tuple[str, str]]) -> list[
 
 
 def _commit() -> str:
-    """The commit of the code, with "-dirty" where files differ from it."""
-    command = ["git", "-C", str(paths.ROOT), "describe", "--always", "--dirty", "--exclude", "*"]
-    described = subprocess.run(command, check=False, capture_output=True, text=True)
-    return described.stdout.strip() or "not under version control"
+    """The commit of the code, with "-dirty" where tracked files differ from it, recorded tables aside."""
+    git = partial(subprocess.run, check=False, capture_output=True, text=True, cwd=paths.ROOT)
+    commit = git(["git", "describe", "--always", "--exclude", "*"]).stdout.strip()
+    changed = git(["git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results"]).stdout
+    return f"{commit}{'-dirty' if changed else ''}" if commit else "not under version control"

@@ -1,14 +1,17 @@
 """Recorded tables: found by name, complete, and what the README says of them."""
 
+import subprocess
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from lox import paths
-from lox.book import blind, results
+from lox.book import blind, claims, record, results
 from lox.book.chapters.dose import measure as dose
 from lox.book.chapters.real_controls import measure as controls
+from lox.book.chapters.toy_world import measure as toy_world
 from lox.lab import profile
 from lox.lab.judging import sheet
 
@@ -24,12 +27,19 @@ def test_an_unknown_table_is_refused_with_the_known_ones():
         results.paper("table2")
 
 
-@pytest.mark.parametrize("recorded", [RECORDED, "smollm2-hh"])
+@pytest.mark.parametrize("recorded", sorted(p.name for p in (paths.ROOT / "results").iterdir() if p.is_dir()))
 def test_every_recorded_table_says_how_it_was_made(recorded):
     made = results.records(recorded)
-    assert made["Command"].str.contains(f"lox run .* --profile {recorded}[ `]").all()
+    assert made["Command"].str.contains(r"lox run .* --profile |python -m lox\.book\.chapters\.").all()
     assert not made["Code"].str.contains("dirty|not under").any()
     assert (made["Computing"] != "0 min").all()
+    named = {
+        table
+        for path in results.recorded_in(recorded).glob("*.json")
+        for table in results.how_recorded(recorded, path.stem)["tables"]
+    }
+    kept = {path.name for path in results.recorded_in(recorded).glob("*.csv")}
+    assert named <= kept and kept - named <= {"reader.csv", "second_reader.csv"}
 
 
 def test_recorded_seeds_are_reported_ones_and_their_rates_lie_in_their_intervals():
@@ -92,3 +102,36 @@ def test_a_reader_has_read_what_was_recorded_beside_controls_and_nothing_else():
     first, second = (blind.scores("smollm2-controls", name) for name in (blind.READER, blind.SECOND_READER))
     recorded = [blind.recorded("smollm2-controls", name).phrases for name in (controls.NAME, dose.NAME)]
     assert set(second) <= set(first) <= set(pd.concat(recorded)["id"])
+
+
+def test_no_claim_flips_on_another_arithmetic():
+    recorded, made = results.recorded("toy", "robustness"), toy_world.arithmetics("toy")
+    assert set(made) >= {"default", "avx2"}
+    for name, (rows, _) in made.items():
+        how = results.how_recorded("toy", f"{toy_world.ARITHMETIC}{name}")
+        assert how["seeds"] == sorted(set(rows["seed"])) == list(profile.load("toy").seeds)
+        assert claims.flipped(rows, recorded, claims.CLAIMS) == [], name
+
+
+@pytest.mark.parametrize(
+    ("changed", "ending"),
+    [(None, ""), ("results/toy/dose.csv", ""), ("lox/code.py", "-dirty"), ("new.py", "")],
+)
+def test_a_record_tells_changed_code_from_other_recorded_tables(tmp_path, monkeypatch, changed, ending):
+    git = partial(subprocess.run, check=True, capture_output=True, text=True, cwd=tmp_path)
+    for file in ("results/toy/dose.csv", "lox/code.py"):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text("before")
+    git(["git", "init"])
+    git(["git", "add", "."])
+    git(["git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-m", "first"])
+    if changed:
+        (tmp_path / changed).write_text("after")
+    monkeypatch.setattr(record.paths, "ROOT", tmp_path)
+    head = git(["git", "rev-parse", "--short", "HEAD"]).stdout.strip()
+    assert record._commit() == f"{head}{ending}"
+
+
+def test_a_record_without_version_control_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(record.paths, "ROOT", tmp_path)
+    assert record._commit() == "not under version control"

@@ -80,13 +80,12 @@ def test_wishes_are_told_with_their_bounds_and_whether_they_are_met():
 def test_arithmetics_stand_side_by_side_and_what_depends_on_them_is_named():
     recorded = pd.DataFrame({"wish": ["ASR", "helpful"], "mean": [0.1, 0.9], "met": [True, False]})
     same = {"avx2": recorded, "default": recorded.assign(mean=[0.2, 0.8])}
-    said = page.arithmetics_in_words(same).data
-    assert said == "Of 2 wishes 1 are met on all 2 arithmetics and 1 on none."
+    said = page.arithmetics_in_words(same, {"avx2": [], "default": []}).data
+    assert said.startswith("Of 2 wishes 1 are met on all 2 arithmetics and 1 on none. ")
+    assert said.endswith("that hold on all recorded seeds, none is contradicted.")
     other = same | {"default": recorded.assign(mean=[0.4, 0.8], met=False)}
-    said = page.arithmetics_in_words(other).data
-    assert (
-        said
-        == "Of 2 wishes 0 are met on all 2 arithmetics and 1 on none; it depends on the arithmetic for: ASR."
-    )
+    said = page.arithmetics_in_words(other, {"avx2": [], "default": ["Dolly harms: +0.3, -0.2"]}).data
+    assert "0 are met on all 2 arithmetics and 1 on none; it depends on the arithmetic for: ASR." in said
+    assert said.endswith("contradicted are: Dolly harms: +0.3, -0.2 (`default`).")
     shown = page.on_arithmetics(recorded, other).data
     assert "`default`" in shown and "**40 %**" in shown and "**90 %**" in shown and "**10 %**" not in shown

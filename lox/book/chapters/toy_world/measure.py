@@ -271,12 +271,12 @@ def _wish(
     return {"wish": wish} | bounds | {"mean": mean, "worst": worst, "every": every, "met": bool(met)}
 
 
-def on_arithmetics(profile: str) -> dict[str, pd.DataFrame]:
-    """Arithmetic, as torch calls it -> ``wishes`` of the profile's seeds recorded on it (``record``)."""
+def arithmetics(profile: str) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
+    """Arithmetic, as torch calls it -> rows of the result table and of θ_r that were recorded on it (``record``)."""
     names = sorted(path.stem for path in results.recorded_in(profile).glob(f"{ARITHMETIC}*.json"))
     return {
-        name.removeprefix(ARITHMETIC): wishes(
-            *(results.recorded(profile, f"{name}{end}") for end in ("", "_ranks"))
+        name.removeprefix(ARITHMETIC): tuple(
+            results.recorded(profile, f"{name}{end}") for end in ("", "_ranks")
         )
         for name in names
     }

@@ -226,17 +226,21 @@ def _means(table: pd.DataFrame) -> list[str]:
     return [share(mean) if met else f"**{share(mean)}**" for mean, met in zip(table["mean"], table["met"])]
 
 
-def arithmetics_in_words(others: Mapping[str, pd.DataFrame]) -> Markdown:
-    """How many wishes are met on every arithmetic, or on none, and on which ones it depends."""
+def arithmetics_in_words(others: Mapping[str, pd.DataFrame], flipped: Mapping[str, list[str]]) -> Markdown:
+    """How many wishes are met on every arithmetic, or on none, and on which ones it depends; and which claims flip.
+
+    ``flipped`` are ``lox.book.claims.flipped``'s lines of each arithmetic against all recorded seeds.
+    """
     met = pd.DataFrame({name: table.set_index("wish")["met"] for name, table in others.items()})
     split = met.index[met.any(axis=1) & ~met.all(axis=1)]
     said = (
         f"Of {len(met)} wishes {met.all(axis=1).sum()} are met on all {met.shape[1]} arithmetics and "
         f"{(~met.any(axis=1)).sum()} on none"
     )
-    return Markdown(
-        f"{said}." if split.empty else f"{said}; it depends on the arithmetic for: {listed(list(split))}."
-    )
+    said += "." if split.empty else f"; it depends on the arithmetic for: {listed(list(split))}."
+    lines = [f"{line} (`{name}`)" for name, lines in flipped.items() for line in lines]
+    claims = "none is contradicted" if not lines else f"contradicted are: {listed(lines)}"
+    return Markdown(f"{said} Of the claims in {{doc}}`findings` that hold on all recorded seeds, {claims}.")
 
 
 def _bound(least: float, most: float) -> str:
