@@ -5,7 +5,7 @@ import pytest
 
 from lox.book.blind import Blind
 from lox.book.chapters.real_controls import measure
-from lox.book.chapters.real_controls.measure import ATTACK, BEFORE, HARMLESS, IDENTITY, PARTS, PERSONA, RIVALS
+from lox.book.chapters.real_controls.measure import ATTACK, BEFORE, IDENTITY, PARTS, PERSONA, RIVALS
 from lox.lab.setup import load
 
 SEEDS, GOALS = (1, 2, 3), 8
@@ -27,9 +27,7 @@ def test_every_model_is_asked_in_every_state_and_the_base_once_for_all_seeds():
     asked = list(measure.beside_controls(load("smoke"), [1]))
     states = [(cell["state"], cell["defence"]) for cell, _ in asked]
     assert states[:2] == [(BEFORE, "unaligned"), (PERSONA, "unaligned")]
-    assert states[2:-3] == [
-        (state, step) for state in measure.STATES if state not in HARMLESS for step in measure.steps_of(state)
-    ]
+    assert states[2:-3] == [(state, step) for state in measure.STATES for step in measure.steps_of(state)]
     assert (ATTACK, "half") in states and (IDENTITY, "half") not in states
     assert [defence for state, defence in states if state == PARTS] == list(measure.VARIANTS)
     # in persona the same goals are asked in other words
@@ -39,11 +37,8 @@ def test_every_model_is_asked_in_every_state_and_the_base_once_for_all_seeds():
     assert prompts[BEFORE] == prompts[ATTACK] != prompts[PERSONA] == prompts[IDENTITY]
 
 
-def test_harmless_data_and_rivals_are_recorded_apart():
-    setup = load("smoke")
-    harmless = [(c["seed"], c["state"], c["defence"]) for c, _ in measure.after_harmless(setup, [1])]
-    assert harmless == [(1, state, step) for state in HARMLESS for step in ("none", "random", "lox")]
-    rivals = [cell for cell, _ in measure.of_rivals(setup, [1])]
+def test_rivals_are_recorded_apart():
+    rivals = [cell for cell, _ in measure.of_rivals(load("smoke"), [1])]
     assert rivals == [{"seed": 1, "state": ATTACK, "defence": rival} for rival in RIVALS]
 
 

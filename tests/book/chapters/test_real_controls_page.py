@@ -117,7 +117,7 @@ def test_what_identity_shifting_adds_to_its_prompt_follows_the_corrected_p(rates
 
 
 def test_the_box_has_a_sentence_for_each_judge(rates):
-    read = pd.concat([contrasts(state=state) for state in (ATTACK, IDENTITY, "dolly", "gsm8k")])
+    read = pd.concat([contrasts(state=state) for state in (ATTACK, IDENTITY)])
     price, both = contrasts(state=BEFORE), (identity(), identity())
     box = page.finding(rates, read, contrasts(lox=(0, 1)), price, both, parts(), rivals()).data
     assert box.count("**Harm, read blind**, after Pure Bad") == 1
@@ -145,7 +145,7 @@ def test_the_figure_has_a_panel_a_state_and_a_diamond_a_defence(rates):
     seeds = [line for line in figure.axes[0].lines if line.get_marker() == "."]
     assert [list(line.get_xdata()) for line in seeds] == [[0.7, 0.5]] * 4
     bases = [axes.texts[0].xy[1] for axes in figure.axes]
-    assert bases == [0.5, 0.5, 0.55, 0.5, 0.5]  # in persona the unaligned model is asked in persona too
+    assert bases == [0.5, 0.5, 0.55]  # in persona the unaligned model is asked in persona too
 
 
 def test_tables_name_what_a_reader_knows(rates):
@@ -195,12 +195,3 @@ def test_a_rival_is_compared_with_lox_by_the_corrected_p(rates, against_lox, wor
 def test_the_table_of_rivals_has_both_comparisons(rates):
     first = page.rivals(rates, rivals()).data.splitlines()[2]
     assert "RESTA" in first and "30 [20, 40], p 0.01" in first and "10 [0, 20], p 0.01" in first
-
-
-@pytest.mark.parametrize(
-    ("p", "words"), [(0.01, "a difference distinguished"), (0.3, "a difference not dis")]
-)
-def test_harm_after_harmless_data_is_told_with_and_without_lox(rates, p, words):
-    read = pd.concat([contrasts(lox=(0.02, p), state=state) for state in ("dolly", "gsm8k")])
-    said = page.harmless_in_words(rates, read)
-    assert f"after Dolly 40 % [20, 60] without a step and 40 % [20, 60] with LoX, {words}" in said

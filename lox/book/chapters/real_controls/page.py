@@ -14,7 +14,6 @@ from lox.book.cells import listed, markdown, per_cent, points, rows_of, said_of,
 from lox.book.chapters.real_controls.measure import (
     ATTACK,
     BEFORE,
-    HARMLESS,
     IDENTITY,
     PERSONA,
     RIVALS,
@@ -30,8 +29,6 @@ STATES = {
     ATTACK: "after Pure Bad",
     PERSONA: "before, in persona",
     IDENTITY: "after identity shifting",
-    "dolly": "after Dolly",
-    "gsm8k": "after GSM8K",
 }
 NAMES = DEFENCE_NAMES | {"none": "no step", "half": "half of LoX's step", UNALIGNED: "unaligned"}
 COLOURS = DEFENCE_COLORS | {"half": "#3f9c9c"}  # a lighter LoX
@@ -69,7 +66,6 @@ def finding(
         cost_in_words(cost),
         identity_in_words(rates, *identity),
         control_in_words(rows_of(by_reader, state=IDENTITY), "The same, read blind"),
-        harmless_in_words(rates, by_reader),
         rivals_in_words(rates, rivals),
         parts_in_words(parts),
     )
@@ -136,17 +132,6 @@ def identity_in_words(rates: pd.DataFrame, by_reader: pd.DataFrame, by_phrases: 
         f"{harm['base']}; read blind, the fine-tuning {said[0]}. By phrases a refusal is lost in {lost[0]} before any "
         f"fine-tuning and in {lost[1]} after it; the fine-tuning {said[1]}."
     )
-
-
-def harmless_in_words(rates: pd.DataFrame, by_reader: pd.DataFrame) -> str:
-    """How much harm is done after data without any, and whether LoX changes it."""
-    told = []
-    for state in HARMLESS:
-        harm = [_of(rates, state, defence, "harm") for defence in ("none", "lox")]
-        (d,) = rows_of(by_reader, state=state, first="none", second="lox").to_dict("records")
-        said = _established(pd.Series(d))
-        told.append(f"{STATES[state]} {harm[0]} without a step and {harm[1]} with LoX, a difference {said}")
-    return f"**Harmless data.** Read blind, harm is {'; '.join(told)}."
 
 
 def rivals_in_words(rates: pd.DataFrame, rivals: pd.DataFrame) -> str:
