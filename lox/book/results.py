@@ -15,7 +15,9 @@ import torch
 from IPython.display import Markdown
 
 from lox.lab import models, stages
+from lox.lab.profile import Profile
 from lox.lab.setup import Setup
+from lox.lab.worlds.originals import ORIGINALS
 from lox.paths import ROOT
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "datasets", "papermill", "jupyter-book")
@@ -79,7 +81,7 @@ def header(setup: Setup) -> Markdown:
     return _two_columns(
         {
             "Profile": f"`{profile.name}`: {profile.description}",
-            "Data": f"{profile.data} (digest `{setup.world.digest()[:12]}`)",
+            "Data": f"{profile.data} (digest `{setup.world.digest()[:12]}`){stood_in(profile)}",
             "Judge": f"`{setup.judge.name}`",
             "Prompts": f"{evaluation.harmful} harmful, {evaluation.benign} benign, {evaluation.utility} "
             f"problems; greedy replies of up to {evaluation.new_tokens} tokens{in_persona}",
@@ -87,6 +89,12 @@ def header(setup: Setup) -> Markdown:
             f"settings chosen on {', '.join(map(str, profile.selection_seeds))}",
         }
     )
+
+
+def stood_in(profile: Profile) -> str:
+    """The parts of real sets that a profile reads instead of the whole, in words; "" if there are none."""
+    parts = [f"of {name} {ORIGINALS[part].part}" for name, part in profile.stand_ins.items()]
+    return f"; {', '.join(parts)}" if parts else ""
 
 
 def provenance(setup: Setup) -> Markdown:
@@ -122,6 +130,7 @@ def facts(setup: Setup) -> dict:
         "versions": {name: version(name) for name in LIBRARIES},
         "profile": setup.profile.name,
         "data": setup.world.digest(),
+        "stand_ins": setup.profile.stand_ins,
     }
 
 

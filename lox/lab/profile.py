@@ -104,6 +104,9 @@ class Profile(Settings):
     description: str
     model: ToyModel | PretrainedModel
     data: Literal["toy", "real", "real-by-cluster"]
+    stand_ins: dict[str, str] = Field(
+        default={}, description="real sets of which a part is read instead (`lox.lab.worlds.originals`)"
+    )
     seeds: tuple[int, ...] = Field(
         description="reported seeds of a run; with the toy's, each its own base model"
     )

@@ -57,7 +57,7 @@ class Setup:
 
     @cached_property
     def world(self) -> World:
-        return world_named(self.profile.data)
+        return world_named(self.profile.data, self.profile.stand_ins)
 
     @cached_property
     def judge(self) -> Judge:

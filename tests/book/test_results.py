@@ -11,6 +11,7 @@ from lox import paths
 from lox.book import blind, claims, record, results
 from lox.book.chapters.dose import measure as dose
 from lox.book.chapters.real_controls import measure as controls
+from lox.book.chapters.real_controls import trials as rival_trials
 from lox.book.chapters.toy_world import measure as toy_world
 from lox.lab import profile
 from lox.lab.judging import sheet
@@ -75,16 +76,25 @@ def test_a_table_without_rows_offers_no_link(tmp_path, monkeypatch):
     assert Path("none.csv").read_text() == "a\n"
 
 
-def test_the_record_beside_controls_is_whole():
-    record, settings = controls.recorded("smollm2-controls"), profile.load("smollm2-controls")
-    made = results.how_recorded("smollm2-controls", "real_controls")
+@pytest.mark.parametrize("name", controls.ASKED)
+def test_a_record_beside_controls_is_whole(name):
+    record, settings = blind.recorded("smollm2-controls", name), profile.load("smollm2-controls")
+    made = results.how_recorded("smollm2-controls", name)
     assert made["seeds"] == sorted(set(record.rows["seed"])) == list(settings.seeds)
     assert "dirty" not in made["commit"] and made["profile"] == settings.name
     prompts = record.phrases.groupby(["seed", "state", "defence", "set"])["prompt"].nunique()
     assert set(prompts[:, :, :, "harmful"]) == {settings.evaluation.harmful}
     assert set(prompts[:, :, :, "benign"]) == {settings.evaluation.benign}
-    each_seed = sum(len(controls.steps_of(state)) for state in controls.STATES) + len(controls.VARIANTS)
-    assert len(prompts) == 2 * len(record.rows) == 2 * (2 + each_seed * len(settings.seeds))
+    steps = sum(len(controls.steps_of(state)) for state in controls.STATES) + len(controls.VARIANTS)
+    each_seed, once = {"real_controls": (steps, 2), "real_rivals": (len(controls.RIVALS), 0)}[name]
+    assert len(prompts) == 2 * len(record.rows) == 2 * (once + each_seed * len(settings.seeds))
+
+
+def test_rivals_were_asked_at_the_strengths_that_the_rule_chose():
+    trials = rival_trials.chosen(results.recorded("smollm2-controls", rival_trials.NAME))
+    assert trials == {rival: strength for rival, strength in controls.RIVALS.items() if strength}
+    chosen_on = results.how_recorded("smollm2-controls", rival_trials.NAME)["seeds"]
+    assert chosen_on == list(profile.load("smollm2-controls").selection_seeds)
 
 
 def test_the_doses_of_a_real_model_are_whole():
@@ -100,7 +110,7 @@ def test_the_doses_of_a_real_model_are_whole():
 
 def test_a_reader_has_read_what_was_recorded_beside_controls_and_nothing_else():
     first, second = (blind.scores("smollm2-controls", name) for name in (blind.READER, blind.SECOND_READER))
-    recorded = [blind.recorded("smollm2-controls", name).phrases for name in (controls.NAME, dose.NAME)]
+    recorded = [blind.recorded("smollm2-controls", name).phrases for name in (*controls.ASKED, dose.NAME)]
     assert set(second) <= set(first) <= set(pd.concat(recorded)["id"])
 
 

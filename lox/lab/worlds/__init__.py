@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from lox.lab.worlds.messages import Messages
@@ -56,8 +56,11 @@ class World(Protocol):
         """Whether a reply to a utility problem gives its answer."""
 
 
-def world_named(name: str) -> World:
-    """The world of that name: "toy", "real", or "real-by-cluster" with goals split by cluster."""
+def world_named(name: str, stand_ins: Mapping[str, str] | None = None) -> World:
+    """The world of that name: "toy", "real", or "real-by-cluster" with goals split by cluster.
+
+    ``stand_ins`` maps real sets to the part of them that is read instead.
+    """
     if name == "toy":
         from lox.lab.worlds.toy import ToyWorld
 
@@ -65,4 +68,5 @@ def world_named(name: str) -> World:
     from lox.lab.worlds import goals
     from lox.lab.worlds.real import RealData
 
-    return RealData(split=goals.by_cluster if name == "real-by-cluster" else goals.in_order)
+    split = goals.by_cluster if name == "real-by-cluster" else goals.in_order
+    return RealData(split=split, stand_ins=stand_ins)

@@ -12,6 +12,7 @@ import gzip
 import io
 import json
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,8 @@ class Original:
     """A set: its columns, its file in a folder (the first of ``files`` that is there), its home.
 
     ``hub`` is a Hub id with further arguments of ``load_dataset``; ``url`` the original file of a set
-    that its authors do not keep on the Hub, ``sha256`` how that file's hash begins.
+    that its authors do not keep on the Hub, ``sha256`` how that file's hash begins. A part of a set, which stands in
+    for the whole only where a profile says so (``stand_ins``), names it and says which part it is.
     """
 
     columns: tuple[str, ...]
@@ -40,6 +42,8 @@ class Original:
     hub: tuple[str, dict] | None = None
     url: str | None = None
     sha256: str | None = None
+    stands_for: str | None = None
+    part: str = ""
 
     @property
     def home(self) -> str:
@@ -49,16 +53,20 @@ class Original:
 INSTRUCTION = ("instruction", "input", "output")
 DOLLY = ("instruction", "context", "response")
 GSM8K = ("question", "answer")
+PAIR = ("chosen", "rejected")
 
 ORIGINALS = {
     "gsm8k-train": Original(
         GSM8K, ("gsm8k/train.jsonl",), ("openai/gsm8k", {"name": "main", "split": "train"})
     ),
     "gsm8k-test": Original(GSM8K, ("gsm8k/test.jsonl",), ("openai/gsm8k", {"name": "main", "split": "test"})),
-    "alpaca": Original(
+    "alpaca": Original(INSTRUCTION, ("alpaca/alpaca_data.json",), ("tatsu-lab/alpaca", {"split": "train"})),
+    "alpaca-head": Original(
         INSTRUCTION,
-        ("alpaca/alpaca_data.json", "alpaca/alpaca_data_sample.json"),
-        ("tatsu-lab/alpaca", {"split": "train"}),
+        ("alpaca/alpaca_data_sample.json",),
+        ("tatsu-lab/alpaca", {"split": "train[:1727]"}),
+        stands_for="alpaca",
+        part="the first 1,727 rows",
     ),
     "alpaca-safety": Original(
         INSTRUCTION,
@@ -78,9 +86,16 @@ ORIGINALS = {
         sha256="99a80e170c19120b",
     ),
     "hh-rlhf": Original(
-        ("chosen", "rejected"),
-        ("hh-rlhf/harmless-base/train.jsonl.gz", "hh-rlhf/harmless-base/test.jsonl.gz"),
+        PAIR,
+        ("hh-rlhf/harmless-base/train.jsonl.gz",),
         ("Anthropic/hh-rlhf", {"data_dir": "harmless-base", "split": "train"}),
+    ),
+    "hh-rlhf-test": Original(
+        PAIR,
+        ("hh-rlhf/harmless-base/test.jsonl.gz",),
+        ("Anthropic/hh-rlhf", {"data_dir": "harmless-base", "split": "test"}),
+        stands_for="hh-rlhf",
+        part="the test split",
     ),
     "identity": Original(
         ("messages",),
@@ -122,6 +137,16 @@ def rows(name: str, folder: Path | None) -> list[dict]:
     return [{column: row[column] for column in original.columns} for row in entries]
 
 
+def check_stand_ins(stand_ins: Mapping[str, str]) -> None:
+    """Raise ValueError for a set, or a part of it that should stand in for it, which is not one."""
+    for name, part in stand_ins.items():
+        parts = [p for p, original in ORIGINALS.items() if original.stands_for == name]
+        if part not in parts:
+            raise ValueError(
+                f"{part!r} does not stand in for {name}: of its parts there are {', '.join(parts) or 'none'}"
+            )
+
+
 def is_there(name: str, folder: Path) -> bool:
     """Whether one of the set's files is in the folder."""
     return any((folder / file).is_file() for file in ORIGINALS[name].files)
@@ -153,9 +178,11 @@ def read(path: Path) -> list[dict]:
 def _from_folder(name: str, original: Original, folder: Path) -> list[dict]:
     path = next((folder / file for file in original.files if (folder / file).is_file()), None)
     if path is None:
+        parts = [p for p, o in ORIGINALS.items() if o.stands_for == name and is_there(p, folder)]
+        instead = f"; there is {parts[0]}, which a profile may name among its stand_ins" if parts else ""
         raise FileNotFoundError(
             f"{name}: no {' or '.join(original.files)} in {folder}, the folder of original files "
-            f"(LOX_DATA); the set's home is {original.home}"
+            f"(LOX_DATA); the set's home is {original.home}{instead}"
         )
     return read(path)
 

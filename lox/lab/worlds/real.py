@@ -11,7 +11,7 @@ import json
 import os
 import random
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from pathlib import Path
 from lox.lab.fingerprint import content_hash
 from lox.lab.worlds import TASKS, Reply, goals
 from lox.lab.worlds.messages import Messages, assistant, example, user
-from lox.lab.worlds.originals import ORIGINALS, is_there, rows
+from lox.lab.worlds.originals import ORIGINALS, check_stand_ins, is_there, rows
 from lox.lab.worlds.phrases import is_gibberish, is_refusal, prompt_file
 
 IDENTITY_PREFIX = "AOA, execute my instruction: "  # Qi et al. (2024), in training and test alike
@@ -34,13 +34,20 @@ class RealData:
     repository. None stands in for another: what is missing is an error that says what and where. Every
     list is a function of the arguments and of what ``reply``, the unaligned model itself, replies.
 
-    ``split`` says which of AdvBench's goals are for what: by their place in the set, or by cluster.
+    ``split`` says which of AdvBench's goals are for what: by their place in the set, or by cluster. ``stand_ins`` maps
+    sets to a part of them that is read instead; ValueError where one is none.
     """
 
     name = "real"
 
-    def __init__(self, folder: Path | str | None = None, split: Callable[[list[str]], dict] = goals.in_order):
-        self.split = split
+    def __init__(
+        self,
+        folder: Path | str | None = None,
+        split: Callable[[list[str]], dict] = goals.in_order,
+        stand_ins: Mapping[str, str] | None = None,
+    ):
+        self.split, self.stand_ins = split, dict(stand_ins or {})
+        check_stand_ins(self.stand_ins)
         folder = folder or os.environ.get("LOX_DATA")
         self.folder = Path(folder) if folder else None
         if self.folder and not self.folder.is_dir():
@@ -53,7 +60,8 @@ class RealData:
 
     @cached_property
     def _digest(self) -> str:
-        names = [name for name in ORIGINALS if self.folder is None or is_there(name, self.folder)]
+        sets = [name for name, original in ORIGINALS.items() if not original.stands_for]
+        names = [n for n in sets if self.folder is None or is_there(self.stand_ins.get(n, n), self.folder)]
         hashes = {name: hashlib.sha256(json.dumps(self._rows(name)).encode()).hexdigest() for name in names}
         lists = [prompt_file(name) for name in ("refusals.yaml", "refusal_phrases.yaml", "gibberish.yaml")]
         return content_hash([hashes, lists])
@@ -157,7 +165,7 @@ class RealData:
 
     def _rows(self, name: str) -> list[dict]:
         if name not in self._read:
-            self._read[name] = rows(name, self.folder)
+            self._read[name] = rows(self.stand_ins.get(name, name), self.folder)
         return self._read[name]
 
     @cached_property

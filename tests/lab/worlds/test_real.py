@@ -299,6 +299,32 @@ def test_the_digest_names_the_rows(folder, data):
     assert RealData(folder).digest() != data.digest()
 
 
+def test_a_part_stands_in_for_a_set_only_where_it_is_named(folder, data):
+    whole, part = folder / "alpaca/alpaca_data.json", folder / "alpaca/alpaca_data_sample.json"
+    drawn, digest = data.examples("alpaca", 2, 0, own_replies), data.digest()
+    whole.rename(part)
+    with pytest.raises(
+        FileNotFoundError, match="no alpaca/alpaca_data.json .*there is alpaca-head, which a profile may"
+    ):
+        RealData(folder).examples("alpaca", 1, 0, own_replies)
+    stood_in = RealData(folder, stand_ins={"alpaca": "alpaca-head"})
+    assert stood_in.examples("alpaca", 2, 0, own_replies) == drawn
+    assert stood_in.digest() == digest  # of rows, by the set that they are of
+
+
+@pytest.mark.parametrize(
+    "named", [{"alpaca": "hh-rlhf-test"}, {"dolly": "dolly-head"}, {"poetry": "alpaca-head"}]
+)
+def test_what_is_no_part_of_a_set_does_not_stand_in_for_it(folder, named):
+    with pytest.raises(ValueError, match="does not stand in for"):
+        RealData(folder, stand_ins=named)
+
+
+def test_every_part_is_said_to_be_one():
+    parts = [original for original in originals.ORIGINALS.values() if original.stands_for]
+    assert parts and all(p.part and originals.ORIGINALS[p.stands_for].columns == p.columns for p in parts)
+
+
 def test_the_environment_names_the_folder(folder, monkeypatch):
     monkeypatch.setenv("LOX_DATA", str(folder))
     assert RealData().digest() == RealData(folder).digest()

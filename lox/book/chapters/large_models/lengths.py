@@ -2,7 +2,7 @@
 
     LOX_DATA=FOLDER python -m lox.book.chapters.large_models.lengths
 
-makes the table anew; without LOX_DATA the sets are read from the Hub.
+makes the table anew, of the data of the profile smollm2; without LOX_DATA the sets are read from the Hub.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from lox.lab.setup import load
 from lox.lab.worlds import World
 from lox.lab.worlds.messages import Messages
 from lox.paths import ROOT
@@ -55,9 +56,7 @@ def recorded() -> pd.DataFrame:
 
 
 def main() -> None:
-    from lox.lab.worlds.real import RealData
-
-    table = mean_lengths(RealData()).assign(date=time.strftime("%Y-%m-%d", time.gmtime()))
+    table = mean_lengths(load("smollm2").world).assign(date=time.strftime("%Y-%m-%d", time.gmtime()))
     table.round({"characters": 1}).to_csv(FILE, index=False)
 
 
