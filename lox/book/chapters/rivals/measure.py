@@ -69,16 +69,12 @@ def recorded(rows: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
 
     None where nothing was recorded, or where it was with other settings.
     """
-    names = {"rows": "", "means": "_trade", "against": "_paired", "left": "_left"}
-    try:
-        tables = {n: results.recorded(rows["profile"].iloc[0], f"rivals{end}") for n, end in names.items()}
-    except ValueError:
-        return None
-    # a recorded table has p_holm of the rows of none only
-    tables["against"] = corrected(tables["against"], tables["against"]["first"])
-    ours, theirs = (_settings(table) for table in (rows, tables["rows"]))
-    shared = [cell for cell in ours if cell in theirs]
-    return tables if shared and all(ours[cell] == theirs[cell] for cell in shared) else None
+    ends = {"rows": "", "means": "_trade", "against": "_paired", "left": "_left"}
+    names = {what: f"rivals{end}" for what, end in ends.items()}
+    tables = results.recorded_alike(rows, names, ["task", "defence"], SETTINGS)
+    if tables is not None:  # a recorded table has p_holm of the rows of none only
+        tables["against"] = corrected(tables["against"], tables["against"]["first"])
+    return tables
 
 
 def left(
@@ -109,18 +105,3 @@ def share_left(start: Weights, tuned: Weights, repaired: Weights) -> float:
     """⟨W_repaired − W_start, W_tuned − W_start⟩ / ‖W_tuned − W_start‖² over all weights of mappings name -> tensor."""
     pairs = [(repaired[n].double() - w.double(), tuned[n].double() - w.double()) for n, w in start.items()]
     return float(sum((a * b).sum() for a, b in pairs) / sum((b * b).sum() for _, b in pairs))
-
-
-def _settings(rows: pd.DataFrame) -> dict[tuple, set[tuple]]:
-    """(task, defence) -> with what its models were made and asked, as text, for a file does not keep types."""
-    return {
-        cell: {tuple(map(_text, line)) for line in group[SETTINGS].itertuples(index=False)}
-        for cell, group in rows.groupby(["task", "defence"])
-    }
-
-
-def _text(value) -> str:
-    try:
-        return f"{float(value):g}"
-    except (TypeError, ValueError):
-        return str(value) if value is not None else "nan"

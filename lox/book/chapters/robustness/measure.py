@@ -68,32 +68,12 @@ def recorded(like: Record) -> Record | None:
 
     None where nothing was recorded, or where it was with other settings, another judge or other prompts.
     """
-    profile = like.rows["profile"].iloc[0]
-    try:
-        rows, labels = (results.recorded(profile, name) for name in ("robustness", "robustness_labels"))
-    except ValueError:  # nothing was recorded, or before labels were
+    names = {"rows": "robustness", "labels": "robustness_labels"}
+    tables = results.recorded_alike(like.rows, names, CELL, SETTINGS)
+    if tables is None:
         return None
-    ours, theirs = _settings(like.rows), _settings(rows)
-    shared = pd.DataFrame([cell for cell in theirs if cell in ours], columns=CELL)
-    if shared.empty or any(ours[cell] != theirs[cell] for cell in shared.itertuples(index=False, name=None)):
-        return None
-    return Record(rows.merge(shared, on=CELL), labels.merge(shared, on=CELL))
-
-
-def _settings(rows: pd.DataFrame) -> dict[tuple, set[tuple]]:
-    """Cell -> with what its models were made and asked; as text, for a file does not keep types."""
-    rows = rows.reindex(columns=[*CELL, *SETTINGS]).astype(object)
-    return {
-        cell: {tuple(map(_text, line)) for line in group[SETTINGS].itertuples(index=False)}
-        for cell, group in rows.groupby(CELL)
-    }
-
-
-def _text(value) -> str:
-    try:
-        return f"{float(value):g}"
-    except (TypeError, ValueError):
-        return str(value) if value is not None else "nan"
+    shared = like.rows[CELL].drop_duplicates()
+    return Record(*(tables[name].merge(shared, on=CELL) for name in names))
 
 
 # --- reading labels -------------------------------------------------------------------------------
