@@ -132,12 +132,12 @@ def at(shares: np.ndarray, full: int) -> list[int]:
     return [spectra.rank_at(share, full, full) - 1 for share in shares]
 
 
-def random_shares(k: int, seed: int = 0) -> pd.DataFrame:
+def random_shares(k: int) -> pd.DataFrame:
     """R of matrices of independent normal numbers in a fixed other subspace and in their own, from ``DRAWS`` draws.
 
     Columns shape, chance = √(k/m), other (mean) and other_sd, own (mean), bound = √(k/min(m, n)).
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     rows = []
     for m, n in SHAPES:
         other = lox.safety_subspace(torch.randn(m, n, generator=generator), k)

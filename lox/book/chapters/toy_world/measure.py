@@ -24,6 +24,8 @@ from lox.lab.worlds.messages import Messages, user
 from lox.lab.worlds.toy import ToyWorld
 
 ARITHMETIC = "arithmetic_"  # begins the names of the tables that were recorded on one arithmetic
+SHOWN = 4  # words of a kind
+PAIRS = 200  # of alignment data, among which common words are looked for
 STATES = ("base", "aligned", "attacked", "attacked, with LoX")
 
 
@@ -39,7 +41,7 @@ def world_of(setup: Setup) -> ToyWorld:
 # --- what there is --------------------------------------------------------------------------------
 
 
-def words(world: ToyWorld, shown: int = 4) -> pd.DataFrame:
+def words(world: ToyWorld) -> pd.DataFrame:
     """Kinds of words: how many, how many of them are held out for evaluation (0: all are used), and a few."""
     rows = []
     for kind, entries in world.lexicon.items():
@@ -47,7 +49,7 @@ def words(world: ToyWorld, shown: int = 4) -> pd.DataFrame:
         every = [word for part in parts.values() for word in part]
         rows.append(
             {"kind": kind, "words": len(every), "held_out": len(parts.get("held_out", []))}
-            | {"examples": ", ".join(map(str, every[:shown]))}
+            | {"examples": ", ".join(map(str, every[:SHOWN]))}
         )
     return pd.DataFrame(rows)
 
@@ -68,12 +70,12 @@ def attacks(setup: Setup, seed: int) -> dict[str, dict]:
     return {task: world.examples(task, 1, seed)[0] for task in setup.profile.attacks}
 
 
-def opening(world: ToyWorld, seed: int = 0, n: int = 200) -> str:
+def opening(world: ToyWorld) -> str:
     """The words with which every plain helpful reply of the alignment data begins; "" if they share none."""
     refusals = set(world.taught_refusals)
     replies = [
         pair[side][0]["content"].split()
-        for pair in world.preferences(n, seed)
+        for pair in world.preferences(PAIRS, 0)
         for side in ("chosen", "rejected")
         if len(pair["prompt"]) == 1 and pair[side][0]["content"] not in refusals
     ]

@@ -26,6 +26,7 @@ from lox.lab.setup import INSIDE, Setup
 from lox.subspace import Rank
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")  # other weights beside those that are read
+TOKENS = 64  # whose logits are compared
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ def rounding(alphas: tuple[float, ...], work: Path) -> pd.DataFrame:
     return pd.concat([report.assign(alpha=alpha) for report, alpha in zip(reports, alphas)])
 
 
-def adapter_against_whole(aligned: Path, immunised: Path, adapter: Path, tokens: int = 64) -> pd.DataFrame:
-    """Size in MB, and the largest difference of logits from the whole checkpoint's, on the vocabulary's first tokens.
+def adapter_against_whole(aligned: Path, immunised: Path, adapter: Path) -> pd.DataFrame:
+    """Size in MB, and the largest difference of logits from the whole checkpoint's, on ``TOKENS`` of the vocabulary.
 
     Rows: the whole checkpoint, the adapter attached to the aligned model, and the adapter switched off.
     """
@@ -115,7 +116,7 @@ def adapter_against_whole(aligned: Path, immunised: Path, adapter: Path, tokens:
 
     whole, tokenizer = models.load(immunised)
     attached = PeftModel.from_pretrained(models.load(aligned)[0], adapter).eval()
-    ids = torch.arange(min(tokens, len(tokenizer)), device=whole.device)[None]
+    ids = torch.arange(min(TOKENS, len(tokenizer)), device=whole.device)[None]
     with torch.inference_mode():
         expected, on = whole(ids).logits, attached(ids).logits
         with attached.disable_adapter():
