@@ -146,9 +146,9 @@ def test_what_was_chosen_is_checked(choice, verdicts):
 
 def test_what_is_used_is_what_was_given_or_chosen_or_the_profile_s(setup):
     own = setup.profile.lox
-    assert measure.used(setup, Choice(3, 0.75), None, None) == (3, 0.75)
-    assert measure.used(setup, Choice(3, 0.75), 2, None) == (2, 0.75)
-    assert measure.used(setup, Choice(3, refusal="no α"), None, None) == (own.k, own.alpha)
+    assert measure.k_and_alpha(setup, Choice(3, 0.75), None, None) == (3, 0.75)
+    assert measure.k_and_alpha(setup, Choice(3, 0.75), 2, None) == (2, 0.75)
+    assert measure.k_and_alpha(setup, Choice(3, refusal="no α"), None, None) == (own.k, own.alpha)
 
 
 def test_harmless_prompts_to_choose_by_are_others_than_the_page_reports(setup):

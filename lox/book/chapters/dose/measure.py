@@ -68,21 +68,21 @@ def run(
         [partial(setup.folder, setup.model(seed)) for seed in seeds], workers
     )  # all others need them
     models = [model_of(setup, s, t, d, times, rate) for s in seeds for t in tasks for d in defences]
-    made = side_by_side([partial(followed, setup, model) for model in models], workers)
+    made = side_by_side([partial(rows_and_labels, setup, model) for model in models], workers)
     return Record(*(pd.concat(tables, ignore_index=True) for tables in zip(*made)))
 
 
-def followed(setup: Setup, model: Model) -> tuple[pd.DataFrame, pd.DataFrame]:
+def rows_and_labels(setup: Setup, model: Model) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows and labels of one run, at each of its ``doses``."""
     lines, labels = [], []
     settings = {"profile": setup.profile.name, "judge": setup.judge.name}
-    for cell, evaluated in looked_at(setup, model):
+    for cell, evaluated in evaluated_doses(setup, model):
         lines.append(settings | cell | rates(evaluated))
         labels.append(labels_of(evaluated, cell))
     return pd.DataFrame(lines), pd.concat(labels, ignore_index=True)
 
 
-def looked_at(setup: Setup, model: Model, first: int = 1) -> Iterator[tuple[dict, Evaluated]]:
+def evaluated_doses(setup: Setup, model: Model, first: int = 1) -> Iterator[tuple[dict, Evaluated]]:
     """(cell, what came out) at each of a run's ``doses``; always asked in the form of its task.
 
     A cell is seed, task, form, defence, lr and step.
@@ -191,7 +191,7 @@ def worst(record: Record, budget: float) -> tuple[pd.DataFrame, pd.DataFrame]:
     return summary_of_labels(chosen.labels), against_none(chosen.labels)
 
 
-def last(record: Record) -> pd.DataFrame:
+def after_last_step(record: Record) -> pd.DataFrame:
     """ASR without a defence minus that with it after the last step of each task."""
     return against_none(at_step(record, record.rows.groupby("task")["step"].max()).labels)
 

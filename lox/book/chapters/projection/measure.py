@@ -46,7 +46,7 @@ def matrices(table: pd.DataFrame, k: int) -> pd.DataFrame:
     return described.merge(random[["name", "r"]].rename(columns={"r": "random"}), on="name")
 
 
-def kept(by_matrix: pd.DataFrame) -> pd.DataFrame:
+def means_by_kind(by_matrix: pd.DataFrame) -> pd.DataFrame:
     """Means of ``matrices`` by kind of matrix."""
     return by_matrix.drop(columns="name").groupby("kind", sort=False).mean().reset_index()
 

@@ -13,7 +13,7 @@ from lox.book.cells import by_verdict, in_points, listed, markdown, per_cent, po
 from lox.book.names import DEFENCE_NAMES
 
 
-class Told(NamedTuple):
+class Description(NamedTuple):
     """Who applies a defence, its rule in short, and its source in the bibliography."""
 
     who: str
@@ -22,25 +22,25 @@ class Told(NamedTuple):
 
 
 PROVIDER, TUNER, SERVER = "provider of the weights", "who runs fine-tuning", "who serves the result"
-TOLD = {
-    "lox": Told(PROVIDER, "$W_a + \\alpha \\operatorname{Proj}_k(\\Delta W_a)$", "perin2025lox"),
-    "full-rank": Told(PROVIDER, "$W_a + \\alpha \\Delta W_a$ (ExPO)", "zheng2024expo"),
-    "safeinst": Told(TUNER, "2.5 % refusals in the data", "bianchi2024safety"),
-    "guarded": Told(TUNER, "a loss that holds the first five tokens", "qi2025shallow"),
-    "proximal": Told(
+DESCRIPTIONS = {
+    "lox": Description(PROVIDER, "$W_a + \\alpha \\operatorname{Proj}_k(\\Delta W_a)$", "perin2025lox"),
+    "full-rank": Description(PROVIDER, "$W_a + \\alpha \\Delta W_a$ (ExPO)", "zheng2024expo"),
+    "safeinst": Description(TUNER, "2.5 % refusals in the data", "bianchi2024safety"),
+    "guarded": Description(TUNER, "a loss that holds the first five tokens", "qi2025shallow"),
+    "proximal": Description(
         TUNER, "$+ \\tfrac{\\rho}{2} \\lVert W - W_a \\rVert^2$ in the loss, of Lisa", "huang2024lisa"
     ),
-    "removal": Told(SERVER, "$\\Delta W_f - \\operatorname{Proj}_k(\\Delta W_f)$", "perin2025lox"),
-    "safe-lora": Told(
+    "removal": Description(SERVER, "$\\Delta W_f - \\operatorname{Proj}_k(\\Delta W_f)$", "perin2025lox"),
+    "safe-lora": Description(
         SERVER, "$\\Delta W_a \\Delta W_a^\\top \\Delta W_f / \\lVert \\Delta W_a \\rVert$", "hsu2024safelora"
     ),
-    "resta": Told(SERVER, "$W_f + \\gamma \\Delta W_a$", "bhardwaj2024resta"),
-    "safemerge": Told(
+    "resta": Description(SERVER, "$W_f + \\gamma \\Delta W_a$", "bhardwaj2024resta"),
+    "safemerge": Description(
         SERVER, "$(1 - \\lambda) W_f + \\lambda W_a$<br>where least along alignment", "djuhera2025safemerge"
     ),
-    "wise-ft": Told(SERVER, "$(1 - \\lambda) W_f + \\lambda W_a$", "wortsman2022robust"),
-    "lox+safeinst": Told("the first two", "both", "perin2025lox"),
-    "lox+resta": Told("the first and the last", "both", "perin2025lox"),
+    "wise-ft": Description(SERVER, "$(1 - \\lambda) W_f + \\lambda W_a$", "wortsman2022robust"),
+    "lox+safeinst": Description("the first two", "both", "perin2025lox"),
+    "lox+resta": Description("the first and the last", "both", "perin2025lox"),
 }
 
 
@@ -110,13 +110,13 @@ def who(defences: list[str], strengths: dict[str, float]) -> Markdown:
     return markdown(
         pd.DataFrame(
             {
-                "Defence": f"{DEFENCE_NAMES[d]} {{cite:p}}`{TOLD[d].source}`",
-                "Applied by": TOLD[d].who,
-                "Rule": TOLD[d].rule,
+                "Defence": f"{DEFENCE_NAMES[d]} {{cite:p}}`{DESCRIPTIONS[d].source}`",
+                "Applied by": DESCRIPTIONS[d].who,
+                "Rule": DESCRIPTIONS[d].rule,
                 "Setting": f"{strengths[d.split('+')[-1]]:g}" if d.split("+")[-1] in strengths else "–",
             }
             for d in defences
-            if d in TOLD
+            if d in DESCRIPTIONS
         )
     )
 

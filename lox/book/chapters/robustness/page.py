@@ -102,7 +102,7 @@ def paired(against_none: pd.DataFrame) -> Markdown:
     return markdown(
         pd.DataFrame(
             {
-                "Task": asked(d),
+                "Task": task_and_form(d),
                 "Defence": DEFENCE_NAMES[d["second"]],
                 "ASR, none minus this (points)": in_points(d),
                 "p (Holm)": "–" if pd.isna(d["p_holm"]) else f"{d['p_holm']:.2g}",
@@ -112,7 +112,7 @@ def paired(against_none: pd.DataFrame) -> Markdown:
     )
 
 
-def asked(line: pd.Series) -> str:
+def task_and_form(line: pd.Series) -> str:
     """The task of a row, and that its prompts are asked in persona where nothing was fine-tuned."""
     persona = line["task"] == "none" and line["form"] != "plain"
     return TASK_NAMES[line["task"]] + (", in persona" if persona else "")

@@ -139,7 +139,7 @@ def states(setup: Setup, seed: int, task: str) -> dict[str, Model]:
     return dict(zip(STATES, (attacked.base, attacked.aligned, attacked, setup.model(seed, task, "lox"))))
 
 
-def asked(setup: Setup, task: str, workers: int = 1) -> dict[str, list[Evaluated]]:
+def evaluated_states(setup: Setup, task: str, workers: int = 1) -> dict[str, list[Evaluated]]:
     """State -> its models of all reported seeds, asked in the form of the task."""
     by_seed = side_by_side([partial(_one_seed, setup, seed, task) for seed in setup.seeds], workers)
     return {state: [one[state] for one in by_seed] for state in STATES}

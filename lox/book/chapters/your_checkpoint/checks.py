@@ -149,7 +149,7 @@ def checks(
     attacked: dict,
 ) -> pd.DataFrame:
     """Every check, a row each: check, before, after, rule, verdict, and where it is a paired difference its loss."""
-    models = measure.asked(setup, pair)
+    models = measure.evaluated_pair(setup, pair)
     return pd.DataFrame(
         [
             shapes_check(pair),

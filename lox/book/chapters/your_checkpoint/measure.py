@@ -146,7 +146,7 @@ def choosing_questions(setup: Setup, n: int) -> tuple[list[dict], bool]:
     return (others or harmful[:n]) + harmless[reported.benign :][:n], bool(others)
 
 
-def chosen(setup: Setup, work: Path, questions: list[dict], budget: float) -> Measured:
+def measured_choice(setup: Setup, work: Path, questions: list[dict], budget: float) -> Measured:
     """What ``lox choose`` does, with the profile's judge and precision, on ``base`` and ``aligned`` in a folder."""
     dtype: Type = "bfloat16" if setup.profile.evaluation.precision == "bfloat16" else "auto"
     served = Served(str(work / "aligned"), dtype=dtype, device=compute_device("auto"))
@@ -156,13 +156,13 @@ def chosen(setup: Setup, work: Path, questions: list[dict], budget: float) -> Me
     return choosing.measure(points, ask, rho=setup.profile.lox.rho, budget=budget)
 
 
-def used(setup: Setup, choice: Choice, k: int | None, alpha: float | None) -> tuple[Rank, float]:
+def k_and_alpha(setup: Setup, choice: Choice, k: int | None, alpha: float | None) -> tuple[Rank, float]:
     """k and α of the page: those that are given, else what the rule chose, else the profile's."""
     profile = setup.profile.lox
     taken = (choice.k, choice.alpha) if choice.alpha is not None else (profile.k, profile.alpha)
     return taken[0] if k is None else k, taken[1] if alpha is None else alpha
 
 
-def asked(setup: Setup, pair: Pair) -> dict[str, Evaluated]:
+def evaluated_pair(setup: Setup, pair: Pair) -> dict[str, Evaluated]:
     """The aligned and the immunised model of a pair, asked and judged."""
     return {name: evaluate(setup, getattr(pair, name)) for name in ("aligned", "immunised")}
