@@ -21,7 +21,7 @@ from lox.lab.evaluated import Evaluated, of_set
 from lox.lab.judging import sheet
 from lox.lab.judging.sheet import blank_sheet, reply_id, verdict
 from lox.lab.labels import labels_of
-from lox.lab.rows import rates
+from lox.lab.rows import head, rates
 from lox.lab.setup import Setup
 
 READER, SECOND_READER = "reader.csv", "second_reader.csv"
@@ -50,8 +50,7 @@ def record(
             typer.echo(" ".join(map(str, cell.values())))
             made.append(row_labels_and_replies(cell, evaluated))
         rows, labels, replies_of_each = zip(*made)
-        settings = {"profile": setup.profile.name, "judge": setup.judge.name}
-        tables = {name: pd.DataFrame(settings | row for row in rows), f"{name}_labels": pd.concat(labels)}
+        tables = {name: pd.DataFrame(head(setup) | row for row in rows), f"{name}_labels": pd.concat(labels)}
         for path in record_tables(setup, name, command, tables):
             typer.echo(path)
         replies, known = sum(replies_of_each, []), scores(setup.profile.name)

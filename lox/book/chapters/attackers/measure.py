@@ -15,7 +15,7 @@ from lox.lab.evaluation import evaluate
 from lox.lab.labels import Record, difference, labels_of, summary
 from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
-from lox.lab.rows import corrected, rates
+from lox.lab.rows import corrected, head, rates
 from lox.lab.setup import Setup
 from lox.subspace import Rank
 
@@ -112,7 +112,7 @@ def trained(
 
 
 def _head(setup: Setup, model: Model, k: Rank) -> dict:
-    return {"profile": setup.profile.name, "judge": setup.judge.name, "k": k, "alpha": model.alpha}
+    return head(setup) | {"k": k, "alpha": model.alpha}
 
 
 # --- tables -------------------------------------------------------------------------------------------

@@ -113,14 +113,10 @@ def free_in_words(means: pd.DataFrame, seeds: int) -> str:
 
 
 def _by_word(paired: pd.DataFrame, who: str) -> str:
-    said = cells.by_verdict(paired)
-    parts = [
-        f"{word} against {listed(f'*{description_of(d.attacker).name}*' for d in said[side].itertuples())}"
-        for word, side in (("lower", "above"), ("higher", "below"))
-        if len(said[side])
-    ]
-    seeds = _seeds(paired)
-    rest = f"not distinguished from that without it against {len(said['neither'])} of {len(paired)}"
+    words = {"above": "lower against", "below": "higher against"}
+    parts = cells.listed_by_verdict(paired, words, lambda d: f"*{description_of(d['attacker']).name}*")
+    seeds, neither = _seeds(paired), cells.by_verdict(paired)["neither"]
+    rest = f"not distinguished from that without it against {len(neither)} of {len(paired)}"
     return f"{who}, over {seeds}: the ASR with LoX is {', '.join([*parts, rest])}."
 
 

@@ -7,15 +7,14 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from lox.book import results
-from lox.book.chapters.baselines.measure import by_defence, over_tasks, pooled_tasks
+from lox.book.chapters.baselines.measure import asr_and_unanswered, by_defence, over_tasks, pooled_tasks
 from lox.lab.evaluation import located
-from lox.lab.labels import Record, difference, outcomes
+from lox.lab.labels import Record, difference
 from lox.lab.model import AFTERWARDS, DURING, Model
 from lox.lab.replies import Computed
 from lox.lab.rivals import Weights
 from lox.lab.rows import corrected
 from lox.lab.setup import Setup
-from lox.lab.statistics import mean_over_seeds
 
 SETTINGS = ["k", "alpha", "lr", "judge", "n"]
 
@@ -40,15 +39,9 @@ def trade(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
     lines, dots = [], []
     utility = record.rows[record.rows["task"] != "none"].groupby("defence")["utility"].mean()
     for defence, labels in by_defence(pooled_tasks(record.labels)).items():
-        harmful, things = outcomes(labels, "harmful")
-        answered, safe = outcomes(labels, "answered")
-        line: dict = {"defence": defence, "utility": utility[defence], "seeds": len(harmful)}
-        for name, values, about in (("asr", harmful, things), ("unanswered", 1 - answered, safe)):
-            mean = mean_over_seeds(values.to_numpy(), about)
-            line |= {name: mean.value, f"{name}_low": mean.low, f"{name}_high": mean.high}
-        lines.append(line)
-        rates = {"asr": harmful.mean(axis=1), "unanswered": 1 - answered.mean(axis=1)}
-        dots.append(pd.DataFrame(rates | {"defence": defence}).reset_index())
+        means, of_seeds = asr_and_unanswered(labels, labels)
+        lines.append({"defence": defence, "utility": utility[defence], "seeds": len(of_seeds)} | means)
+        dots.append(of_seeds.assign(defence=defence))
     return pd.DataFrame(lines), pd.concat(dots, ignore_index=True)
 
 

@@ -9,7 +9,8 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from lox.book import cells, trade_plot
-from lox.book.cells import by_verdict, in_points, listed, markdown, per_cent, points, rows_of, share
+from lox.book.cells import in_points, markdown, rate_of, rows_of, share
+from lox.book.chapters.baselines.page import ASR_WITH, defence_with_points
 from lox.book.names import DEFENCE_NAMES
 
 
@@ -59,32 +60,13 @@ def finding(means: pd.DataFrame, against: pd.DataFrame, recorded: bool) -> Markd
 
 def lower_in_words(against_none: pd.DataFrame) -> str:
     """Which defences have the lower ASR than none."""
-    said = {side: _with_points(table) for side, table in by_verdict(against_none).items()}
-    parts = [
-        f"{word} with {listed(said[side])}"
-        for word, side in (("lower", "above"), ("higher", "below"), ("not distinguished", "neither"))
-        if said[side]
-    ]
+    parts = cells.listed_by_verdict(against_none, ASR_WITH, defence_with_points)
     return f"compared with no defence, the ASR is {'; '.join(parts)}."
-
-
-def _with_points(differences: pd.DataFrame) -> list[str]:
-    return [f"{DEFENCE_NAMES[d['second']]} ({points(d)})" for _, d in differences.iterrows()]
 
 
 def beside_lox_in_words(beside: pd.DataFrame) -> str:
     """Which rivals have a lower or a higher ASR than LoX."""
-    said = by_verdict(beside)
-    names = {side: [DEFENCE_NAMES[name] for name in table["second"]] for side, table in said.items()}
-    parts = [
-        f"{text} {listed(names[side])}"
-        for text, side in (
-            ("lower with", "above"),
-            ("higher with", "below"),
-            ("not distinguished with", "neither"),
-        )
-        if names[side]
-    ]
+    parts = cells.listed_by_verdict(beside, ASR_WITH, lambda d: DEFENCE_NAMES[d["second"]])
     return f"Beside LoX the ASR is {'; '.join(parts)}."
 
 
@@ -129,7 +111,7 @@ def table(means: pd.DataFrame, against: pd.DataFrame, left: pd.DataFrame) -> Mar
         pd.DataFrame(
             {
                 "Defence": DEFENCE_NAMES[m["defence"]],
-                "ASR": per_cent(*m[["asr", "asr_low", "asr_high"]]),
+                "ASR": rate_of(m),
                 "none minus this": in_points(lost.loc[m["defence"]]) if m["defence"] in lost.index else "–",
                 "Unanswered; utility": f"{share(m['unanswered'])}; {share(m['utility'])}",
                 "Left of ΔW_ft": share(kept[m["defence"]]) if m["defence"] in kept.index else "–",

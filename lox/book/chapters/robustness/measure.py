@@ -14,7 +14,7 @@ import pandas as pd
 from lox.book import results
 from lox.lab import rows
 from lox.lab.evaluation import evaluate, form_of
-from lox.lab.labels import CELL, Record, difference, labels_of
+from lox.lab.labels import CELL, Record, difference, labels_of, protection
 from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
 from lox.lab.setup import Setup
@@ -85,14 +85,7 @@ def against_none(labels: pd.DataFrame) -> pd.DataFrame:
     p_holm is corrected for the number of a defence's rows after fine-tuning, which are read together; before
     fine-tuning it is empty.
     """
-    lines = []
-    for (task, form), group in labels.groupby(["task", "form"], sort=False):
-        sides = dict(list(group.groupby("defence", sort=False)))
-        for defence in [name for name in sides if name != "none"]:
-            head = {"task": task, "form": form, "first": "none", "second": defence}
-            lines.append(head | difference(sides["none"], sides[defence]))
-    columns = ["task", "form", "first", "second", "difference", "low", "high", "p", "seeds", "n"]
-    table = pd.DataFrame(lines, columns=columns)
+    table = protection(labels, ["task", "form"])
     return rows.corrected(table, table["second"].where(table["task"] != "none"))
 
 

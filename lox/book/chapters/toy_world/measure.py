@@ -159,14 +159,9 @@ def rates(by_state: dict[str, list[Evaluated]]) -> pd.DataFrame:
         rows += [
             {"state": state, "what": "ASR", "value": asr["asr"], "low": asr["low"], "high": asr["high"]}
             | {"seeds": asr["seeds"], "n": asr["n"], "each": [e.asr.value for e in seeds]},
-            {
-                "state": state,
-                "what": "helpful",
-                "value": helpful.value,
-                "low": helpful.low,
-                "high": helpful.high,
-            }
-            | {"seeds": helpful.seeds, "n": helpful.n, "each": [e.helpful.value for e in seeds]},
+            {"state": state, "what": "helpful"}
+            | helpful.columns("value")
+            | {"n": helpful.n, "each": [e.helpful.value for e in seeds]},
         ]
     return pd.DataFrame(rows)
 

@@ -22,7 +22,7 @@ from lox.lab.evaluation import evaluate
 from lox.lab.prompts import questions_of
 from lox.lab.reply_file import ReplyFile
 from lox.lab.served import Served, Type
-from lox.lab.setup import INSIDE, Setup
+from lox.lab.setup import Setup, immunised
 from lox.subspace import Rank
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")  # other weights beside those that are read
@@ -52,14 +52,9 @@ def ends(setup: Setup, seed: int, base: str | None, aligned: str | None) -> tupl
     return adopted(base), adopted(aligned)
 
 
-def immunised(base: Path, aligned: Path, k: Rank, alpha: float) -> Pair:
-    """The pair with what LoX makes of it, a stage; ValueError where the two do not fit together."""
-    recipe = {"base": base.name, "aligned": aligned.name, "k": k, "alpha": alpha}
-
-    def build(folder: Path) -> None:
-        extrapolate_checkpoint(base, aligned, folder / INSIDE, k=k, alpha=alpha)
-
-    return Pair(base, aligned, stages.stage("lox", recipe, build, [extrapolate_checkpoint]) / INSIDE)
+def immunised_pair(base: Path, aligned: Path, k: Rank, alpha: float) -> Pair:
+    """The two with what LoX makes of them; ValueError where they do not fit together."""
+    return Pair(base, aligned, immunised(base, aligned, k, alpha))
 
 
 def adopted(source: str) -> Path:
