@@ -22,7 +22,7 @@ def test_a_file_that_is_named_is_there(name):
         (["REPAIRS", "STRENGTHS"], "lox/lab/rivals.py"),
         (["UNTRAINED", "UNDOING", "TRAINED", "METHODS", "after", "course"], "lox/lab/attackers.py"),
         (["TASKS"], "lox/lab/worlds/__init__.py"),
-        (["FORMS", "form_of", "located"], "lox/lab/evaluation.py"),
+        (["form_of", "located"], "lox/lab/evaluation.py"),
         (["_stepped", "_examples", "_finetuned"], "lox/lab/setup.py"),
         (["NAMES", "NEED_NOTHING", "judge_named"], "lox/lab/judging/names.py"),
         (["RubricJudge"], "lox/lab/judging/rubric.py"),

@@ -21,7 +21,7 @@ from lox.lab.evaluated import Evaluated, of_set
 from lox.lab.judging import sheet
 from lox.lab.judging.sheet import blank_sheet, reply_id, verdict
 from lox.lab.labels import labels_of
-from lox.lab.rows import rates
+from lox.lab.rows import head, rates
 from lox.lab.setup import Setup
 
 READER, SECOND_READER = "reader.csv", "second_reader.csv"
@@ -37,21 +37,20 @@ class Blind:
 
 
 def record(
-    setup: Setup, name: str, command: str, asked: Iterable[tuple[dict, Evaluated]], blank: Path
+    setup: Setup, name: str, command: str, models: Iterable[tuple[dict, Evaluated]], blank: Path
 ) -> None:
     """Record the tables of NAME, and write a blank sheet of the replies that no reader has scored yet.
 
-    ``asked`` are the models: of each its cell, which are columns of both tables, and what came out. FileExistsError,
+    Of each of ``models`` there is its cell, which are columns of both tables, and what came out. FileExistsError,
     before any of them is asked, where BLANK is there: somebody may have written scores into it.
     """
     with new_table(blank) as save:
         made = []
-        for cell, evaluated in asked:
+        for cell, evaluated in models:
             typer.echo(" ".join(map(str, cell.values())))
-            made.append(told(cell, evaluated))
+            made.append(row_labels_and_replies(cell, evaluated))
         rows, labels, replies_of_each = zip(*made)
-        settings = {"profile": setup.profile.name, "judge": setup.judge.name}
-        tables = {name: pd.DataFrame(settings | row for row in rows), f"{name}_labels": pd.concat(labels)}
+        tables = {name: pd.DataFrame(head(setup) | row for row in rows), f"{name}_labels": pd.concat(labels)}
         for path in record_tables(setup, name, command, tables):
             typer.echo(path)
         replies, known = sum(replies_of_each, []), scores(setup.profile.name)
@@ -61,7 +60,7 @@ def record(
     typer.echo(f"{blank}: {len(unread)} different replies to read, of {len(replies)}")
 
 
-def told(cell: dict, evaluated: Evaluated) -> tuple[dict, pd.DataFrame, list[dict]]:
+def row_labels_and_replies(cell: dict, evaluated: Evaluated) -> tuple[dict, pd.DataFrame, list[dict]]:
     """(row, labels, replies) of one model: its rates, a label for each reply, and the replies that a reader gets.
 
     ``labels`` are ``lox.lab.labels``' with the id of each reply to a harmful goal, by which a sheet names it; they

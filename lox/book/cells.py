@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import SupportsInt
 
 import pandas as pd
@@ -60,6 +60,11 @@ def paper_rate(value: float) -> str:
     return per_cent(rate.value, rate.low, rate.high)
 
 
+def rate_of(row: pd.Series, column: str = "asr") -> str:
+    """``per_cent`` of a row's column with its interval in the columns of that name and _low and _high."""
+    return per_cent(*row[[column, f"{column}_low", f"{column}_high"]])
+
+
 def share(value: float) -> str:
     return f"{100 * value:.0f} %"
 
@@ -67,6 +72,12 @@ def share(value: float) -> str:
 def over_seeds(values: pd.Series, digits: int = 2) -> str:
     """A mean over seeds with their range, "0.83 [0.81, 0.86]"."""
     return f"{values.mean():.{digits}f} [{values.min():.{digits}f}, {values.max():.{digits}f}]"
+
+
+def with_interval(row: pd.Series, sign: str = "") -> str:
+    """A mean over seeds with its interval, which a single seed does not have; with ``sign`` "+" it shows its sign."""
+    interval = f" [{row['low']:z.2f}, {row['high']:z.2f}]" if pd.notna(row["low"]) else ""
+    return f"{row['mean']:{sign}z.2f}{interval}"
 
 
 def in_points(d: pd.Series) -> str:
@@ -101,6 +112,21 @@ def by_verdict(differences: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """The rows of paired differences that ``said_of`` puts "above" 0, "below" it, or on "neither" side."""
     said = [said_of(d, "above", "below", "neither") for _, d in differences.iterrows()]
     return {word: differences[[s == word for s in said]] for word in ("above", "below", "neither")}
+
+
+def listed_by_verdict(
+    differences: pd.DataFrame, words: Mapping[str, str], name_of: Callable[[pd.Series], str]
+) -> list[str]:
+    """A phrase for each side of ``by_verdict`` that has rows: its words, then the rows, each by ``name_of``.
+
+    ``words`` are by side, in the order of the phrases; a side without words is left out.
+    """
+    sides = by_verdict(differences)
+    return [
+        f"{said} {listed(name_of(d) for _, d in sides[side].iterrows())}"
+        for side, said in words.items()
+        if len(sides[side])
+    ]
 
 
 def listed(items: Iterable) -> str:

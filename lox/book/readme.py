@@ -148,7 +148,7 @@ def _toy_line(summary: pd.DataFrame, task: str, form: str, name: str) -> dict[st
     line = {"after": name}
     for defence, said in DEFENCES.items():
         row = cells.rows_of(summary, task=task, form=form, defence=defence).iloc[0]
-        line[f"ASR {said}"] = cells.per_cent(row["asr"], row["asr_low"], row["asr_high"])
+        line[f"ASR {said}"] = cells.rate_of(row)
         line[f"helpful {said}"] = cells.share(row["helpful"])
     return {
         key: line[key] for key in sorted(line, key=lambda key: (key != "after", not key.startswith("ASR")))

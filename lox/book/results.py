@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import time
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -48,6 +49,25 @@ def recorded(profile: str, name: str) -> pd.DataFrame:
     ValueError, naming the known tables, if there is no such one.
     """
     return _table(recorded_in(profile), name, f"recorded table of profile {profile}")
+
+
+def recorded_alike(
+    rows: pd.DataFrame, names: Mapping[str, str], cell: Sequence[str], settings: Sequence[str]
+) -> dict[str, pd.DataFrame] | None:
+    """The recorded tables of a run's profile, where they were made with the settings of the run.
+
+    ``names`` are the tables' names by what they are; like the run's ``rows``, the one under "rows" has a row for each
+    model. ``cell`` are the columns that say which models a row is of, as task and defence do, ``settings`` those that
+    say how they were made and asked. None where a table was not recorded, where run and record share no cell, or
+    where a shared one has other settings.
+    """
+    try:
+        tables = {what: recorded(rows["profile"].iloc[0], name) for what, name in names.items()}
+    except ValueError:
+        return None
+    ours, theirs = (_settings_of_cells(table, cell, settings) for table in (rows, tables["rows"]))
+    shared = ours.keys() & theirs.keys()
+    return tables if shared and all(ours[one] == theirs[one] for one in shared) else None
 
 
 def how_recorded(profile: str, notebook: str) -> dict:
@@ -140,6 +160,25 @@ def _table(folder: Path, name: str, what: str) -> pd.DataFrame:
         known = ", ".join(sorted(p.stem for p in folder.glob("*.csv"))) or "none"
         raise ValueError(f"no {what} {name!r}: there are {known}")
     return pd.read_csv(path)
+
+
+def _settings_of_cells(
+    rows: pd.DataFrame, cell: Sequence[str], settings: Sequence[str]
+) -> dict[tuple, set[tuple]]:
+    """Cell -> the settings of its rows as text, for a file does not keep types; a column that is not there is empty."""
+    rows = rows.reindex(columns=[*cell, *settings]).astype(object)
+    return {
+        one: {tuple(map(_as_in_a_file, row)) for row in group[[*settings]].itertuples(index=False)}
+        for one, group in rows.groupby([*cell])
+    }
+
+
+def _as_in_a_file(value) -> str:
+    """A value as text, the same before it is written to a file and after: 1, 1.0 and "1" are "1", no value is "nan"."""
+    try:
+        return f"{float(value):g}"
+    except (TypeError, ValueError):
+        return "nan" if value is None else str(value)
 
 
 def _two_columns(entries: dict[str, str], metadata: dict | None = None) -> Markdown:

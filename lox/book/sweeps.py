@@ -90,7 +90,7 @@ def gather(cells: dict[str, Cell], folder: Path) -> pd.DataFrame:
     A notebook's main table is the one named as itself. Before its columns stand ``cell``, ``notebook``
     and, with "given_" before their names, the profile and parameters that the cell was given.
     """
-    given = pd.DataFrame([_told(cell) for cell in cells.values()])
+    given = pd.DataFrame([_columns_given(cell) for cell in cells.values()])
     results = [
         pd.read_csv((folder / cell.executed).with_suffix(".csv"), dtype=str, keep_default_na=False)
         for cell in cells.values()
@@ -99,7 +99,7 @@ def gather(cells: dict[str, Cell], folder: Path) -> pd.DataFrame:
     return given.merge(gathered, on="cell", validate="1:m").fillna("")
 
 
-def _told(cell: Cell) -> dict[str, str]:
+def _columns_given(cell: Cell) -> dict[str, str]:
     columns = {"profile": cell.profile} | dict(cell.columns)
     told = {GIVEN + name: text for name, text in columns.items()}
     return {"cell": cell.name, "notebook": cell.notebook} | told

@@ -21,7 +21,7 @@ from lox.lab.grid import ALIGNED_MODEL, BASE_MODEL, Grid, Point, extrapolated, t
 from lox.lab.judging.verdicts import Judge
 from lox.lab.reply_file import Counted, ReplyFile
 from lox.lab.served import Served
-from lox.lab.statistics import Estimate, Rate
+from lox.lab.statistics import with_ends
 from lox.subspace import check_rank
 
 RANKS, ALPHAS = (1, 2, 3, 4, 6, 8, 12, 16), (0.25, 0.5, 0.75, 1.0, 1.25)
@@ -135,23 +135,19 @@ def table(measured: Measured) -> pd.DataFrame:
         rows.append(head | _asr(evaluated) | _answered(evaluated))
         if alpha:
             lost = Paired(aligned.answered, evaluated.answered, aligned.benign_things).difference
-            rows[-1] |= _with_ends("loss", lost) | {"chosen": alpha == choice.alpha}
+            rows[-1] |= with_ends("loss", lost) | {"chosen": alpha == choice.alpha}
     frame = pd.DataFrame(rows, columns=COLUMNS).astype({"k": "Int64", "n_harmless": "Int64"})
     return frame.assign(chosen=frame["chosen"].eq(True))
 
 
 def _asr(evaluated: Evaluated) -> dict:
     rate = interval(evaluated.harmful, evaluated.things)
-    return {"n_harmful": len(evaluated.harmful)} | _with_ends("asr", rate)
+    return {"n_harmful": len(evaluated.harmful)} | with_ends("asr", rate)
 
 
 def _answered(evaluated: Evaluated) -> dict:
     rate = interval(evaluated.answered, evaluated.benign_things)
-    return {"n_harmless": len(evaluated.answered)} | _with_ends("answered", rate)
-
-
-def _with_ends(name: str, estimate: Rate | Estimate) -> dict:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return {"n_harmless": len(evaluated.answered)} | with_ends("answered", rate)
 
 
 def for_reader(frame: pd.DataFrame) -> pd.DataFrame:

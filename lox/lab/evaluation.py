@@ -18,7 +18,6 @@ from lox.lab.statistics import rate
 from lox.subspace import Rank
 
 IN_PERSONA = "identity"  # the task whose harmful prompts have a form of their own
-FORMS = ("plain", IN_PERSONA)
 
 
 def evaluate(setup: Setup, what: Model | Path | Computed, form: str | None = None) -> Evaluated:

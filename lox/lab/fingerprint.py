@@ -64,11 +64,11 @@ def definitions(names: list[str], package: Path = paths.PACKAGE) -> dict[str, st
     return sources
 
 
-def used_by_source(source: str, package: Path = paths.PACKAGE) -> dict[str, str]:
+def used_by_source(source: str) -> dict[str, str]:
     """``definitions`` of all that a piece of source, such as a notebook's code, imports from the package and names."""
     module = Module("source", parse(source))
     whole = Definition("source", module.tree, module, None)
-    return definitions([name for name in whole.uses() if _resolve(name, package)], package)
+    return definitions([name for name in whole.uses() if _resolve(name, paths.PACKAGE)])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lox.lab.evaluated import Evaluated
-from lox.lab.statistics import compared, mean_of_seeds, mean_over_seeds
+from lox.lab.statistics import compared, mean_of_seeds, mean_over_seeds, with_ends
 
 CELL = ["task", "form", "defence"]  # what is the same for all seeds of a repeated experiment
 LABELS = ["seed", *CELL, "set", "thing", "prompt", "label"]
@@ -79,7 +79,7 @@ def summary_of_labels(labels: pd.DataFrame, by: Sequence[str] = tuple(CELL)) -> 
             if READINGS[what][0] not in sets:
                 continue
             hits, things = outcomes(group, what)
-            line |= _estimated(name, mean_over_seeds(hits.to_numpy(), things))
+            line |= with_ends(name, mean_over_seeds(hits.to_numpy(), things))
         hits, _ = outcomes(group, "harmful")
         lines.append(line | {"seeds": len(hits), "n": hits.shape[1]})
     return pd.DataFrame(lines)
@@ -109,6 +109,22 @@ def kinds(labels: pd.DataFrame, by: Sequence[str], column: str = "label") -> pd.
     return shares.unstack(fill_value=0.0).reset_index().rename_axis(columns=None)
 
 
+def protection(labels: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """ASR without a defence minus that with it: a row for each value of ``by`` and each other defence.
+
+    Columns: those of ``by``; first ("none") and second; and those of ``difference``. KeyError where labels of no
+    defence are missing.
+    """
+    lines = []
+    for key, group in labels.groupby(list(by), sort=False):
+        sides = dict(list(group.groupby("defence", sort=False)))
+        for defence in [name for name in sides if name != "none"]:
+            head = dict(zip(by, key)) | {"first": "none", "second": defence}
+            lines.append(head | difference(sides["none"], sides[defence]))
+    columns = [*by, "first", "second", "difference", "low", "high", "p", "seeds", "n"]
+    return pd.DataFrame(lines, columns=columns)
+
+
 def difference(first: pd.DataFrame, second: pd.DataFrame, what: str = "harmful") -> dict:
     """Rate of the first labels minus that of the second: difference, low, high, p, seeds, n.
 
@@ -119,7 +135,3 @@ def difference(first: pd.DataFrame, second: pd.DataFrame, what: str = "harmful")
         sides = [f"seeds {list(side.index)} with {side.shape[1]} prompts" for side in (a, b)]
         raise ValueError(f"nothing to pair: {sides[0]} on one side, {sides[1]} on the other")
     return compared(a.to_numpy(), b.to_numpy(), things)
-
-
-def _estimated(name: str, estimate) -> dict:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

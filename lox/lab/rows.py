@@ -30,10 +30,15 @@ def row(setup: Setup, model: Model, form: str | None = None) -> dict:
     none, the profile's.
     """
     measured = energy(setup, model, model.k or setup.profile.lox.k)
-    head = {"profile": setup.profile.name, "form": form or form_of(model.task), "judge": setup.judge.name}
+    made = {"profile": setup.profile.name, "form": form or form_of(model.task), "judge": setup.judge.name}
     energies = {"r_align": measured["r_align"].mean(), "r_ft": measured["r_ft"].mean()}
     described = {name: value for name, value in model.described().items() if name in COLUMNS}
-    return described | head | energies | rates(evaluate(setup, model, form))
+    return described | made | energies | rates(evaluate(setup, model, form))
+
+
+def head(setup: Setup) -> dict:
+    """With which profile and by which judge a row was made, for tables that begin with these columns."""
+    return {"profile": setup.profile.name, "judge": setup.judge.name}
 
 
 def rates(evaluated: Evaluated) -> dict:

@@ -44,6 +44,16 @@ def load(name: str = "toy", *, judge: str | None = None) -> Setup:
     return Setup(settings)
 
 
+def immunised(base: Path, aligned: Path, k: Rank, alpha: float) -> Path:
+    """The folder of what LoX makes of the models of two stages, a stage too; ValueError where they do not fit."""
+    recipe = {"base": base.name, "aligned": aligned.name, "k": k, "alpha": alpha}
+
+    def build(folder: Path) -> None:
+        extrapolate_checkpoint(base, aligned, folder / INSIDE, k=k, alpha=alpha)
+
+    return stages.stage("lox", recipe, build, [extrapolate_checkpoint]) / INSIDE
+
+
 @dataclass(frozen=True)
 class Setup:
     """A profile with its data and judge; describes models, makes them, and says where they are."""
@@ -179,23 +189,19 @@ class Setup:
 
     def _stepped(self, model: Model) -> Path:
         base, aligned = self.folder(model.base), self.folder(model.aligned)
-        recipe = {"base": base.name, "aligned": aligned.name, "k": model.k, "alpha": model.alpha}
         if model.defence in ("lox", "full-rank"):
-
-            def build(folder: Path) -> None:
-                extrapolate_checkpoint(base, aligned, folder / INSIDE, k=model.k, alpha=model.alpha)
-
-            return stages.stage("lox", recipe, build, [extrapolate_checkpoint]) / INSIDE
+            return immunised(base, aligned, model.k, model.alpha)
         step = {"random": controls.random_step, "bottom": controls.bottom_step}[model.defence]
 
-        def build_control(folder: Path) -> None:
+        def build(folder: Path) -> None:
             moved = step(
                 models.read_weights(base), models.read_weights(aligned), model.k, model.alpha, model.seed
             )
             models.save_weights(moved, aligned, folder / INSIDE)
 
+        recipe = {"base": base.name, "aligned": aligned.name, "k": model.k, "alpha": model.alpha}
         recipe["seed"] = model.seed
-        return stages.stage(model.defence, recipe, build_control, [step, models.save_weights]) / INSIDE
+        return stages.stage(model.defence, recipe, build, [step, models.save_weights]) / INSIDE
 
     def _finetuned(self, model: Model, keep: tuple[int, ...] = ()) -> Path:
         if during := model.part(DURING):

@@ -74,6 +74,11 @@ class Estimate:
         return {name: self.value, "low": self.low, "high": self.high, "seeds": self.seeds}
 
 
+def with_ends(name: str, estimate: Rate | Estimate) -> dict:
+    """An estimate as columns of a table that has several: its value under ``name``, ``name``_low and ``name``_high."""
+    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
 def rate(outcomes: ArrayLike) -> Rate:
     """The share of true outcomes; all of them are in the denominator. ValueError if there are none."""
     outcomes = np.asarray(outcomes)

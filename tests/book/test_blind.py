@@ -16,7 +16,7 @@ GOALS = pd.DataFrame(
 
 
 @pytest.fixture(scope="module")
-def asked():
+def models():
     setup = load("smoke")
     return setup, [({"seed": 1, "state": "before"}, evaluate(setup, setup.model(1), "plain"))]
 
@@ -28,14 +28,14 @@ def elsewhere(monkeypatch, tmp_path):
     return tmp_path
 
 
-def record(asked, folder):
-    setup, made = asked
+def record(models, folder):
+    setup, made = models
     blind.record(setup, "some", "a command", iter(made), folder / "sheet.csv")
     return pd.read_csv(folder / "sheet.csv"), folder / "results" / "smoke"
 
 
-def test_a_record_holds_no_text_and_its_sheet_no_model(asked, elsewhere):
-    sheet, folder = record(asked, elsewhere)
+def test_a_record_holds_no_text_and_its_sheet_no_model(models, elsewhere):
+    sheet, folder = record(models, elsewhere)
     labels = pd.read_csv(folder / "some_labels.csv")
     assert set(labels.columns) == {"seed", "state", "set", "thing", "prompt", "label", "id"}
     assert labels["id"].notna().tolist() == (labels["set"] == "harmful").tolist()
@@ -44,25 +44,25 @@ def test_a_record_holds_no_text_and_its_sheet_no_model(asked, elsewhere):
     assert (row["profile"], row["seed"], row["state"]) == ("smoke", 1, "before") and 0 <= row["utility"] <= 1
 
 
-def test_a_record_says_how_it_was_made(asked, elsewhere):
-    _, folder = record(asked, elsewhere)
+def test_a_record_says_how_it_was_made(models, elsewhere):
+    _, folder = record(models, elsewhere)
     how = json.loads((folder / "some.json").read_text())
     assert (how["command"], how["profile"], how["seeds"]) == ("a command", "smoke", [1, 2])
     assert how["tables"] == ["some.csv", "some_labels.csv"]
 
 
-def test_only_what_nobody_has_read_is_on_the_sheet(asked, elsewhere):
-    sheet, folder = record(asked, elsewhere)
+def test_only_what_nobody_has_read_is_on_the_sheet(models, elsewhere):
+    sheet, folder = record(models, elsewhere)
     assert sheet["score"].isna().all() and len(sheet) > 1
     sheet.assign(score=3)[["id", "score"]].iloc[1:].to_csv(folder / blind.READER, index=False)
     (elsewhere / "sheet.csv").unlink()
-    again, _ = record(asked, elsewhere)
+    again, _ = record(models, elsewhere)
     assert again["id"].tolist() == sheet["id"].tolist()[:1]
 
 
-def test_a_sheet_that_is_there_is_not_written_over(asked, elsewhere):
+def test_a_sheet_that_is_there_is_not_written_over(models, elsewhere):
     (elsewhere / "sheet.csv").write_text("id,score\na,5\n")
-    setup, _ = asked
+    setup, _ = models
     with pytest.raises(FileExistsError, match="sheet.csv: exists already"):
         blind.record(setup, "some", "a command", iter(()), elsewhere / "sheet.csv")
     assert (elsewhere / "sheet.csv").read_text() == "id,score\na,5\n"

@@ -66,3 +66,29 @@ def test_one_rule_says_what_a_difference_allows(low, high, p_holm, word):
     assert cells.left_open(difference) == (p_holm == 0.06)
     sides = {"lower": "above", "higher": "below"}
     assert len(cells.by_verdict(difference.to_frame().T)[sides.get(word, "neither")]) == 1
+
+
+def test_the_rows_of_each_side_are_listed_after_its_words():
+    lines = [("A", 0.1, 0.2), ("B", -0.1, 0.2), ("C", 0.3, 0.4), ("D", -0.2, -0.1)]
+    differences = pd.DataFrame(lines, columns=["name", "low", "high"])
+    words = {"below": "higher after", "above": "lower after"}
+    assert cells.listed_by_verdict(differences, words, lambda d: d["name"]) == [
+        "higher after D",
+        "lower after A and C",
+    ]
+    assert cells.listed_by_verdict(differences.iloc[1:2], words, lambda d: d["name"]) == []
+
+
+def test_a_rate_is_read_with_the_columns_of_its_interval():
+    row = {"asr": 0.5, "asr_low": 0.4, "asr_high": 0.6, "helpful": 0.11}
+    row |= {"helpful_low": 0.06, "helpful_high": 0.19}
+    assert cells.rate_of(pd.Series(row)) == "50 % [40, 60]"
+    assert cells.rate_of(pd.Series(row), "helpful") == "11 % [6, 19]"
+
+
+@pytest.mark.parametrize(
+    ("low", "sign", "said"),
+    [(-0.001, "", "0.50 [0.00, 0.75]"), (0.25, "+", "+0.50 [0.25, 0.75]"), (math.nan, "+", "+0.50")],
+)
+def test_a_mean_of_one_seed_has_no_interval(low, sign, said):
+    assert cells.with_interval(pd.Series({"mean": 0.5, "low": low, "high": 0.75}), sign) == said

@@ -76,6 +76,40 @@ def test_a_table_without_rows_offers_no_link(tmp_path, monkeypatch):
     assert Path("none.csv").read_text() == "a\n"
 
 
+def rows_of_models(**more):
+    line = {"profile": "toy", "task": "dolly", "defence": "lox", "k": 6, "alpha": 1.25, "n": 8}
+    return pd.DataFrame([line | more])
+
+
+def alike(ours: pd.DataFrame, theirs: pd.DataFrame, monkeypatch):
+    tables = {"chapter": theirs, "chapter_means": pd.DataFrame({"asr": [0.5]})}
+    monkeypatch.setattr(results, "recorded", lambda profile, name: tables[name])
+    names = {"rows": "chapter", "means": "chapter_means"}
+    return results.recorded_alike(ours, names, ["task", "defence"], ["k", "alpha", "n", "lr"])
+
+
+def test_a_record_counts_where_what_it_shares_with_a_run_has_the_same_settings(monkeypatch):
+    other = rows_of_models(defence="random", n=100)  # not a model of the run
+    kept = pd.concat([rows_of_models(k="6", alpha="1.250"), other])  # as a file may have them
+    tables = alike(rows_of_models(), kept, monkeypatch)
+    assert set(tables) == {"rows", "means"} and len(tables["rows"]) == 2
+    for ours in (rows_of_models(k="full"), rows_of_models(n=4), rows_of_models(lr=0.1)):
+        assert alike(ours, kept, monkeypatch) is None
+    assert alike(rows_of_models(task="gsm8k"), kept, monkeypatch) is None  # nothing is shared
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan")])
+def test_a_setting_without_a_value_is_the_same_in_a_run_and_in_a_file(nothing, monkeypatch):
+    ours, theirs = rows_of_models(alpha=nothing), rows_of_models(alpha=float("nan"))
+    assert alike(ours, theirs, monkeypatch) is not None
+    assert alike(ours, rows_of_models(), monkeypatch) is None
+
+
+def test_a_table_that_was_not_recorded_is_no_record():
+    names = {"rows": "robustness", "means": "no_such_table"}
+    assert results.recorded_alike(rows_of_models(), names, ["task"], ["k"]) is None
+
+
 @pytest.mark.parametrize("name", controls.ASKED)
 def test_a_record_beside_controls_is_whole(name):
     record, settings = blind.recorded("smollm2-controls", name), profile.load("smollm2-controls")

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from made_labels import THINGS, labels
 
-from lox.lab.labels import Record, difference, outcomes, summary, summary_of_labels
+from lox.lab.labels import Record, difference, outcomes, protection, summary, summary_of_labels
 
 
 def test_outcomes_are_seeds_by_prompts_and_keep_what_did_not_parse():
@@ -49,6 +49,17 @@ def test_a_summary_adds_the_utility_of_its_rows():
     found = summary(Record(rows, labels())).iloc[0]
     assert found["utility"] == pytest.approx(0.7)
     assert (found["utility_low"], found["utility_high"]) == (0, 1)  # two seeds, and a share
+
+
+def test_protection_is_what_each_defence_takes_off_the_asr_of_each_task():
+    table = pd.concat(
+        [labels(), labels(defence="lox", of_seeds={1: "rrrr", 2: "rrrr"}), labels(task="dolly")]
+    )
+    [line] = protection(table, ["task"]).to_dict("records")  # after dolly there is no other defence
+    assert (line["task"], line["first"], line["second"]) == ("none", "none", "lox")
+    assert line["difference"] == 3 / 8
+    none = protection(labels(), ["task", "form"])
+    assert none.empty and [*none][:4] == ["task", "form", "first", "second"]
 
 
 def test_a_difference_by_hand_and_its_other_sign():

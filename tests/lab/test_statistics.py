@@ -21,6 +21,7 @@ from lox.lab.statistics import (
     paired_difference,
     paired_p_value,
     rate,
+    with_ends,
 )
 
 # Two seeds, two things, two prompts a thing: cells 1 and 1/2 in the first seed, 1/2 and 0 in the second.
@@ -38,6 +39,11 @@ def test_rate_counts_all_and_has_wilsons_interval():
     assert (Rate(0, 5).low, Rate(5, 5).high) == (0, 1)
     with pytest.raises(ValueError, match="no outcomes"):
         rate([])
+
+
+def test_columns_of_an_estimate_have_its_name():
+    found = Rate(11, 100)
+    assert with_ends("asr", found) == {"asr": 0.11, "asr_low": found.low, "asr_high": found.high}
 
 
 def test_mean_over_seeds_by_hand():

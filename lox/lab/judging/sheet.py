@@ -22,10 +22,10 @@ def reply_id(prompt: Messages, reply: str) -> str:
     return content_hash([prompt, reply])
 
 
-def blank_sheet(replies: Iterable[dict], seed: int = 0) -> pd.DataFrame:
+def blank_sheet(replies: Iterable[dict]) -> pd.DataFrame:
     """A sheet to fill in: id, request, reply and an empty score for each different reply, in random order.
 
-    ``replies`` are dictionaries with "prompt" and "reply", as ``Setup.evaluate`` returns them. Gibberish is
+    ``replies`` are dictionaries with "prompt" and "reply", as ``Evaluated.replies`` has them. Gibberish is
     recognised by rule and left out. The reader writes under score a number from 1 (declines) to 5 (complies),
     as ``data/prompts/harm_rubric.yaml`` has it, and leaves what cannot be told empty.
     """
@@ -35,7 +35,7 @@ def blank_sheet(replies: Iterable[dict], seed: int = 0) -> pd.DataFrame:
         if not is_gibberish(answer["reply"])
     }
     sheet = pd.DataFrame(rows.values(), pd.Index(rows, name="id"), ["request", "reply", "score"])
-    return sheet.sample(frac=1, random_state=seed).reset_index()
+    return sheet.sample(frac=1, random_state=0).reset_index()
 
 
 def remarks(file: Path) -> list[str]:

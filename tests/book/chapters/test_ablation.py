@@ -142,7 +142,7 @@ def test_alpha_rises_to_the_first_at_which_every_seed_is_broken(setup, monkeypat
 
 def test_a_grid_point_answers_as_the_lox_model_on_disk_does(setup):
     on_disk = evaluate(setup, setup.model(1, defence="lox", k=3, alpha=0.5))
-    here = measure.at(setup, 1, 3, 0.5)
+    here = measure.evaluated_extrapolation(setup, 1, 3, 0.5)
     assert [r["reply"] for r in here.replies] == [r["reply"] for r in on_disk.replies]
 
 

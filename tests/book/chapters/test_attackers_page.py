@@ -25,11 +25,14 @@ def means(asr=0.5):
 
 
 def test_every_attacker_is_told_with_its_number():
-    names = [page.told(a).name for a in NAMES]
+    names = [page.description_of(a).name for a in NAMES]
     assert len(set(names)) == len(NAMES)
-    assert page.told("lora-64").name.endswith("rank 64") and "4 times" in page.told("rate-4").name
-    assert page.told("undo-1").name.endswith("back once")
-    assert page.told("pair-4").needs == "aligned and LoX weights"
+    assert (
+        page.description_of("lora-64").name.endswith("rank 64")
+        and "4 times" in page.description_of("rate-4").name
+    )
+    assert page.description_of("undo-1").name.endswith("back once")
+    assert page.description_of("pair-4").needs == "aligned and LoX weights"
 
 
 def test_the_finding_says_whom_lox_helps_against_and_whom_not():
@@ -106,5 +109,5 @@ def test_the_figure_has_a_line_for_each_attacker():
     for recorded in (None, means(0.6)):
         figure = page.attackers(rows, means(), recorded)
         labels = [t.get_text().replace("\n", " ") for t in figure.axes[0].get_yticklabels()]
-        assert labels == [page.told(a).name for a in NAMES]
+        assert labels == [page.description_of(a).name for a in NAMES]
         figure.draw_without_rendering()

@@ -97,7 +97,7 @@ def test_the_worst_model_within_a_budget_of_utility():
 
 def test_the_last_steps_are_compared():
     run = record(rows(), rows("lox", (0, 0, 0.25, 0.5)))
-    assert measure.last(run)["difference"].tolist() == [0.5]
+    assert measure.after_last_step(run)["difference"].tolist() == [0.5]
 
 
 def test_curves_have_a_row_for_each_step():
@@ -153,7 +153,7 @@ def test_another_judges_labels_give_the_asr_and_keep_the_utility():
 
 
 def test_a_real_models_runs_are_asked_from_the_first_step_on(setup):
-    asked = list(recording.asked(setup, "pure_bad", times=1, first=2))
+    asked = list(recording.evaluated_runs(setup, "pure_bad", times=1, first=2))
     cells = [(cell["seed"], cell["defence"], cell["step"]) for cell, _ in asked]
     steps = measure.doses(setup.steps(setup.model(1, "pure_bad")), first=2)
     assert cells == [(seed, d, s) for seed in setup.seeds for d in ("none", "lox") for s in steps]

@@ -74,8 +74,8 @@ def test_means_are_over_matrices_then_over_seeds():
 
 
 def test_shares_of_the_directions_as_places_in_a_profile():
-    assert measure.at(np.array([0.25, 0.5, 1]), 4) == [0, 1, 3]
-    assert measure.at(np.array([0.25, 0.5, 1]), 8) == [1, 3, 7]
+    assert measure.places_of(np.array([0.25, 0.5, 1]), 4) == [0, 1, 3]
+    assert measure.places_of(np.array([0.25, 0.5, 1]), 8) == [1, 3, 7]
 
 
 def test_random_matrices_hold_what_the_theorem_says():

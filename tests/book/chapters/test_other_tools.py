@@ -31,9 +31,11 @@ def test_every_setting_is_measured_on_the_same_pair(pair):
 def test_the_rule_that_skips_leaves_a_misfit_as_it_was_and_lox_stops(pair):
     base, aligned = pair
     shorter, name = measure.with_a_misfit(base)
-    assert name == "mlp.up_proj.weight" and measure.said_of(base, aligned) == ""
+    assert name == "mlp.up_proj.weight" and measure.misfit_message(base, aligned) == ""
     assert torch.equal(measure.by_whole_svd(shorter, aligned, 6, 1.25)[name], aligned[name])
-    assert name in measure.said_of(shorter, aligned) and "11" in measure.said_of(shorter, aligned)
+    assert name in measure.misfit_message(shorter, aligned) and "11" in measure.misfit_message(
+        shorter, aligned
+    )
 
 
 def test_the_whole_decomposition_is_the_same_step(pair):

@@ -16,7 +16,7 @@ def test_what_is_kept_by_hand():
     (row,) = measure.matrices(pd.concat([update, random]), k=1).to_dict("records")
     assert (row["r_align"], row["energy"]) == pytest.approx((0.8, 0.64))
     assert (row["numbers"], row["random"]) == pytest.approx((0.5, 0.5))
-    assert measure.kept(pd.DataFrame([row, row | {"r_align": 0.4}]))["r_align"].tolist() == [
+    assert measure.means_by_kind(pd.DataFrame([row, row | {"r_align": 0.4}]))["r_align"].tolist() == [
         pytest.approx(0.6)
     ]
 

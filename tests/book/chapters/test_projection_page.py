@@ -37,7 +37,7 @@ def test_fractions_are_formulas():
 
 
 def test_tables_are_short_and_the_figure_is_labelled():
-    kept = page.kept(matrices([0.8], [0.3])).data
+    kept = page.means_by_kind(matrices([0.8], [0.3])).data
     assert "| q " in kept and "0.64" in kept and "energy, R²" in kept
     assert "1e+02" not in page.timing(TIMING.assign(measured=0.0)).data
     spectra = pd.DataFrame(

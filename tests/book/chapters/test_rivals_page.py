@@ -35,8 +35,8 @@ def means():
 
 def test_every_rival_is_told_with_a_source_that_the_bibliography_has():
     bibliography = (ROOT / "book" / "references.bib").read_text()
-    assert set(page.TOLD) == set(DEFENCES) - {"none", "random", "bottom"}
-    assert all(f"{{{told.source}," in bibliography for told in page.TOLD.values())
+    assert set(page.DESCRIPTIONS) == set(DEFENCES) - {"none", "random", "bottom"}
+    assert all(f"{{{rule.source}," in bibliography for rule in page.DESCRIPTIONS.values())
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def pair(tmp_path, monkeypatch, unchecked_annotations):
         save_file({"w": torch.randn(8, 6, generator=generator)}, tmp_path / name / "model.safetensors")
         (tmp_path / name / "tokenizer.json").write_text("{}")
     base, aligned = measure.ends(None, 1, str(tmp_path / "before"), str(tmp_path / "after"))
-    return measure.immunised(base, aligned, 2, 0.5)
+    return measure.immunised_pair(base, aligned, 2, 0.5)
 
 
 def test_a_pair_of_ones_own_becomes_stages_and_is_extrapolated(pair, tmp_path):
@@ -105,7 +105,7 @@ def test_a_pair_of_ones_own_becomes_stages_and_is_extrapolated(pair, tmp_path):
     assert (pair.base / "model.safetensors").resolve() == tmp_path / "before" / "model.safetensors"
     assert (pair.immunised / "model.safetensors").exists()
     again = measure.ends(None, 1, str(tmp_path / "before"), str(tmp_path / "after"))
-    assert measure.immunised(*again, 2, 0.5) == pair
+    assert measure.immunised_pair(*again, 2, 0.5) == pair
 
 
 def test_shapes_that_fit_and_that_do_not(pair, tmp_path):
@@ -146,9 +146,9 @@ def test_what_was_chosen_is_checked(choice, verdicts):
 
 def test_what_is_used_is_what_was_given_or_chosen_or_the_profile_s(setup):
     own = setup.profile.lox
-    assert measure.used(setup, Choice(3, 0.75), None, None) == (3, 0.75)
-    assert measure.used(setup, Choice(3, 0.75), 2, None) == (2, 0.75)
-    assert measure.used(setup, Choice(3, refusal="no α"), None, None) == (own.k, own.alpha)
+    assert measure.k_and_alpha(setup, Choice(3, 0.75), None, None) == (3, 0.75)
+    assert measure.k_and_alpha(setup, Choice(3, 0.75), 2, None) == (2, 0.75)
+    assert measure.k_and_alpha(setup, Choice(3, refusal="no α"), None, None) == (own.k, own.alpha)
 
 
 def test_harmless_prompts_to_choose_by_are_others_than_the_page_reports(setup):

@@ -155,13 +155,13 @@ def until_broken(
     start = {seed: evaluate(setup, setup.model(seed)) for seed in ks}
     along = {0.0: start}
     for alpha in sorted(alphas):
-        along[alpha] = {seed: at(setup, seed, k, alpha) for seed, k in ks.items()}
+        along[alpha] = {seed: evaluated_extrapolation(setup, seed, k, alpha) for seed, k in ks.items()}
         if not any(is_whole(along[alpha][seed], start[seed]) for seed in ks):
             break
     return along
 
 
-def at(setup: Setup, seed: int, k: Rank, alpha: float) -> Evaluated:
+def evaluated_extrapolation(setup: Setup, seed: int, k: Rank, alpha: float) -> Evaluated:
     """Replies and verdicts of the extrapolated model, before any fine-tuning."""
     model = setup.model(seed)
     folders = setup.folder(model), setup.folder(model.base)
@@ -193,7 +193,10 @@ def gains(setup: Setup, ks: Ranks, before: pd.DataFrame) -> pd.DataFrame:
     Columns: choice, alpha, and those of ``rows.difference``, with p_holm.
     """
     alpha = float(before.loc[before["choice"] == FULL, "alpha"].max())
-    sides = {c: [at(setup, s, k, alpha) for s, k in by_seed.items()] for c, by_seed in ks.items()}
+    sides = {
+        c: [evaluated_extrapolation(setup, s, k, alpha) for s, k in by_seed.items()]
+        for c, by_seed in ks.items()
+    }
     return rows.corrected(
         pd.DataFrame(
             {"choice": choice, "alpha": alpha} | rows.difference(side, sides[FULL], "answered")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from lox.book.cells import finding as box
-from lox.book.cells import listed, markdown, over_seeds, said_of
+from lox.book.cells import listed, markdown, over_seeds, said_of, with_interval
 from lox.book.figures import REFERENCE, stacked
 from lox.book.figures import over_seeds as band_over_seeds
 
@@ -41,7 +41,7 @@ def _chance(overall: pd.DataFrame, against: pd.DataFrame, update: str, k: int) -
     held, by_chance = means.loc[update], means.loc[RANDOM]
     return (
         f"The update of {_in_prose(update)} holds {held['r']:.2f} of its norm in its own top $k = {k}$ directions, "
-        f"{compared} the {by_chance['r']:.2f} of random numbers (difference {_number(against.loc[RANDOM])}, "
+        f"{compared} the {by_chance['r']:.2f} of random numbers (difference {with_interval(against.loc[RANDOM], '+')}, "
         f"{int(against.loc[RANDOM, 'seeds'])} seeds); its stable rank is {held['stable_rank']:.1f} "
         f"against {by_chance['stable_rank']:.1f}."
     )
@@ -54,19 +54,13 @@ def _others(against: pd.DataFrame, what: str) -> str:
         where = said_of(
             difference, "more concentrated than", "less concentrated than", "not distinguished from"
         )
-        groups.setdefault(where, []).append(f"{_in_prose(other)} ({_number(difference)})")
+        groups.setdefault(where, []).append(f"{_in_prose(other)} ({with_interval(difference, '+')})")
     said = "; ".join(f"{where} {listed(others)}" for where, others in groups.items())
     return f"Against {what}, by the difference of R, it is {said}."
 
 
 def _in_prose(update: str) -> str:
     return update.replace(", ", " with ")
-
-
-def _number(difference: pd.Series) -> str:
-    """A mean difference over seeds with its interval, which a single seed does not have."""
-    low, high = difference["low"], difference["high"]
-    return f"{difference['mean']:+z.2f}" + (f" [{low:z.2f}, {high:z.2f}]" if pd.notna(low) else "")
 
 
 def concentration(profiles: pd.DataFrame, ordered: bool = False) -> Figure:

@@ -15,7 +15,7 @@ from lox.lab.evaluation import evaluate
 from lox.lab.labels import Record, difference, labels_of, summary
 from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
-from lox.lab.rows import corrected, rates
+from lox.lab.rows import corrected, head, rates
 from lox.lab.setup import Setup
 from lox.subspace import Rank
 
@@ -112,7 +112,7 @@ def trained(
 
 
 def _head(setup: Setup, model: Model, k: Rank) -> dict:
-    return {"profile": setup.profile.name, "judge": setup.judge.name, "k": k, "alpha": model.alpha}
+    return head(setup) | {"k": k, "alpha": model.alpha}
 
 
 # --- tables -------------------------------------------------------------------------------------------
@@ -173,33 +173,11 @@ def recorded(rows: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
 
     None where nothing was recorded, or where an attacker of both had another k, α, rate, judge or number of prompts.
     """
-    names = {"rows": "", "means": "_summary", "paired": "_paired", "ratios": "_ratios"}
-    try:
-        tables = {
-            name: results.recorded(rows["profile"].iloc[0], f"attackers{end}") for name, end in names.items()
-        }
-    except ValueError:
-        return None
-    ours, theirs = _settings(rows), _settings(tables["rows"])
-    shared = [name for name in ours if name in theirs]
-    return tables if shared and all(ours[name] == theirs[name] for name in shared) else None
+    ends = {"rows": "", "means": "_summary", "paired": "_paired", "ratios": "_ratios"}
+    names = {what: f"attackers{end}" for what, end in ends.items()}
+    return results.recorded_alike(rows, names, ["attacker"], SETTINGS)
 
 
 def recorded_against_whom(profile: str) -> pd.DataFrame:
     """``against_whom`` of a profile's recorded run, whatever its settings; ValueError where there is none."""
     return against_whom(*(results.recorded(profile, f"attackers_{name}") for name in ("paired", "ratios")))
-
-
-def _settings(rows: pd.DataFrame) -> dict[str, set[tuple]]:
-    """Attacker -> with what its models were made and asked, as text, for a file does not keep types."""
-    return {
-        name: {tuple(map(_text, line)) for line in group[SETTINGS].itertuples(index=False)}
-        for name, group in rows.groupby("attacker", sort=False)
-    }
-
-
-def _text(value) -> str:
-    try:
-        return f"{float(value):g}"
-    except (TypeError, ValueError):
-        return str(value) if value is not None else "nan"

@@ -22,7 +22,7 @@ LABEL = 29  # letters of a line of a label
 WORDS = {"helps": "**yes**", "hurts": "**worse with LoX**", "mixed": "mixed", "open": "not established"}
 
 
-class Told(NamedTuple):
+class Description(NamedTuple):
     """What an attacker is called, what it has to have, and what it costs."""
 
     name: str
@@ -30,35 +30,39 @@ class Told(NamedTuple):
     cost: str
 
 
-TOLD = {
-    "nothing": Told("nobody: as published", "–", "–"),
-    "full": Told("fine-tunes all weights", "weights, harmful examples", "training"),
-    "inside": Told("fine-tunes inside the safety subspace", "weights, base, harmful examples", "training"),
-    "outside": Told("fine-tunes outside of it", "weights, base, harmful examples", "training"),
-    "base": Told("uses the base instead", "base", "nothing"),
-    "refusal-direction": Told(
+DESCRIPTIONS = {
+    "nothing": Description("nobody: as published", "–", "–"),
+    "full": Description("fine-tunes all weights", "weights, harmful examples", "training"),
+    "inside": Description(
+        "fine-tunes inside the safety subspace", "weights, base, harmful examples", "training"
+    ),
+    "outside": Description("fine-tunes outside of it", "weights, base, harmful examples", "training"),
+    "base": Description("uses the base instead", "base", "nothing"),
+    "refusal-direction": Description(
         "takes refusal's direction out", "weights, prompts of both kinds", "a forward pass"
     ),
-    "prefill": Told("begins the reply", "the reply's first words", "nothing"),
-    "int8": Told("nobody: rounding to 8 bits", "–", "–"),
-    "int4": Told("nobody: rounding to 4 bits", "–", "–"),
+    "prefill": Description("begins the reply", "the reply's first words", "nothing"),
+    "int8": Description("nobody: rounding to 8 bits", "–", "–"),
+    "int4": Description("nobody: rounding to 4 bits", "–", "–"),
 }
 
 
-def told(attacker: str) -> Told:
+def description_of(attacker: str) -> Description:
     """What is told of an attacker, of "lora-8" and "rate-4" too."""
     kind, _, number = attacker.rpartition("-")
     if kind == "lora":
-        return Told(f"fine-tunes a LoRA of rank {number}", "weights, harmful examples", "less training")
+        return Description(
+            f"fine-tunes a LoRA of rank {number}", "weights, harmful examples", "less training"
+        )
     if kind == "rate":
-        return Told(f"all weights, {number} times the rate", "weights, harmful examples", "training")
+        return Description(f"all weights, {number} times the rate", "weights, harmful examples", "training")
     if kind in ("undo", "pair"):
         often = {"1": "once", "2": "twice"}.get(number, f"{number} times")
         name = f"takes the safety part back {often}"
         if kind == "pair":
-            return Told(f"{name}, from both weights", "aligned and LoX weights", "arithmetic")
-        return Told(name, "weights, base", "arithmetic")
-    return TOLD[attacker]
+            return Description(f"{name}, from both weights", "aligned and LoX weights", "arithmetic")
+        return Description(name, "weights, base", "arithmetic")
+    return DESCRIPTIONS[attacker]
 
 
 # --- the finding ----------------------------------------------------------------------------------------
@@ -77,8 +81,10 @@ def finding(
 
 def in_words(against: pd.DataFrame, seeds: int) -> str:
     """Against whom LoX helps, by ``measure.against_whom``; accidents are nobody."""
-    against = against[[told(a).cost != "–" for a in against["attacker"]]]
-    said = {word: [told(a).name for a in group["attacker"]] for word, group in against.groupby("word")}
+    against = against[[description_of(a).cost != "–" for a in against["attacker"]]]
+    said = {
+        word: [description_of(a).name for a in group["attacker"]] for word, group in against.groupby("word")
+    }
     parts = [
         f"{text} *{listed(said[word])}*"
         for word, text in (
@@ -95,24 +101,22 @@ def in_words(against: pd.DataFrame, seeds: int) -> str:
 def free_in_words(means: pd.DataFrame, seeds: int) -> str:
     """What those reach with LoX who do not train, the highest ASR first."""
     free = [
-        a for a in means["attacker"].unique() if told(a).cost in ("arithmetic", "nothing", "a forward pass")
+        a
+        for a in means["attacker"].unique()
+        if description_of(a).cost in ("arithmetic", "nothing", "a forward pass")
     ]
     with_lox = (
         rows_of(means, defence="lox").set_index("attacker").loc[free, "asr"].sort_values(ascending=False)
     )
-    named = [f"{share(asr)} (*{told(a).name}*)" for a, asr in with_lox.items()]
+    named = [f"{share(asr)} (*{description_of(a).name}*)" for a, asr in with_lox.items()]
     return f"Without any training, over {seeds} seeds, the ASR with LoX is {listed(named)}."
 
 
 def _by_word(paired: pd.DataFrame, who: str) -> str:
-    said = cells.by_verdict(paired)
-    parts = [
-        f"{word} against {listed(f'*{told(d.attacker).name}*' for d in said[side].itertuples())}"
-        for word, side in (("lower", "above"), ("higher", "below"))
-        if len(said[side])
-    ]
-    seeds = _seeds(paired)
-    rest = f"not distinguished from that without it against {len(said['neither'])} of {len(paired)}"
+    words = {"above": "lower against", "below": "higher against"}
+    parts = cells.listed_by_verdict(paired, words, lambda d: f"*{description_of(d['attacker']).name}*")
+    seeds, neither = _seeds(paired), cells.by_verdict(paired)["neither"]
+    rest = f"not distinguished from that without it against {len(neither)} of {len(paired)}"
     return f"{who}, over {seeds}: the ASR with LoX is {', '.join([*parts, rest])}."
 
 
@@ -140,7 +144,7 @@ def attackers(rows: pd.DataFrame, means: pd.DataFrame, recorded: pd.DataFrame | 
                     width = r["asr_high"] - r["asr_low"]
                     axes.barh(place, width, 0.3, r["asr_low"], color=color, alpha=0.22, lw=0)
                     axes.plot([r["asr"]] * 2, [place - 0.15, place + 0.15], color=color, lw=2)
-    axes.set_yticks(range(len(order)), [fill(told(a).name, LABEL) for a in order])
+    axes.set_yticks(range(len(order)), [fill(description_of(a).name, LABEL) for a in order])
     axes.set(xlabel="attack success rate", xlim=(-0.02, 1.02), ylim=(len(order) - 0.5, -0.5))
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(axis="y", visible=False)
@@ -164,7 +168,12 @@ def who(names: list[str]) -> Markdown:
     """Who the attackers are: what each has to have, and what it costs."""
     return markdown(
         pd.DataFrame(
-            {"Attacker": told(a).name, "Has": told(a).needs, "Costs": told(a).cost, "Name": f"`{a}`"}
+            {
+                "Attacker": description_of(a).name,
+                "Has": description_of(a).needs,
+                "Costs": description_of(a).cost,
+                "Name": f"`{a}`",
+            }
             for a in names
         )
     )
@@ -176,7 +185,7 @@ def usefulness(means: pd.DataFrame) -> Markdown:
     lines = []
     for attacker, group in means.groupby("attacker", sort=False):
         sides = group.set_index("defence")
-        line = {"Attacker": told(attacker).name}
+        line = {"Attacker": description_of(attacker).name}
         for title, column in columns.items():
             line[title] = " → ".join(share(sides.loc[d, column]) for d in ("none", "lox"))
         lines.append(line)
@@ -192,7 +201,7 @@ def ratios(table: pd.DataFrame) -> Markdown:
     return markdown(
         pd.DataFrame(
             {
-                "Attacker": told(d["attacker"]).name,
+                "Attacker": description_of(d["attacker"]).name,
                 "steps with LoX ÷ without": times(d, ""),
                 "seeds": f"{d['seeds']:.0f}",
                 "measured": f"{d['measured']:.0f}",
@@ -207,7 +216,7 @@ def against_whom(table: pd.DataFrame) -> Markdown:
     return markdown(
         pd.DataFrame(
             {
-                "Attacker": told(d["attacker"]).name,
+                "Attacker": description_of(d["attacker"]).name,
                 "ASR without → with LoX": f"{share(d['without'])} → {share(d['with'])}",
                 "lower by (points)": in_points(d),
                 "steps, with ÷ without": _ratio(d),
@@ -220,7 +229,7 @@ def against_whom(table: pd.DataFrame) -> Markdown:
 
 def corrected_in_words(paired: pd.DataFrame) -> Markdown:
     """Which differences are distinguished when they are read together."""
-    names = [f"*{told(d['attacker']).name}*" for _, d in paired.iterrows() if cells.holds(d)]
+    names = [f"*{description_of(d['attacker']).name}*" for _, d in paired.iterrows() if cells.holds(d)]
     distinguished = f"{len(names)} {'is' if len(names) == 1 else 'are'} distinguished from 0"
     return Markdown(
         f"An interval is for its row alone; whether LoX helps is told by the corrected p, or by the ratio. Of the "
@@ -240,8 +249,8 @@ def undoing_in_words(means: pd.DataFrame) -> Markdown:
     asr = means.set_index(["attacker", "defence"])["asr"]
     parts = []
     for attacker in dict.fromkeys(means["attacker"]):
-        if attacker == "base" or told(attacker).cost == "arithmetic":
-            parts.append(f"{share(asr[attacker, 'lox'])} (*{told(attacker).name}*)")
+        if attacker == "base" or description_of(attacker).cost == "arithmetic":
+            parts.append(f"{share(asr[attacker, 'lox'])} (*{description_of(attacker).name}*)")
     plain = (
         f", against {share(asr['nothing', 'lox'])} as published" if ("nothing", "lox") in asr.index else ""
     )

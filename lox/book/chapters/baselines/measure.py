@@ -11,7 +11,7 @@ from lox.lab.labels import Record, difference, outcomes
 from lox.lab.model import MIXED_IN, STEPS
 from lox.lab.rows import corrected
 from lox.lab.setup import Setup
-from lox.lab.statistics import mean_over_seeds
+from lox.lab.statistics import mean_over_seeds, with_ends
 from lox.subspace import Rank
 
 CONTROLS = ("random", "bottom")  # steps of LoX's size in other directions
@@ -53,19 +53,23 @@ def trade(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
     after, start = by_defence(pooled_tasks(record.labels)), by_defence(before(record.labels))
     lines, dots = [], []
     for defence in after:
-        harmful, things = outcomes(after[defence], "harmful")
-        answered, safe_things = outcomes(start[defence], "answered")
-        asr = mean_over_seeds(harmful.to_numpy(), things)
-        unanswered = mean_over_seeds(1 - answered.to_numpy(), safe_things)
-        line = {"defence": defence, "asr": asr.value, "asr_low": asr.low, "asr_high": asr.high}
-        line |= {"unanswered": unanswered.value, "unanswered_low": unanswered.low}
-        lines.append(line | {"unanswered_high": unanswered.high, "seeds": asr.seeds})
-        dots.append(
-            pd.DataFrame(
-                {"asr": harmful.mean(axis=1), "unanswered": 1 - answered.mean(axis=1), "defence": defence}
-            ).reset_index()
-        )
+        means, of_seeds = asr_and_unanswered(after[defence], start[defence])
+        lines.append({"defence": defence} | means | {"seeds": len(of_seeds)})
+        dots.append(of_seeds.assign(defence=defence))
     return pd.DataFrame(lines), pd.concat(dots, ignore_index=True)
+
+
+def asr_and_unanswered(attacked: pd.DataFrame, asked: pd.DataFrame) -> tuple[dict, pd.DataFrame]:
+    """The ASR of ``attacked`` and the benign prompts that ``asked`` leave unanswered, labels of one defence.
+
+    Means over seeds, asr and unanswered with their _low and _high, and a table of each seed's: seed, asr, unanswered.
+    """
+    harmful, things = outcomes(attacked, "harmful")
+    answered, benign_things = outcomes(asked, "answered")
+    means = with_ends("asr", mean_over_seeds(harmful.to_numpy(), things))
+    means |= with_ends("unanswered", mean_over_seeds(1 - answered.to_numpy(), benign_things))
+    of_seeds = {"asr": harmful.mean(axis=1), "unanswered": 1 - answered.mean(axis=1)}
+    return means, pd.DataFrame(of_seeds).reset_index()
 
 
 def over_tasks(labels: pd.DataFrame, firsts: Sequence[str] = ("none", *CONTROLS)) -> pd.DataFrame:

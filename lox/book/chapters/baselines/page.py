@@ -8,9 +8,12 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from lox.book import cells, trade_plot
-from lox.book.cells import by_verdict, in_points, listed, markdown, per_cent, points, rows_of, share
+from lox.book.cells import by_verdict, in_points, listed, markdown, points, rate_of, rows_of, share
 from lox.book.figures import stacked
 from lox.book.names import DEFENCE_NAMES, TASK_NAMES, attacks_in
+
+# what the second defence of a difference does to the ASR, by the side of ``by_verdict``
+ASR_WITH = {"above": "lower with", "below": "higher with", "neither": "not distinguished with"}
 
 # --- the finding ----------------------------------------------------------------------------------
 
@@ -29,12 +32,7 @@ def finding(over_tasks: pd.DataFrame, against_none: pd.DataFrame, costs: pd.Data
 
 def averaged_in_words(over_tasks: pd.DataFrame) -> str:
     """Which defences lower the mean ASR over tasks."""
-    said = by_verdict(over_tasks)
-    parts = [
-        f"{word} with {listed(_with_points(said[side]))}"
-        for word, side in (("lower", "above"), ("higher", "below"), ("not distinguished", "neither"))
-        if len(said[side])
-    ]
+    parts = cells.listed_by_verdict(over_tasks, ASR_WITH, defence_with_points)
     return (
         f"Compared with no defence, the ASR after fine-tuning, averaged over the tasks and {over_tasks['seeds'].max()} "
         f"seeds, is {'; it is '.join(parts)}."
@@ -67,15 +65,16 @@ def controls_in_words(controls: pd.DataFrame) -> str:
 def costs_in_words(costs: pd.DataFrame) -> str:
     """Which defences leave more benign prompts unanswered before any fine-tuning."""
     said = by_verdict(costs)
-    more = _with_points(said["above"])
+    more = [defence_with_points(d) for _, d in said["above"].iterrows()]
     rest = [DEFENCE_NAMES[name] for name in pd.concat([said["neither"], said["below"]])["second"]]
     parts = [f"fewer benign prompts are answered with {listed(more)}"] if more else []
     parts += [f"no loss of answers is established with {listed(rest)}"] if rest else []
     return f"Before any fine-tuning, {'; '.join(parts)}."
 
 
-def _with_points(differences: pd.DataFrame) -> list[str]:
-    return [f"{DEFENCE_NAMES[d['second']]} ({points(d)})" for _, d in differences.iterrows()]
+def defence_with_points(difference: pd.Series) -> str:
+    """The second defence of a difference, and how large it is."""
+    return f"{DEFENCE_NAMES[difference['second']]} ({points(difference)})"
 
 
 # --- figures --------------------------------------------------------------------------------------
@@ -122,7 +121,7 @@ def defences(means: pd.DataFrame, over_tasks: pd.DataFrame) -> Markdown:
         pd.DataFrame(
             {
                 "Defence": DEFENCE_NAMES[m["defence"]],
-                "ASR after": per_cent(*m[["asr", "asr_low", "asr_high"]]),
+                "ASR after": rate_of(m),
                 "none minus this": in_points(lost.loc[m["defence"]]) if m["defence"] in lost.index else "–",
                 "p (Holm)": f"{lost.loc[m['defence'], 'p_holm']:.2g}" if m["defence"] in lost.index else "–",
                 "Unanswered before": share(m["unanswered"]),

@@ -36,21 +36,13 @@ def finding(
 def degradation_in_words(over_seeds: pd.DataFrame) -> str:
     """At which amounts of alignment fine-tuning costs safety, by the interval over seeds."""
     task = TASK_NAMES[over_seeds["task"].iloc[0]]
-    said = cells.by_verdict(over_seeds)
-    parts = [
-        f"{word} {listed(_sizes(said[side]))}"
-        for word, side in (
-            ("raises the ASR of models aligned on", "above"),
-            ("lowers that of models aligned on", "below"),
-            ("has no established effect on the ASR of models aligned on", "neither"),
-        )
-        if len(said[side])
-    ]
+    words = {
+        "above": "raises the ASR of models aligned on",
+        "below": "lowers that of models aligned on",
+        "neither": "has no established effect on the ASR of models aligned on",
+    }
+    parts = cells.listed_by_verdict(over_seeds, words, lambda d: f"{d['pairs']} pairs ({points(d)})")
     return f"Fine-tuning on {task} {'; it '.join(parts)}."
-
-
-def _sizes(over_seeds: pd.DataFrame) -> list[str]:
-    return [f"{d['pairs']} pairs ({points(d)})" for _, d in over_seeds.iterrows()]
 
 
 def safety_in_words(safe: pd.DataFrame) -> str:

@@ -16,10 +16,10 @@ from lox.book.chapters.real_controls import measure as controls
 from lox.lab.doses import breaking_dose, ratio_of_doses
 from lox.lab.evaluated import Evaluated
 from lox.lab.evaluation import evaluate, form_of
-from lox.lab.labels import Record, difference, labels_of, rates_of_seeds, summary, summary_of_labels
+from lox.lab.labels import Record, labels_of, protection, rates_of_seeds, summary, summary_of_labels
 from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
-from lox.lab.rows import rates
+from lox.lab.rows import head, rates
 from lox.lab.setup import Setup
 
 NAME = "dose"  # of the recorded tables
@@ -68,21 +68,20 @@ def run(
         [partial(setup.folder, setup.model(seed)) for seed in seeds], workers
     )  # all others need them
     models = [model_of(setup, s, t, d, times, rate) for s in seeds for t in tasks for d in defences]
-    made = side_by_side([partial(followed, setup, model) for model in models], workers)
+    made = side_by_side([partial(rows_and_labels, setup, model) for model in models], workers)
     return Record(*(pd.concat(tables, ignore_index=True) for tables in zip(*made)))
 
 
-def followed(setup: Setup, model: Model) -> tuple[pd.DataFrame, pd.DataFrame]:
+def rows_and_labels(setup: Setup, model: Model) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows and labels of one run, at each of its ``doses``."""
     lines, labels = [], []
-    settings = {"profile": setup.profile.name, "judge": setup.judge.name}
-    for cell, evaluated in looked_at(setup, model):
-        lines.append(settings | cell | rates(evaluated))
+    for cell, evaluated in evaluated_doses(setup, model):
+        lines.append(head(setup) | cell | rates(evaluated))
         labels.append(labels_of(evaluated, cell))
     return pd.DataFrame(lines), pd.concat(labels, ignore_index=True)
 
 
-def looked_at(setup: Setup, model: Model, first: int = 1) -> Iterator[tuple[dict, Evaluated]]:
+def evaluated_doses(setup: Setup, model: Model, first: int = 1) -> Iterator[tuple[dict, Evaluated]]:
     """(cell, what came out) at each of a run's ``doses``; always asked in the form of its task.
 
     A cell is seed, task, form, defence, lr and step.
@@ -174,26 +173,15 @@ def at_step(record: Record, steps: pd.Series) -> Record:
     return Record(*(t[t["step"] == t["task"].map(steps)] for t in (record.rows, record.labels)))
 
 
-def against_none(labels: pd.DataFrame) -> pd.DataFrame:
-    """ASR without a defence minus that with it, of labels with one model a seed, task and defence."""
-    lines = []
-    for task, group in labels.groupby("task", sort=False):
-        sides = dict(list(group.groupby("defence", sort=False)))
-        for defence in [name for name in sides if name != "none"]:
-            head = {"task": task, "first": "none", "second": defence}
-            lines.append(head | difference(sides["none"], sides[defence]))
-    return pd.DataFrame(lines)
-
-
 def worst(record: Record, budget: float) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What the most harmful models within the budget do: rates over seeds, and differences to no defence."""
     chosen = worst_within_budget(record, budget)
-    return summary_of_labels(chosen.labels), against_none(chosen.labels)
+    return summary_of_labels(chosen.labels), protection(chosen.labels, ["task"])
 
 
-def last(record: Record) -> pd.DataFrame:
+def after_last_step(record: Record) -> pd.DataFrame:
     """ASR without a defence minus that with it after the last step of each task."""
-    return against_none(at_step(record, record.rows.groupby("task")["step"].max()).labels)
+    return protection(at_step(record, record.rows.groupby("task")["step"].max()).labels, ["task"])
 
 
 # --- a real model, read blind -------------------------------------------------------------------------

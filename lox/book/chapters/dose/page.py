@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator, PercentFormatter
 
-from lox.book.cells import markdown, per_cent, rows_of, share
+from lox.book.cells import markdown, rate_of, rows_of, share
 from lox.book.chapters.dose.measure import LEVEL, Judged
 from lox.book.figures import DEFENCE_COLORS, REFERENCE, stacked
 from lox.book.names import DEFENCE_NAMES, IN_LEGENDS, TASK_NAMES, attacks_in
@@ -226,7 +226,7 @@ def worst(summary: pd.DataFrame) -> Markdown:
             {
                 "Task": TASK_NAMES[task],
                 "Defence": DEFENCE_NAMES[line["defence"]],
-                "Highest ASR": per_cent(*line[["asr", "asr_low", "asr_high"]]),
+                "Highest ASR": rate_of(line),
                 "Answered": share(line["helpful"]),
                 "Gibberish": share(line["gibberish"]),
             }

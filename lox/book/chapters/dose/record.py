@@ -28,15 +28,15 @@ def main(
     setup = load(profile)
     options = f"--profile {profile} --task {task} --times {times} --first {first}"
     command = f"python -m {measure.__package__}.record {sheet.name} {options}"
-    blind.record(setup, measure.NAME, command, asked(setup, task, times, first), sheet)
+    blind.record(setup, measure.NAME, command, evaluated_runs(setup, task, times, first), sheet)
 
 
-def asked(setup: Setup, task: str, times: int, first: int) -> Iterator[tuple[dict, Evaluated]]:
+def evaluated_runs(setup: Setup, task: str, times: int, first: int) -> Iterator[tuple[dict, Evaluated]]:
     """(cell, what came out) of every seed's run without and with LoX, at each of its doses."""
     for seed in setup.seeds:
         for defence in DEFENCES:
             model = measure.model_of(setup, seed, task, defence, times, rate=1.0)
-            yield from measure.looked_at(setup, model, first)
+            yield from measure.evaluated_doses(setup, model, first)
 
 
 if __name__ == "__main__":

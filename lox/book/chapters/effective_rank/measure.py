@@ -39,7 +39,9 @@ def curves(setup: Setup, by_seed: Mapping[int, Curve]) -> pd.DataFrame:
     asr_aligned is the ASR of the seed's aligned model, so that the table alone tells the seed's effective rank.
     """
     return pd.DataFrame(
-        _head(setup) | {"seed": seed, "rank": r, "asr_aligned": curve[ALIGNED].asr.value} | rows.rates(model)
+        rows.head(setup)
+        | {"seed": seed, "rank": r, "asr_aligned": curve[ALIGNED].asr.value}
+        | rows.rates(model)
         for seed, curve in by_seed.items()
         for r, model in curve.items()
         if r != ALIGNED
@@ -59,7 +61,7 @@ def against_aligned(setup: Setup, by_seed: Mapping[int, Curve], rho: float) -> p
         models = [curve[r] for curve in by_seed.values()]
         gap = rows.difference(models, aligned)
         described = {"gap": gap["difference"], "gap_low": gap["low"], "gap_high": gap["high"], "p": gap["p"]}
-        table.append(_head(setup) | {"rank": r} | rows.asr_over_seeds(models) | described)
+        table.append(rows.head(setup) | {"rank": r} | rows.asr_over_seeds(models) | described)
     return _with_verdicts(rows.corrected(pd.DataFrame(table)).drop(columns="p"), rho)
 
 
@@ -113,10 +115,6 @@ def _read(curve: Mapping[int, float], asr_aligned: float, rho: float) -> dict:
 
 def _table(lines: Iterable[dict]) -> pd.DataFrame:
     return pd.DataFrame(lines).astype({"rank": "Int64", "settled": "Int64"})
-
-
-def _head(setup: Setup) -> dict:
-    return {"profile": setup.profile.name, "judge": setup.judge.name}
 
 
 def _with_verdicts(table: pd.DataFrame, rho: float) -> pd.DataFrame:

@@ -121,23 +121,23 @@ def profile_of(setup: Setup, model: Model, layers: Iterable[int] | None = None) 
     smallest = min(len(before) for before, _ in per_matrix)
     shares = np.unique(np.geomspace(1, smallest, POINTS).round()) / smallest
     means = [
-        torch.stack([profile[at(shares, len(profile))] for profile in side]).mean(0)
+        torch.stack([profile[places_of(shares, len(profile))] for profile in side]).mean(0)
         for side in zip(*per_matrix)
     ]
     return pd.DataFrame({"share": shares, "r_align": means[0].numpy(), "r_ft": means[1].numpy()})
 
 
-def at(shares: np.ndarray, full: int) -> list[int]:
+def places_of(shares: np.ndarray, full: int) -> list[int]:
     """The places in a profile of length ``full`` that stand for these shares of the directions."""
     return [spectra.rank_at(share, full, full) - 1 for share in shares]
 
 
-def random_shares(k: int, seed: int = 0) -> pd.DataFrame:
+def random_shares(k: int) -> pd.DataFrame:
     """R of matrices of independent normal numbers in a fixed other subspace and in their own, from ``DRAWS`` draws.
 
     Columns shape, chance = √(k/m), other (mean) and other_sd, own (mean), bound = √(k/min(m, n)).
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     rows = []
     for m, n in SHAPES:
         other = lox.safety_subspace(torch.randn(m, n, generator=generator), k)

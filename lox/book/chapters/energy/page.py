@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lox.book.cells import finding as box
-from lox.book.cells import listed, markdown, over_seeds, said_of
+from lox.book.cells import listed, markdown, over_seeds, said_of, with_interval
 from lox.book.figures import AFTER, BEFORE, LLAMA_WIDTH, stacked
 from lox.book.figures import over_seeds as band_over_seeds
 from lox.book.names import TASK_NAMES
@@ -35,7 +35,7 @@ def finding(summary: pd.DataFrame, task: str, k: int) -> Markdown:
 
 
 def _fall(means: pd.DataFrame, task: str, k: int) -> str:
-    before, after, ratio = (_number(means.loc[name]) for name in ("r_align", "r_ft", "ratio"))
+    before, after, ratio = (with_interval(means.loc[name]) for name in ("r_align", "r_ft", "ratio"))
     return (
         f"After {TASK_NAMES[task]}, at $k = {k}$, $R_\\text{{ft}}$ is {after} where $R_\\text{{align}}$ was {before}: "
         f"a ratio of {ratio} ({int(means['seeds'].iloc[0])} seeds)."
@@ -59,8 +59,8 @@ def _own(means: pd.DataFrame, task: str) -> str:
         means.loc["r_new", ["low", "high"]] - chance, "above", "below", "not distinguished from"
     )
     return (
-        f"{TASK_NAMES[task]}'s own update holds {_number(means.loc['r_new'])} of its norm in the safety subspace, "
-        f"{compared} the {chance:.2f} that chance alone gives."
+        f"{TASK_NAMES[task]}'s own update holds {with_interval(means.loc['r_new'])} of its norm in the safety "
+        f"subspace, {compared} the {chance:.2f} that chance alone gives."
     )
 
 
@@ -70,7 +70,8 @@ def _angles(means: pd.DataFrame) -> str:
     inside, outside = (means.loc[name] for name in ("cos_inside", "cos_outside"))
     return (
         f"Inside the safety subspace fine-tuning {said_of(inside, *words)} the alignment update "
-        f"(cosine {_number(inside)}); outside, it {said_of(outside, *words)} it (cosine {_number(outside)})."
+        f"(cosine {with_interval(inside)}); outside, it {said_of(outside, *words)} it "
+        f"(cosine {with_interval(outside)})."
     )
 
 
@@ -152,7 +153,8 @@ def interaction(summary: pd.DataFrame, task: str) -> Markdown:
     means = summary[summary["task"] == task].set_index("measure")
     return markdown(
         pd.DataFrame(
-            {"": name, "mean [95 %]": _number(means.loc[measure])} for name, measure in INTERACTION.items()
+            {"": name, "mean [95 %]": with_interval(means.loc[measure])}
+            for name, measure in INTERACTION.items()
         )
     )
 
@@ -180,9 +182,3 @@ def random_shares(table: pd.DataFrame) -> Markdown:
         "√(k/min(m, n))": table["bound"].map("{:.3f}".format),
     }
     return markdown(pd.DataFrame(shown))
-
-
-def _number(row: pd.Series) -> str:
-    """A mean over seeds with its interval, which a single seed does not have."""
-    interval = f" [{row['low']:z.2f}, {row['high']:z.2f}]" if pd.notna(row["low"]) else ""
-    return f"{row['mean']:z.2f}{interval}"

@@ -8,7 +8,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lox.book import cells
-from lox.book.chapters.attackers.page import told
+from lox.book.chapters.attackers.page import description_of
 from lox.book.chapters.dose.page import times
 from lox.book.chapters.findings.measure import NOT_RECORDED, overall
 from lox.book.names import DEFENCE_NAMES, TASK_NAMES
@@ -67,7 +67,7 @@ def doses(beyond: pd.DataFrame) -> Markdown:
 
 def attackers(beyond: pd.DataFrame) -> Markdown:
     """What LoX takes off the ASR of each attacker, of ``measure.beyond``."""
-    return _lowered(beyond, "attackers", "The attacker", lambda attacker: told(attacker).name)
+    return _lowered(beyond, "attackers", "The attacker", lambda attacker: description_of(attacker).name)
 
 
 def rivals(beyond: pd.DataFrame) -> Markdown:

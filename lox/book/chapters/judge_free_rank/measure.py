@@ -30,6 +30,7 @@ from lox.lab.setup import Setup
 from lox.lab.worlds.messages import Messages
 
 ASR, WHOLE, OPENING = "ASR", "whole replies", "opening"
+RUNS = 3  # of a call that is timed
 LogOdds = Mapping[int | str, Tensor]  # r, and "aligned" -> log-odds of every prompt, (prompts,)
 
 
@@ -160,10 +161,10 @@ def cost(setup: Setup, seed: int, opening: int) -> pd.DataFrame:
     return table.assign(share=table["seconds"] / seconds[ASR])
 
 
-def fastest(work: Callable[[], object], runs: int = 3) -> float:
-    """Seconds of the fastest of several runs."""
+def fastest(work: Callable[[], object]) -> float:
+    """Seconds of the fastest of ``RUNS`` runs."""
     times = []
-    for _ in range(runs):
+    for _ in range(RUNS):
         start = time.perf_counter()
         work()
         times.append(time.perf_counter() - start)

@@ -32,15 +32,15 @@ def finding(ranks: pd.DataFrame, agreement: pd.DataFrame, correlations: pd.DataF
         )
     return box(
         f"In {n} of {models} models the rank that the ASR defines is not 0; these are compared.",
-        *(_agreement(at_tau.loc[score], said, n, tau) for score, said in SCORES.items()),
+        *(_agreement(at_tau.loc[score], name, n, tau) for score, name in SCORES.items()),
         _order(correlations),
-        *(_certainty(by_model.loc[compared], score, said) for score, said in SCORES.items()),
+        *(_certainty(by_model.loc[compared], score, name) for score, name in SCORES.items()),
     )
 
 
-def _agreement(row: pd.Series, said: str, n: int, tau: float) -> str:
+def _agreement(row: pd.Series, score_name: str, n: int, tau: float) -> str:
     return (
-        f"With τ = {tau:g} the {said} give the same rank as the ASR in {int(row['equal'])} of {n}, "
+        f"With τ = {tau:g} the {score_name} give the same rank as the ASR in {int(row['equal'])} of {n}, "
         f"and one at most a step apart in {int(row['within_one'])}."
     )
 
@@ -55,12 +55,12 @@ def _order(correlations: pd.DataFrame) -> str:
     )
 
 
-def _certainty(ranks: pd.DataFrame, score: str, said: str) -> str:
+def _certainty(ranks: pd.DataFrame, score: str, score_name: str) -> str:
     """In how many models the interval of the rank by log-odds is narrower than that by the ASR, or wider."""
     wide = ranks.assign(width=_width(ranks)).pivot(columns="way", values="width")
     narrower, wider = int((wide[score] < wide[ASR]).sum()), int((wide[score] > wide[ASR]).sum())
     return (
-        f"The interval of the rank by the {said} is narrower than that by the ASR in {narrower} of {len(wide)}, "
+        f"The interval of the rank by the {score_name} is narrower than that by the ASR in {narrower} of {len(wide)}, "
         f"wider in {wider}."
     )
 

@@ -19,7 +19,7 @@ from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
 from lox.lab.rows import corrected
 from lox.lab.setup import Setup
-from lox.lab.statistics import rate, student_t
+from lox.lab.statistics import rate, student_t, with_ends
 from lox.lab.worlds import World
 from lox.lab.worlds.phrases import is_refusal
 
@@ -105,7 +105,7 @@ def rates(labels: pd.DataFrame, judge: str) -> pd.DataFrame:
         asr = rate(group[judge] == "harmful")
         rows.append(
             {"seed": seed, **dict(zip(MODEL, model)), "judge": judge, "n": asr.n}
-            | {"asr": asr.value, "asr_low": asr.low, "asr_high": asr.high}
+            | with_ends("asr", asr)
             | {label: float((group[judge] == label).mean()) for label in ("gibberish", "evasion", "unparsed")}
         )
     return pd.DataFrame(rows)

@@ -20,17 +20,16 @@ from lox.paths import ROOT
 FILE = ROOT / "results" / "lengths.csv"
 EXAMPLES = {"gsm8k": 500, "alpaca": 500, "dolly": 500, "identity": 10}
 PAIRS = 500
-GOALS, REPLY_TOKENS = (
-    100,
-    60,
-)  # Pure Bad's replies are the model's own: of as many tokens as the paper's evaluation
+GOALS = 100
+REPLY_TOKENS = 60  # Pure Bad's replies are the model's own: of as many tokens as the paper's evaluation
+CHARACTERS = 4.0  # of a token
 
 
-def mean_lengths(world: World, characters_a_token: float = 4.0) -> pd.DataFrame:
+def mean_lengths(world: World) -> pd.DataFrame:
     """Mean characters of a sequence that training reads: a prompt with one reply.
 
     Columns: task, "alignment" among them; characters; n, the number of sequences; digest of the data. Pure Bad is
-    a goal of AdvBench and a reply of ``REPLY_TOKENS`` tokens, ``characters_a_token`` each.
+    a goal of AdvBench and a reply of ``REPLY_TOKENS`` tokens, ``CHARACTERS`` each.
     """
     pairs = world.preferences(PAIRS, 0, None, "hh-rlhf")
     sequences = {"alignment": [p["prompt"] + p[side] for p in pairs for side in ("chosen", "rejected")]}
@@ -41,7 +40,7 @@ def mean_lengths(world: World, characters_a_token: float = 4.0) -> pd.DataFrame:
         for task, dialogues in sequences.items()
     ]
     goals = world.harmful_prompts(GOALS, None)
-    reply = REPLY_TOKENS * characters_a_token
+    reply = REPLY_TOKENS * CHARACTERS
     rows.append({"task": "pure_bad", "characters": _mean(goals) + reply, "n": GOALS})
     return pd.DataFrame(rows).assign(digest=world.digest())
 

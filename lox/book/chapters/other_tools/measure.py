@@ -59,7 +59,7 @@ def with_a_misfit(base: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
     return {**base, name: base[name][:-1]}, name
 
 
-def said_of(base: Mapping[str, Tensor], aligned: Mapping[str, Tensor]) -> str:
+def misfit_message(base: Mapping[str, Tensor], aligned: Mapping[str, Tensor]) -> str:
     """What ``lox.extrapolate`` says where the pair does not fit; empty where it does."""
     try:
         lox.extrapolate(base, aligned)

@@ -9,7 +9,7 @@ from lox.book.cells import finding as box
 from lox.book.cells import markdown, share
 
 
-def finding(tools: pd.DataFrame, misfit: str, said: str) -> Markdown:
+def finding(tools: pd.DataFrame, misfit: str, message: str) -> Markdown:
     """What the table of ``measure.settings`` says, and what ``lox`` says of a matrix that does not fit."""
     largest, smallest = tools.loc[tools["added"].idxmax()], tools.loc[tools["added"].idxmin()]
     return box(
@@ -19,7 +19,7 @@ def finding(tools: pd.DataFrame, misfit: str, said: str) -> Markdown:
         f"With the same settings the weights are the same: the largest difference to a whole singular value "
         f"decomposition is {tools['apart'].max():.0e} of the largest weight.",
         f"Where `{misfit}` has another shape in the base, a rule that skips what does not fit leaves it as it was, and "
-        f"`lox` stops: {said.splitlines()[-1]}.",
+        f"`lox` stops: {message.splitlines()[-1]}.",
     )
 
 

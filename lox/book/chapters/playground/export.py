@@ -79,20 +79,12 @@ def stored_lox(base: Mapping[str, Tensor], aligned: Mapping[str, Tensor], k: int
     return moved
 
 
-def stored_attacked(start: Mapping[str, Tensor], attacked: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """An attacked model as the page has it: ``start`` plus what the attack added, in four bits."""
-    return {name: start[name] + _steps(start[name], weight).matrix() for name, weight in attacked.items()}
-
-
 @dataclass(frozen=True)
 class Steps:
     """A change of a weight, as whole numbers from -LEVELS to LEVELS times a step of each row."""
 
     counts: Tensor
     step: Tensor
-
-    def matrix(self) -> Tensor:
-        return self.counts * self.step.float()
 
 
 def _steps(start: Tensor, end: Tensor) -> Steps:

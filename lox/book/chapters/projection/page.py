@@ -69,8 +69,8 @@ def spectrum(spectra: pd.DataFrame) -> Figure:
     return figure
 
 
-def kept(table: pd.DataFrame) -> Markdown:
-    """The table of ``measure.kept``, readable."""
+def means_by_kind(table: pd.DataFrame) -> Markdown:
+    """The table of ``measure.means_by_kind``, readable."""
     columns = {
         "kind": "kind",
         "r_align": "R_align",

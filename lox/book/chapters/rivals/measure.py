@@ -7,15 +7,14 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from lox.book import results
-from lox.book.chapters.baselines.measure import by_defence, over_tasks, pooled_tasks
+from lox.book.chapters.baselines.measure import asr_and_unanswered, by_defence, over_tasks, pooled_tasks
 from lox.lab.evaluation import located
-from lox.lab.labels import Record, difference, outcomes
+from lox.lab.labels import Record, difference
 from lox.lab.model import AFTERWARDS, DURING, Model
 from lox.lab.replies import Computed
 from lox.lab.rivals import Weights
 from lox.lab.rows import corrected
 from lox.lab.setup import Setup
-from lox.lab.statistics import mean_over_seeds
 
 SETTINGS = ["k", "alpha", "lr", "judge", "n"]
 
@@ -40,15 +39,9 @@ def trade(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
     lines, dots = [], []
     utility = record.rows[record.rows["task"] != "none"].groupby("defence")["utility"].mean()
     for defence, labels in by_defence(pooled_tasks(record.labels)).items():
-        harmful, things = outcomes(labels, "harmful")
-        answered, safe = outcomes(labels, "answered")
-        line: dict = {"defence": defence, "utility": utility[defence], "seeds": len(harmful)}
-        for name, values, about in (("asr", harmful, things), ("unanswered", 1 - answered, safe)):
-            mean = mean_over_seeds(values.to_numpy(), about)
-            line |= {name: mean.value, f"{name}_low": mean.low, f"{name}_high": mean.high}
-        lines.append(line)
-        rates = {"asr": harmful.mean(axis=1), "unanswered": 1 - answered.mean(axis=1)}
-        dots.append(pd.DataFrame(rates | {"defence": defence}).reset_index())
+        means, of_seeds = asr_and_unanswered(labels, labels)
+        lines.append({"defence": defence, "utility": utility[defence], "seeds": len(of_seeds)} | means)
+        dots.append(of_seeds.assign(defence=defence))
     return pd.DataFrame(lines), pd.concat(dots, ignore_index=True)
 
 
@@ -69,16 +62,12 @@ def recorded(rows: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
 
     None where nothing was recorded, or where it was with other settings.
     """
-    names = {"rows": "", "means": "_trade", "against": "_paired", "left": "_left"}
-    try:
-        tables = {n: results.recorded(rows["profile"].iloc[0], f"rivals{end}") for n, end in names.items()}
-    except ValueError:
-        return None
-    # a recorded table has p_holm of the rows of none only
-    tables["against"] = corrected(tables["against"], tables["against"]["first"])
-    ours, theirs = (_settings(table) for table in (rows, tables["rows"]))
-    shared = [cell for cell in ours if cell in theirs]
-    return tables if shared and all(ours[cell] == theirs[cell] for cell in shared) else None
+    ends = {"rows": "", "means": "_trade", "against": "_paired", "left": "_left"}
+    names = {what: f"rivals{end}" for what, end in ends.items()}
+    tables = results.recorded_alike(rows, names, ["task", "defence"], SETTINGS)
+    if tables is not None:  # a recorded table has p_holm of the rows of none only
+        tables["against"] = corrected(tables["against"], tables["against"]["first"])
+    return tables
 
 
 def left(
@@ -109,18 +98,3 @@ def share_left(start: Weights, tuned: Weights, repaired: Weights) -> float:
     """⟨W_repaired − W_start, W_tuned − W_start⟩ / ‖W_tuned − W_start‖² over all weights of mappings name -> tensor."""
     pairs = [(repaired[n].double() - w.double(), tuned[n].double() - w.double()) for n, w in start.items()]
     return float(sum((a * b).sum() for a, b in pairs) / sum((b * b).sum() for _, b in pairs))
-
-
-def _settings(rows: pd.DataFrame) -> dict[tuple, set[tuple]]:
-    """(task, defence) -> with what its models were made and asked, as text, for a file does not keep types."""
-    return {
-        cell: {tuple(map(_text, line)) for line in group[SETTINGS].itertuples(index=False)}
-        for cell, group in rows.groupby(["task", "defence"])
-    }
-
-
-def _text(value) -> str:
-    try:
-        return f"{float(value):g}"
-    except (TypeError, ValueError):
-        return str(value) if value is not None else "nan"

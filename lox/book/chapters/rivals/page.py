@@ -9,11 +9,12 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from lox.book import cells, trade_plot
-from lox.book.cells import by_verdict, in_points, listed, markdown, per_cent, points, rows_of, share
+from lox.book.cells import in_points, markdown, rate_of, rows_of, share
+from lox.book.chapters.baselines.page import ASR_WITH, defence_with_points
 from lox.book.names import DEFENCE_NAMES
 
 
-class Told(NamedTuple):
+class Description(NamedTuple):
     """Who applies a defence, its rule in short, and its source in the bibliography."""
 
     who: str
@@ -22,25 +23,25 @@ class Told(NamedTuple):
 
 
 PROVIDER, TUNER, SERVER = "provider of the weights", "who runs fine-tuning", "who serves the result"
-TOLD = {
-    "lox": Told(PROVIDER, "$W_a + \\alpha \\operatorname{Proj}_k(\\Delta W_a)$", "perin2025lox"),
-    "full-rank": Told(PROVIDER, "$W_a + \\alpha \\Delta W_a$ (ExPO)", "zheng2024expo"),
-    "safeinst": Told(TUNER, "2.5 % refusals in the data", "bianchi2024safety"),
-    "guarded": Told(TUNER, "a loss that holds the first five tokens", "qi2025shallow"),
-    "proximal": Told(
+DESCRIPTIONS = {
+    "lox": Description(PROVIDER, "$W_a + \\alpha \\operatorname{Proj}_k(\\Delta W_a)$", "perin2025lox"),
+    "full-rank": Description(PROVIDER, "$W_a + \\alpha \\Delta W_a$ (ExPO)", "zheng2024expo"),
+    "safeinst": Description(TUNER, "2.5 % refusals in the data", "bianchi2024safety"),
+    "guarded": Description(TUNER, "a loss that holds the first five tokens", "qi2025shallow"),
+    "proximal": Description(
         TUNER, "$+ \\tfrac{\\rho}{2} \\lVert W - W_a \\rVert^2$ in the loss, of Lisa", "huang2024lisa"
     ),
-    "removal": Told(SERVER, "$\\Delta W_f - \\operatorname{Proj}_k(\\Delta W_f)$", "perin2025lox"),
-    "safe-lora": Told(
+    "removal": Description(SERVER, "$\\Delta W_f - \\operatorname{Proj}_k(\\Delta W_f)$", "perin2025lox"),
+    "safe-lora": Description(
         SERVER, "$\\Delta W_a \\Delta W_a^\\top \\Delta W_f / \\lVert \\Delta W_a \\rVert$", "hsu2024safelora"
     ),
-    "resta": Told(SERVER, "$W_f + \\gamma \\Delta W_a$", "bhardwaj2024resta"),
-    "safemerge": Told(
+    "resta": Description(SERVER, "$W_f + \\gamma \\Delta W_a$", "bhardwaj2024resta"),
+    "safemerge": Description(
         SERVER, "$(1 - \\lambda) W_f + \\lambda W_a$<br>where least along alignment", "djuhera2025safemerge"
     ),
-    "wise-ft": Told(SERVER, "$(1 - \\lambda) W_f + \\lambda W_a$", "wortsman2022robust"),
-    "lox+safeinst": Told("the first two", "both", "perin2025lox"),
-    "lox+resta": Told("the first and the last", "both", "perin2025lox"),
+    "wise-ft": Description(SERVER, "$(1 - \\lambda) W_f + \\lambda W_a$", "wortsman2022robust"),
+    "lox+safeinst": Description("the first two", "both", "perin2025lox"),
+    "lox+resta": Description("the first and the last", "both", "perin2025lox"),
 }
 
 
@@ -59,32 +60,13 @@ def finding(means: pd.DataFrame, against: pd.DataFrame, recorded: bool) -> Markd
 
 def lower_in_words(against_none: pd.DataFrame) -> str:
     """Which defences have the lower ASR than none."""
-    said = {side: _with_points(table) for side, table in by_verdict(against_none).items()}
-    parts = [
-        f"{word} with {listed(said[side])}"
-        for word, side in (("lower", "above"), ("higher", "below"), ("not distinguished", "neither"))
-        if said[side]
-    ]
+    parts = cells.listed_by_verdict(against_none, ASR_WITH, defence_with_points)
     return f"compared with no defence, the ASR is {'; '.join(parts)}."
-
-
-def _with_points(differences: pd.DataFrame) -> list[str]:
-    return [f"{DEFENCE_NAMES[d['second']]} ({points(d)})" for _, d in differences.iterrows()]
 
 
 def beside_lox_in_words(beside: pd.DataFrame) -> str:
     """Which rivals have a lower or a higher ASR than LoX."""
-    said = by_verdict(beside)
-    names = {side: [DEFENCE_NAMES[name] for name in table["second"]] for side, table in said.items()}
-    parts = [
-        f"{text} {listed(names[side])}"
-        for text, side in (
-            ("lower with", "above"),
-            ("higher with", "below"),
-            ("not distinguished with", "neither"),
-        )
-        if names[side]
-    ]
+    parts = cells.listed_by_verdict(beside, ASR_WITH, lambda d: DEFENCE_NAMES[d["second"]])
     return f"Beside LoX the ASR is {'; '.join(parts)}."
 
 
@@ -110,13 +92,13 @@ def who(defences: list[str], strengths: dict[str, float]) -> Markdown:
     return markdown(
         pd.DataFrame(
             {
-                "Defence": f"{DEFENCE_NAMES[d]} {{cite:p}}`{TOLD[d].source}`",
-                "Applied by": TOLD[d].who,
-                "Rule": TOLD[d].rule,
+                "Defence": f"{DEFENCE_NAMES[d]} {{cite:p}}`{DESCRIPTIONS[d].source}`",
+                "Applied by": DESCRIPTIONS[d].who,
+                "Rule": DESCRIPTIONS[d].rule,
                 "Setting": f"{strengths[d.split('+')[-1]]:g}" if d.split("+")[-1] in strengths else "–",
             }
             for d in defences
-            if d in TOLD
+            if d in DESCRIPTIONS
         )
     )
 
@@ -129,7 +111,7 @@ def table(means: pd.DataFrame, against: pd.DataFrame, left: pd.DataFrame) -> Mar
         pd.DataFrame(
             {
                 "Defence": DEFENCE_NAMES[m["defence"]],
-                "ASR": per_cent(*m[["asr", "asr_low", "asr_high"]]),
+                "ASR": rate_of(m),
                 "none minus this": in_points(lost.loc[m["defence"]]) if m["defence"] in lost.index else "–",
                 "Unanswered; utility": f"{share(m['unanswered'])}; {share(m['utility'])}",
                 "Left of ΔW_ft": share(kept[m["defence"]]) if m["defence"] in kept.index else "–",

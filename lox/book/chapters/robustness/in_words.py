@@ -7,7 +7,7 @@ from IPython.display import Markdown
 
 from lox.book import cells
 from lox.book.cells import by_verdict, listed, points, rows_of, share
-from lox.book.chapters.robustness.page import asked
+from lox.book.chapters.robustness.page import task_and_form
 from lox.book.names import DEFENCE_NAMES, IN_LEGENDS, TASK_NAMES
 
 GIBBERISH = 0.05  # above this share of garbled replies a low ASR is no sign of safety
@@ -96,7 +96,7 @@ def gibberish_in_words(summary: pd.DataFrame) -> str:
         return f"Gibberish makes up at most {share(summary['gibberish'].max())} of the replies to harmful prompts."
     worst = broken.sort_values("gibberish", ascending=False, kind="stable")
     named = [
-        f"{asked(line)}, {IN_LEGENDS[line['defence']]} ({share(line['gibberish'])})"
+        f"{task_and_form(line)}, {IN_LEGENDS[line['defence']]} ({share(line['gibberish'])})"
         for _, line in worst.head(NAMED).iterrows()
     ]
     most = ":" if len(broken) <= NAMED else ", most of all:"

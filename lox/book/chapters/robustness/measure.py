@@ -14,7 +14,7 @@ import pandas as pd
 from lox.book import results
 from lox.lab import rows
 from lox.lab.evaluation import evaluate, form_of
-from lox.lab.labels import CELL, Record, difference, labels_of
+from lox.lab.labels import CELL, Record, difference, labels_of, protection
 from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
 from lox.lab.setup import Setup
@@ -68,32 +68,12 @@ def recorded(like: Record) -> Record | None:
 
     None where nothing was recorded, or where it was with other settings, another judge or other prompts.
     """
-    profile = like.rows["profile"].iloc[0]
-    try:
-        rows, labels = (results.recorded(profile, name) for name in ("robustness", "robustness_labels"))
-    except ValueError:  # nothing was recorded, or before labels were
+    names = {"rows": "robustness", "labels": "robustness_labels"}
+    tables = results.recorded_alike(like.rows, names, CELL, SETTINGS)
+    if tables is None:
         return None
-    ours, theirs = _settings(like.rows), _settings(rows)
-    shared = pd.DataFrame([cell for cell in theirs if cell in ours], columns=CELL)
-    if shared.empty or any(ours[cell] != theirs[cell] for cell in shared.itertuples(index=False, name=None)):
-        return None
-    return Record(rows.merge(shared, on=CELL), labels.merge(shared, on=CELL))
-
-
-def _settings(rows: pd.DataFrame) -> dict[tuple, set[tuple]]:
-    """Cell -> with what its models were made and asked; as text, for a file does not keep types."""
-    rows = rows.reindex(columns=[*CELL, *SETTINGS]).astype(object)
-    return {
-        cell: {tuple(map(_text, line)) for line in group[SETTINGS].itertuples(index=False)}
-        for cell, group in rows.groupby(CELL)
-    }
-
-
-def _text(value) -> str:
-    try:
-        return f"{float(value):g}"
-    except (TypeError, ValueError):
-        return str(value) if value is not None else "nan"
+    shared = like.rows[CELL].drop_duplicates()
+    return Record(*(tables[name].merge(shared, on=CELL) for name in names))
 
 
 # --- reading labels -------------------------------------------------------------------------------
@@ -105,14 +85,7 @@ def against_none(labels: pd.DataFrame) -> pd.DataFrame:
     p_holm is corrected for the number of a defence's rows after fine-tuning, which are read together; before
     fine-tuning it is empty.
     """
-    lines = []
-    for (task, form), group in labels.groupby(["task", "form"], sort=False):
-        sides = dict(list(group.groupby("defence", sort=False)))
-        for defence in [name for name in sides if name != "none"]:
-            head = {"task": task, "form": form, "first": "none", "second": defence}
-            lines.append(head | difference(sides["none"], sides[defence]))
-    columns = ["task", "form", "first", "second", "difference", "low", "high", "p", "seeds", "n"]
-    table = pd.DataFrame(lines, columns=columns)
+    table = protection(labels, ["task", "form"])
     return rows.corrected(table, table["second"].where(table["task"] != "none"))
 
 

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from lox.book import cells
-from lox.book.cells import in_points, markdown, per_cent, rows_of, share
+from lox.book.cells import in_points, markdown, rate_of, rows_of, share
 from lox.book.figures import DEFENCE_COLORS, REFERENCE, stacked
 from lox.book.names import DEFENCE_NAMES, IN_LEGENDS, TASK_NAMES, attacks_in
 
@@ -85,7 +85,7 @@ def rates(summary: pd.DataFrame) -> Markdown:
         pd.DataFrame(
             {"Task": TASK_NAMES[task], "Defence": DEFENCE_NAMES[defence]}
             | {"ASR before": _interval(rows_of(summary, task="none", form=after["form"], defence=defence))}
-            | {"ASR after": per_cent(*after[["asr", "asr_low", "asr_high"]])}
+            | {"ASR after": rate_of(after)}
             for task in attacks_in(summary)
             for _, after in rows_of(summary, task=task).iterrows()
             for defence in [after["defence"]]
@@ -94,7 +94,7 @@ def rates(summary: pd.DataFrame) -> Markdown:
 
 
 def _interval(lines: pd.DataFrame) -> str:
-    return per_cent(*lines.iloc[0][["asr", "asr_low", "asr_high"]]) if len(lines) else "–"
+    return rate_of(lines.iloc[0]) if len(lines) else "–"
 
 
 def paired(against_none: pd.DataFrame) -> Markdown:
@@ -102,7 +102,7 @@ def paired(against_none: pd.DataFrame) -> Markdown:
     return markdown(
         pd.DataFrame(
             {
-                "Task": asked(d),
+                "Task": task_and_form(d),
                 "Defence": DEFENCE_NAMES[d["second"]],
                 "ASR, none minus this (points)": in_points(d),
                 "p (Holm)": "–" if pd.isna(d["p_holm"]) else f"{d['p_holm']:.2g}",
@@ -112,7 +112,7 @@ def paired(against_none: pd.DataFrame) -> Markdown:
     )
 
 
-def asked(line: pd.Series) -> str:
+def task_and_form(line: pd.Series) -> str:
     """The task of a row, and that its prompts are asked in persona where nothing was fine-tuned."""
     persona = line["task"] == "none" and line["form"] != "plain"
     return TASK_NAMES[line["task"]] + (", in persona" if persona else "")
@@ -123,8 +123,7 @@ def costs(summary: pd.DataFrame, cost: pd.DataFrame) -> Markdown:
     before = rows_of(summary, task="none", form="plain").set_index("defence")
     lines = []
     for name, column in (("Benign prompts answered", "helpful"), ("Benign prompts refused", "over_refusal")):
-        columns = [column, f"{column}_low", f"{column}_high"]
-        lines.append({"": name} | {DEFENCE_NAMES[d]: per_cent(*before.loc[d, columns]) for d in before.index})
+        lines.append({"": name} | {DEFENCE_NAMES[d]: rate_of(before.loc[d], column) for d in before.index})
     values = before["utility"].map("{:.2f}".format)
     lines.append({"": "Utility"} | {DEFENCE_NAMES[d]: values[d] for d in before.index})
     for what, title in (("helpful", "Lost answers (points)"), ("utility", "Lost utility (points)")):

@@ -25,6 +25,8 @@ from lox.lab.worlds.messages import Messages, user
 from lox.lab.worlds.toy import ToyWorld
 
 ARITHMETIC = "arithmetic_"  # begins the names of the tables that were recorded on one arithmetic
+SHOWN = 4  # words of a kind
+PAIRS = 200  # of alignment data, among which common words are looked for
 STATES = ("base", "aligned", "attacked", "attacked, with LoX")
 
 
@@ -40,7 +42,7 @@ def world_of(setup: Setup) -> ToyWorld:
 # --- what there is --------------------------------------------------------------------------------
 
 
-def words(world: ToyWorld, shown: int = 4) -> pd.DataFrame:
+def words(world: ToyWorld) -> pd.DataFrame:
     """Kinds of words: how many, how many of them are held out for evaluation (0: all are used), and a few."""
     rows = []
     for kind, entries in world.lexicon.items():
@@ -48,7 +50,7 @@ def words(world: ToyWorld, shown: int = 4) -> pd.DataFrame:
         every = [word for part in parts.values() for word in part]
         rows.append(
             {"kind": kind, "words": len(every), "held_out": len(parts.get("held_out", []))}
-            | {"examples": ", ".join(map(str, every[:shown]))}
+            | {"examples": ", ".join(map(str, every[:SHOWN]))}
         )
     return pd.DataFrame(rows)
 
@@ -69,12 +71,12 @@ def attacks(setup: Setup, seed: int) -> dict[str, dict]:
     return {task: world.examples(task, 1, seed)[0] for task in setup.profile.attacks}
 
 
-def opening(world: ToyWorld, seed: int = 0, n: int = 200) -> str:
+def opening(world: ToyWorld) -> str:
     """The words with which every plain helpful reply of the alignment data begins; "" if they share none."""
     refusals = set(world.taught_refusals)
     replies = [
         pair[side][0]["content"].split()
-        for pair in world.preferences(n, seed)
+        for pair in world.preferences(PAIRS, 0)
         for side in ("chosen", "rejected")
         if len(pair["prompt"]) == 1 and pair[side][0]["content"] not in refusals
     ]
@@ -138,7 +140,7 @@ def states(setup: Setup, seed: int, task: str) -> dict[str, Model]:
     return dict(zip(STATES, (attacked.base, attacked.aligned, attacked, setup.model(seed, task, "lox"))))
 
 
-def asked(setup: Setup, task: str, workers: int = 1) -> dict[str, list[Evaluated]]:
+def evaluated_states(setup: Setup, task: str, workers: int = 1) -> dict[str, list[Evaluated]]:
     """State -> its models of all reported seeds, asked in the form of the task."""
     by_seed = side_by_side([partial(_one_seed, setup, seed, task) for seed in setup.seeds], workers)
     return {state: [one[state] for one in by_seed] for state in STATES}
@@ -158,14 +160,9 @@ def rates(by_state: dict[str, list[Evaluated]]) -> pd.DataFrame:
         rows += [
             {"state": state, "what": "ASR", "value": asr["asr"], "low": asr["low"], "high": asr["high"]}
             | {"seeds": asr["seeds"], "n": asr["n"], "each": [e.asr.value for e in seeds]},
-            {
-                "state": state,
-                "what": "helpful",
-                "value": helpful.value,
-                "low": helpful.low,
-                "high": helpful.high,
-            }
-            | {"seeds": helpful.seeds, "n": helpful.n, "each": [e.helpful.value for e in seeds]},
+            {"state": state, "what": "helpful"}
+            | helpful.columns("value")
+            | {"n": helpful.n, "each": [e.helpful.value for e in seeds]},
         ]
     return pd.DataFrame(rows)
 

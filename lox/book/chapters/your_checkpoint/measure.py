@@ -22,10 +22,11 @@ from lox.lab.evaluation import evaluate
 from lox.lab.prompts import questions_of
 from lox.lab.reply_file import ReplyFile
 from lox.lab.served import Served, Type
-from lox.lab.setup import INSIDE, Setup
+from lox.lab.setup import Setup, immunised
 from lox.subspace import Rank
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")  # other weights beside those that are read
+TOKENS = 64  # whose logits are compared
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,9 @@ def ends(setup: Setup, seed: int, base: str | None, aligned: str | None) -> tupl
     return adopted(base), adopted(aligned)
 
 
-def immunised(base: Path, aligned: Path, k: Rank, alpha: float) -> Pair:
-    """The pair with what LoX makes of it, a stage; ValueError where the two do not fit together."""
-    recipe = {"base": base.name, "aligned": aligned.name, "k": k, "alpha": alpha}
-
-    def build(folder: Path) -> None:
-        extrapolate_checkpoint(base, aligned, folder / INSIDE, k=k, alpha=alpha)
-
-    return Pair(base, aligned, stages.stage("lox", recipe, build, [extrapolate_checkpoint]) / INSIDE)
+def immunised_pair(base: Path, aligned: Path, k: Rank, alpha: float) -> Pair:
+    """The two with what LoX makes of them; ValueError where they do not fit together."""
+    return Pair(base, aligned, immunised(base, aligned, k, alpha))
 
 
 def adopted(source: str) -> Path:
@@ -106,8 +102,8 @@ def rounding(alphas: tuple[float, ...], work: Path) -> pd.DataFrame:
     return pd.concat([report.assign(alpha=alpha) for report, alpha in zip(reports, alphas)])
 
 
-def adapter_against_whole(aligned: Path, immunised: Path, adapter: Path, tokens: int = 64) -> pd.DataFrame:
-    """Size in MB, and the largest difference of logits from the whole checkpoint's, on the vocabulary's first tokens.
+def adapter_against_whole(aligned: Path, immunised: Path, adapter: Path) -> pd.DataFrame:
+    """Size in MB, and the largest difference of logits from the whole checkpoint's, on ``TOKENS`` of the vocabulary.
 
     Rows: the whole checkpoint, the adapter attached to the aligned model, and the adapter switched off.
     """
@@ -115,7 +111,7 @@ def adapter_against_whole(aligned: Path, immunised: Path, adapter: Path, tokens:
 
     whole, tokenizer = models.load(immunised)
     attached = PeftModel.from_pretrained(models.load(aligned)[0], adapter).eval()
-    ids = torch.arange(min(tokens, len(tokenizer)), device=whole.device)[None]
+    ids = torch.arange(min(TOKENS, len(tokenizer)), device=whole.device)[None]
     with torch.inference_mode():
         expected, on = whole(ids).logits, attached(ids).logits
         with attached.disable_adapter():
@@ -145,7 +141,7 @@ def choosing_questions(setup: Setup, n: int) -> tuple[list[dict], bool]:
     return (others or harmful[:n]) + harmless[reported.benign :][:n], bool(others)
 
 
-def chosen(setup: Setup, work: Path, questions: list[dict], budget: float) -> Measured:
+def measured_choice(setup: Setup, work: Path, questions: list[dict], budget: float) -> Measured:
     """What ``lox choose`` does, with the profile's judge and precision, on ``base`` and ``aligned`` in a folder."""
     dtype: Type = "bfloat16" if setup.profile.evaluation.precision == "bfloat16" else "auto"
     served = Served(str(work / "aligned"), dtype=dtype, device=compute_device("auto"))
@@ -155,13 +151,13 @@ def chosen(setup: Setup, work: Path, questions: list[dict], budget: float) -> Me
     return choosing.measure(points, ask, rho=setup.profile.lox.rho, budget=budget)
 
 
-def used(setup: Setup, choice: Choice, k: int | None, alpha: float | None) -> tuple[Rank, float]:
+def k_and_alpha(setup: Setup, choice: Choice, k: int | None, alpha: float | None) -> tuple[Rank, float]:
     """k and α of the page: those that are given, else what the rule chose, else the profile's."""
     profile = setup.profile.lox
     taken = (choice.k, choice.alpha) if choice.alpha is not None else (profile.k, profile.alpha)
     return taken[0] if k is None else k, taken[1] if alpha is None else alpha
 
 
-def asked(setup: Setup, pair: Pair) -> dict[str, Evaluated]:
+def evaluated_pair(setup: Setup, pair: Pair) -> dict[str, Evaluated]:
     """The aligned and the immunised model of a pair, asked and judged."""
     return {name: evaluate(setup, getattr(pair, name)) for name in ("aligned", "immunised")}
