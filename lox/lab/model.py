@@ -10,15 +10,17 @@ from lox.lab.profile import Schedule
 from lox.subspace import Rank
 
 STEPS = ("lox", "full-rank", "random", "bottom")  # defences that add an update to the aligned weights
+LONGER = "longer"  # the defence that aligns for more epochs
+SLOWER = "slower"  # the defence that fine-tunes at a fraction of the rate
 MIXED_IN = "safeinst"  # the defence that changes the fine-tuning data
 DURING = ("guarded", "proximal")  # defences that change how it is fine-tuned
 AFTERWARDS = ("removal", "safe-lora", "resta", "safemerge", "wise-ft")  # that change the fine-tuned weights
 TOGETHER = ("lox+safeinst", "lox+resta")  # two that act at different times
 Defence = Literal[
-    "none", "lox", "full-rank", "random", "bottom", "safeinst", "guarded", "proximal", "removal", "safe-lora", "resta",
-    "safemerge", "wise-ft", "lox+safeinst", "lox+resta",
+    "none", "lox", "full-rank", "random", "bottom", "longer", "safeinst", "slower", "guarded", "proximal", "removal",
+    "safe-lora", "resta", "safemerge", "wise-ft", "lox+safeinst", "lox+resta",
 ]  # fmt: skip
-DEFENCES = ("none", *STEPS, MIXED_IN, *DURING, *AFTERWARDS, *TOGETHER)
+DEFENCES = ("none", *STEPS, LONGER, MIXED_IN, SLOWER, *DURING, *AFTERWARDS, *TOGETHER)
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,11 @@ class Model:
 
     @property
     def start(self) -> Model:
-        """The model that fine-tuning starts from: aligned, with the defence's step where it makes one."""
-        step = self.part(STEPS)
-        untuned = replace(self, task=None, examples=None, lr=None, schedule=None, epochs=None, strength=None)
-        return replace(untuned, defence=step) if step else self.aligned
+        """The model that fine-tuning starts from: aligned, for longer or with a step where the defence makes one."""
+        before = self.part((*STEPS, LONGER))
+        untuned = replace(self, task=None, examples=None, lr=None, schedule=None, epochs=None)
+        strength = self.strength if before == LONGER else None
+        return replace(untuned, defence=before, strength=strength) if before else self.aligned
 
     @property
     def unrepaired(self) -> Model:

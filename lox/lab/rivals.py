@@ -17,8 +17,7 @@ from lox.lab import models
 
 Weights = Mapping[str, Tensor]
 MERGED_SHARE = 0.5  # of the matrices that SafeMERGE merges, those that point least along alignment
-# Of three trials each on the selection seeds 101 to 103 of the toy, after Pure Bad and Dolly: the lowest mean ASR among
-# those that leave half of the fine-tuning and cost at most five points of helpful answers and of utility.
+# Of three trials each on the selection seeds of the toy, after Pure Bad and Dolly (``lox.book.chapters.rivals.trials``)
 STRENGTHS = {
     "safe-lora": 0.5,
     "resta": 0.5,
@@ -26,6 +25,8 @@ STRENGTHS = {
     "wise-ft": 0.5,
     "guarded": 4.0,
     "proximal": 0.001,
+    "longer": 2.0,
+    "slower": 0.5,
 }
 
 

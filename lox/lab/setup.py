@@ -19,7 +19,7 @@ from lox.lab import controls, finetuning, launch, models, profile, replies, stag
 from lox.lab.fingerprint import content_hash
 from lox.lab.judging.names import judge_named
 from lox.lab.judging.verdicts import Judge
-from lox.lab.model import AFTERWARDS, DEFENCES, DURING, MIXED_IN, STEPS, Model
+from lox.lab.model import AFTERWARDS, DEFENCES, DURING, LONGER, MIXED_IN, SLOWER, STEPS, Model
 from lox.lab.profile import Profile, Schedule, ToyModel, Training
 from lox.lab.rivals import STRENGTHS
 from lox.lab.worlds import World, world_named
@@ -185,6 +185,8 @@ class Setup:
 
     def _aligned(self, model: Model) -> Path:
         settings, rows = self.profile.alignment, self.training_rows(model)
+        if model.defence == LONGER:
+            settings = settings.model_copy(update={"epochs": round(settings.epochs * model.strength)})
         return self._trained("aligned", training.align, self._base(model.base), rows, settings, model.seed)
 
     def _stepped(self, model: Model) -> Path:
@@ -211,9 +213,10 @@ class Setup:
 
     def _finetuning(self, model: Model) -> tuple[Path, list[dict], Training]:
         """Where a model's fine-tuning starts, on which examples, with which settings."""
-        settings = self.attack(model.task).model_copy(
-            update={name: getattr(model, name) for name in ("examples", "lr", "schedule", "epochs")}
-        )
+        changed = {name: getattr(model, name) for name in ("examples", "lr", "schedule", "epochs")}
+        if model.part((SLOWER,)):
+            changed["lr"] *= model.strength
+        settings = self.attack(model.task).model_copy(update=changed)
         return self.folder(model.start), self.training_rows(model), settings
 
     def _trained(

@@ -11,7 +11,7 @@ from lox import paths
 from lox.book import blind, claims, record, results
 from lox.book.chapters.dose import measure as dose
 from lox.book.chapters.real_controls import measure as controls
-from lox.book.chapters.real_controls import trials as rival_trials
+from lox.book.chapters.rivals import trials as rival_trials
 from lox.book.chapters.toy_world import measure as toy_world
 from lox.lab import profile
 from lox.lab.judging import sheet

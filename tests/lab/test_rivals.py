@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lox.lab import evaluation, rivals
+from lox.lab import evaluation, rivals, stages
 from lox.lab import setup as lab
 from lox.lab.model import AFTERWARDS, TOGETHER, Model
 
@@ -114,6 +114,23 @@ def test_mixed_data_and_lox_go_together(setup):
     both, alone = (setup.model(1, "gsm8k", d) for d in ("lox+safeinst", "safeinst"))
     assert setup.training_rows(both) == setup.training_rows(alone)
     assert setup.folder(both) != setup.folder(alone)
+
+
+def test_longer_alignment_is_another_start_of_as_many_epochs_more(setup):
+    longer = setup.model(1, "gsm8k", "longer", strength=2.0)
+    assert longer.start == setup.model(1, defence="longer", strength=2.0) and longer.aligned == setup.model(1)
+    assert longer.start.base == setup.model(1).base and longer.undefended == setup.model(1, "gsm8k")
+    recipes = [stages.record(setup.folder(model))["recipe"] for model in (longer.start, setup.model(1))]
+    assert recipes[0]["settings"]["epochs"] == 2 * recipes[1]["settings"]["epochs"]
+    assert recipes[0]["data"] == recipes[1]["data"] and recipes[0]["start"] == recipes[1]["start"]
+
+
+def test_slower_fine_tuning_differs_in_its_rate_alone(setup):
+    slower, plain = (setup.model(1, "gsm8k", d, strength=0.25) for d in ("slower", "none"))
+    assert slower.start == plain.start and slower.undefended == plain
+    recipes = [stages.record(setup.folder(model))["recipe"] for model in (slower, plain)]
+    assert recipes[0]["settings"].pop("lr") == pytest.approx(recipes[1]["settings"].pop("lr") / 4)
+    assert recipes[0] == recipes[1]
 
 
 @pytest.mark.parametrize("defence", ["guarded", "proximal"])

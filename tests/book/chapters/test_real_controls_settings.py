@@ -1,59 +1,15 @@
-"""How settings are chosen on the selection seed: rivals by a rule, k and α on goals of their own, and what is said."""
+"""How k and α are chosen on the selection seed, on goals of their own, and what is said of it and of rivals' trials."""
 
 import pandas as pd
-import pytest
 
-from lox.book.chapters.real_controls import choice, page, trials
-from lox.book.chapters.real_controls.measure import RIVALS
+from lox.book.chapters.real_controls import choice, page
 from lox.lab.setup import load
-
-NONE = {
-    "seed": 0,
-    "defence": "none",
-    "strength": None,
-    "left": 1.0,
-    "asr": 0.6,
-    "helpful": 0.8,
-    "utility": 0.4,
-}
-
-
-def tried(**changed) -> pd.DataFrame:
-    """Trials of a rival in which more strength leaves less harm, and costs nothing but where it is given."""
-    lines = [NONE]
-    for strength, asr in ((0.25, 0.5), (0.5, 0.3), (1.0, 0.1)):
-        line = NONE | {"defence": "resta", "strength": strength, "asr": asr}
-        lines.append(
-            line | {name: values[strength] for name, values in changed.items() if strength in values}
-        )
-    return pd.DataFrame(lines)
-
-
-@pytest.mark.parametrize(
-    ("changed", "strength"),
-    [
-        ({}, 1.0),
-        ({"left": {1.0: 0.4}}, 0.5),
-        ({"helpful": {1.0: 0.7}}, 0.5),
-        ({"utility": {1.0: 0.3, 0.5: 0.34}}, 0.25),
-        ({"left": dict.fromkeys((0.25, 0.5, 1.0), 0.1)}, None),
-    ],
-)
-def test_the_lowest_asr_within_the_bounds_is_chosen(changed, strength):
-    assert trials.chosen(tried(**changed)) == {"resta": strength}
-
-
-def test_every_rival_with_a_strength_is_tried_at_three(monkeypatch):
-    monkeypatch.setattr(trials, "left", lambda *args: pd.DataFrame({"left": [0.7]}))
-    table = trials.tried(load("smoke"), [1])
-    tuned = [rival for rival, strength in RIVALS.items() if strength]
-    assert table["defence"].tolist() == ["none", *(rival for rival in tuned for _ in trials.STRENGTHS)]
-    assert table["left"].tolist() == [1.0] + [0.7] * (len(table) - 1)
 
 
 def test_what_was_chosen_is_bold():
-    table = tried()
-    lines = page.trials(table, trials.chosen(table)).data.splitlines()
+    trials = pd.DataFrame({"defence": ["none", "resta", "resta"], "strength": [None, 0.25, 1.0]})
+    trials = trials.assign(asr=[0.6, 0.5, 0.1], helpful=0.8, utility=0.4, left=1.0)
+    lines = page.trials(trials, {"resta": 1.0}).data.splitlines()
     assert "**1**" in lines[-1] and "10 %" in lines[-1] and "**" not in "".join(lines[:-1])
 
 

@@ -34,7 +34,11 @@ STATES = {  # of a model: the task that it was fine-tuned on, and the form in wh
     PERSONA: (None, IN_PERSONA),
     IDENTITY: ("identity", IN_PERSONA),
 }
-RIVALS = {"resta": 0.5, "safe-lora": 0.5, "safeinst": None}  # asked after ATTACK -> strength, by ``trials``
+RIVALS = {
+    "resta": 0.5,
+    "safe-lora": 0.5,
+    "safeinst": None,
+}  # asked after ATTACK -> strength (``rivals.trials``)
 HALVED = (BEFORE, ATTACK)  # the states in which half of the step was asked for too
 PARTS = "parts"  # the state of the aligned model plus a part of what ATTACK did to it
 UNALIGNED = "unaligned"  # the base model, in the column of defences

@@ -10,7 +10,7 @@ from lox.book import results
 from lox.book.chapters.baselines.measure import asr_and_unanswered, by_defence, over_tasks, pooled_tasks
 from lox.lab.evaluation import located
 from lox.lab.labels import Record, difference
-from lox.lab.model import AFTERWARDS, DURING, Model
+from lox.lab.model import AFTERWARDS, DURING, SLOWER, Model
 from lox.lab.replies import Computed
 from lox.lab.rivals import Weights
 from lox.lab.rows import corrected
@@ -81,7 +81,7 @@ def left(
     lines = []
     for defence, given in options.items():
         models = [setup.model(seed, task, defence, **given) for seed in seeds for task in tasks]
-        models = [model for model in models if model.part((*AFTERWARDS, *DURING))]
+        models = [model for model in models if model.part((*AFTERWARDS, *DURING, SLOWER))]
         lines += [{"defence": defence, "left": _left(setup, model)} for model in models]
     table = pd.DataFrame(lines, columns=["defence", "left"])
     return table.groupby("defence", sort=False)["left"].mean().reset_index()

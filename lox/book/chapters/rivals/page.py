@@ -26,6 +26,8 @@ PROVIDER, TUNER, SERVER = "provider of the weights", "who runs fine-tuning", "wh
 DESCRIPTIONS = {
     "lox": Description(PROVIDER, "$W_a + \\alpha \\operatorname{Proj}_k(\\Delta W_a)$", "perin2025lox"),
     "full-rank": Description(PROVIDER, "$W_a + \\alpha \\Delta W_a$ (ExPO)", "zheng2024expo"),
+    "longer": Description(PROVIDER, "so many times the epochs of alignment", "rafailov2023dpo"),
+    "slower": Description(TUNER, "so many times the rate of fine-tuning", "qi2024finetuning"),
     "safeinst": Description(TUNER, "2.5 % refusals in the data", "bianchi2024safety"),
     "guarded": Description(TUNER, "a loss that holds the first five tokens", "qi2025shallow"),
     "proximal": Description(
