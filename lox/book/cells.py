@@ -66,7 +66,7 @@ def rate_of(row: pd.Series, column: str = "asr") -> str:
 
 
 def share(value: float) -> str:
-    return f"{100 * value:.0f} %"
+    return f"{100 * value:z.0f} %"
 
 
 def over_seeds(values: pd.Series, digits: int = 2) -> str:

@@ -92,3 +92,7 @@ def test_a_rate_is_read_with_the_columns_of_its_interval():
 )
 def test_a_mean_of_one_seed_has_no_interval(low, sign, said):
     assert cells.with_interval(pd.Series({"mean": 0.5, "low": low, "high": 0.75}), sign) == said
+
+
+def test_a_share_that_rounds_to_nothing_has_no_sign():
+    assert (cells.share(-0.001), cells.share(-0.02), cells.share(0.305)) == ("0 %", "-2 %", "30 %")

@@ -77,6 +77,8 @@ def main(
 
     Without them it is all rivals, after ``TASKS``.
     """
+    if unknown := set(rival or ()) - set(STRENGTHS):
+        raise typer.BadParameter(f"{min(unknown)!r}: there are {', '.join(STRENGTHS)}", param_hint="--rival")
     setup = load(profile)
     seeds = setup.profile.selection_seeds
     named = [
