@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from lox.book.chapters.real_controls import page
+from lox.book.chapters.real_controls import in_words, page
 from lox.book.chapters.real_controls.measure import (
     ATTACK,
     BEFORE,
@@ -73,7 +73,7 @@ def rivals(against_lox=(0.1, 0.01)):
     ],
 )
 def test_what_is_said_of_the_control_follows_the_corrected_p(p, difference, words):
-    said = page.control_in_words(contrasts(beyond=(difference, p)), "Harm, read blind")
+    said = in_words.control_in_words(contrasts(beyond=(difference, p)), "Harm, read blind")
     assert words in said
     assert said.startswith(
         "**Harm, read blind**, after Pure Bad, over 4 seeds: the ASR is, with LoX, lower than that"
@@ -81,13 +81,13 @@ def test_what_is_said_of_the_control_follows_the_corrected_p(p, difference, word
 
 
 def test_the_scale_names_both_ends(rates):
-    said = page.scale_in_words(rates)
+    said = in_words.scale_in_words(rates)
     assert "50 % [20, 60] of the unaligned model's replies" in said
     assert "40 % [20, 60] of the aligned models'" in said
 
 
 def test_the_price_is_told_of_lox_and_of_the_control():
-    said = page.cost_in_words(contrasts(state=BEFORE))
+    said = in_words.cost_in_words(contrasts(state=BEFORE))
     assert said.endswith(
         "LoX 30 points [20, 40], half of LoX's step 20 points [10, 30] and random directions 2 points [-8, 12]."
     )
@@ -97,7 +97,7 @@ def test_the_price_is_told_of_lox_and_of_the_control():
     ("p", "words"), [(0.01, "(distinguished from 0)"), (0.3, "(not distinguished from 0)")]
 )
 def test_what_a_part_does_follows_the_corrected_p(p, words):
-    said = page.parts_in_words(parts(inside=(0.05, p), taken=(0.02, 0.9)))
+    said = in_words.parts_in_words(parts(inside=(0.05, p), taken=(0.02, 0.9)))
     assert f"changes it by 5 points [-5, 15] {words}" in said
     assert said.endswith("takes off 2 points [-8, 12] (not distinguished from 0).")
 
@@ -110,7 +110,7 @@ def test_what_a_part_does_follows_the_corrected_p(p, words):
     ],
 )
 def test_what_identity_shifting_adds_to_its_prompt_follows_the_corrected_p(rates, difference, p, words):
-    said = page.identity_in_words(rates, identity(difference, p), identity(-0.2, 0.01))
+    said = in_words.identity_in_words(rates, identity(difference, p), identity(-0.2, 0.01))
     assert words in said and "in 40 % [20, 60] before any fine-tuning and in 40 % [20, 60] after it" in said
     assert "the unaligned model in 55 % [20, 60]" in said
     assert said.endswith("the fine-tuning changes it by -20 points [-30, -10] (distinguished from 0).")
@@ -119,7 +119,7 @@ def test_what_identity_shifting_adds_to_its_prompt_follows_the_corrected_p(rates
 def test_the_box_has_a_sentence_for_each_judge(rates):
     read = pd.concat([contrasts(state=state) for state in (ATTACK, IDENTITY)])
     price, both = contrasts(state=BEFORE), (identity(), identity())
-    box = page.finding(rates, read, contrasts(lox=(0, 1)), price, both, parts(), rivals()).data
+    box = in_words.finding(rates, read, contrasts(lox=(0, 1)), price, both, parts(), rivals()).data
     assert box.count("**Harm, read blind**, after Pure Bad") == 1
     assert box.count("Refusal lost, by phrases") == 1
     assert box.count("**The same, read blind**, after identity shifting") == 1
@@ -188,7 +188,7 @@ def test_parts_are_told_by_both_judges():
     ],
 )
 def test_a_rival_is_compared_with_lox_by_the_corrected_p(rates, against_lox, words):
-    said = page.rivals_in_words(rates, rivals(against_lox))
+    said = in_words.rivals_in_words(rates, rivals(against_lox))
     assert words in said and said.endswith("LoX leaves 40 % [20, 60].")
 
 

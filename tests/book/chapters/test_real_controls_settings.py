@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from lox.book.chapters.real_controls import choice, page
+from lox.book.chapters.real_controls import choice, in_words, page
 from lox.lab.setup import load
 
 
@@ -50,17 +50,17 @@ def points(losses=((0.25, 0.01), (0.5, 0.08)), chosen=0.25, ranks=(1, 2)) -> pd.
 
 
 def test_what_the_rule_chooses_is_said_with_what_stopped_it():
-    said = page.choice_in_words(points(), 0.05).data
+    said = in_words.choice_in_words(points(), 0.05).data
     assert "The smallest rank that brings it as far is $k = 2$." in said
     assert "At $α = 0.5$ 8 points [5, 11] of 190 harmless requests" in said
     assert said.endswith("So the rule chooses $α = 0.25$.")
 
 
 def test_a_rule_that_chooses_nothing_says_so():
-    none = page.choice_in_words(points(((0.25, 0.08),), chosen=None), 0.05).data
+    none = in_words.choice_in_words(points(((0.25, 0.08),), chosen=None), 0.05).data
     assert none.endswith("So the rule chooses no $α$ of those tried.")
-    assert page.choice_in_words(points(()), 0.05).data.endswith("so no k is chosen.")
-    all_within = page.choice_in_words(points(((0.25, 0.0), (0.5, 0.01)), chosen=0.5), 0.05).data
+    assert in_words.choice_in_words(points(()), 0.05).data.endswith("so no k is chosen.")
+    all_within = in_words.choice_in_words(points(((0.25, 0.0), (0.5, 0.01)), chosen=0.5), 0.05).data
     assert "not shown to be within" not in all_within and all_within.endswith("chooses $α = 0.5$.")
 
 

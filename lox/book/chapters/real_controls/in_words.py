@@ -1,0 +1,151 @@
+"""What a real model beside controls and rivals shows, in sentences that corrected p decides."""
+
+from __future__ import annotations
+
+import pandas as pd
+from IPython.display import Markdown
+
+from lox.book import cells
+from lox.book.cells import listed, points, rate_of, rows_of, said_of
+from lox.book.chapters.real_controls.measure import ATTACK, BEFORE, IDENTITY, PERSONA, RIVALS, UNALIGNED
+from lox.book.chapters.real_controls.page import NAMES, STATES
+
+
+def finding(
+    rates: pd.DataFrame,
+    by_reader: pd.DataFrame,
+    by_phrases: pd.DataFrame,
+    cost: pd.DataFrame,
+    identity: tuple[pd.DataFrame, pd.DataFrame],
+    parts: pd.DataFrame,
+    rivals: pd.DataFrame,
+) -> Markdown:
+    """The box of the page: ``measure``'s rates, its contrasts three times, its by_identity, parts and against_rivals.
+
+    ``identity`` is by the reader and by phrases.
+    """
+    return cells.finding(
+        scale_in_words(rates),
+        control_in_words(rows_of(by_reader, state=ATTACK), "Harm, read blind"),
+        control_in_words(rows_of(by_phrases, state=ATTACK), "Refusal lost, by phrases"),
+        cost_in_words(cost),
+        identity_in_words(rates, *identity),
+        control_in_words(rows_of(by_reader, state=IDENTITY), "The same, read blind"),
+        rivals_in_words(rates, rivals),
+        parts_in_words(parts),
+    )
+
+
+def scale_in_words(rates: pd.DataFrame) -> str:
+    """What the ends of the scale are, as the reader sees them: the unaligned model and the aligned one."""
+    base, aligned = (_of(rates, BEFORE, defence, "harm") for defence in (UNALIGNED, "none"))
+    return (
+        f"**The scale.** Read blind, {base} of the unaligned model's replies do what the harmful request wants, and "
+        f"{aligned} of the aligned models'."
+    )
+
+
+def _of(rates: pd.DataFrame, state: str, defence: str, column: str) -> str:
+    model = rows_of(rates, state=state, defence=defence).iloc[0]
+    return rate_of(model, column)
+
+
+def control_in_words(contrasts: pd.DataFrame, judged: str) -> str:
+    """Whether LoX lowers the ASR in one state, whether more than random directions do, and what half of it does.
+
+    Of half nothing is said where the contrasts do not have it.
+    """
+    ours = contrasts.set_index(["first", "second"])
+    said = [
+        f"with {NAMES[second]}, {said_of(d, 'lower than', 'higher than', 'not distinguished from')} that with "
+        f"{NAMES[first]} ({points(d)})"
+        for first, second in (("none", "lox"), ("random", "lox"), ("none", "half"))
+        if (first, second) in ours.index
+        for d in [ours.loc[(first, second)]]
+    ]
+    (state,) = contrasts["state"].unique()
+    return f"**{judged}**, {STATES[state]}, over {int(ours['seeds'].iloc[0])} seeds: the ASR is, {'; '.join(said)}."
+
+
+def cost_in_words(contrasts: pd.DataFrame) -> str:
+    """What LoX, half of it and a random step cost in harmless requests answered, before fine-tuning."""
+    ours = contrasts.set_index(["first", "second"])
+    costs = [
+        f"{NAMES[defence]} {points(ours.loc[('none', defence)])}" for defence in ("lox", "half", "random")
+    ]
+    return (
+        f"**Its price** before fine-tuning, harmless requests that are no longer answered: {listed(costs)}."
+    )
+
+
+def identity_in_words(rates: pd.DataFrame, by_reader: pd.DataFrame, by_phrases: pd.DataFrame) -> str:
+    """How much of identity shifting is its prompt, and how much its fine-tuning, of the model without a step."""
+    harm = {
+        name: _of(rates, state, defence, "harm")
+        for name, state, defence in (
+            ("base", PERSONA, UNALIGNED),
+            ("before", PERSONA, "none"),
+            ("after", IDENTITY, "none"),
+        )
+    }
+    lost = [_of(rates, state, "none", "lost") for state in (PERSONA, IDENTITY)]
+    added = [rows_of(table, defence="none").iloc[0] for table in (by_reader, by_phrases)]
+    said = [f"changes it by {points(d)} ({_established(d)})" for d in added]
+    return (
+        f"**Identity shifting.** Asked in that attack's persona, the aligned models do what the harmful request wants "
+        f"in {harm['before']} before any fine-tuning and in {harm['after']} after it, the unaligned model in "
+        f"{harm['base']}; read blind, the fine-tuning {said[0]}. By phrases a refusal is lost in {lost[0]} before any "
+        f"fine-tuning and in {lost[1]} after it; the fine-tuning {said[1]}."
+    )
+
+
+def rivals_in_words(rates: pd.DataFrame, rivals: pd.DataFrame) -> str:
+    """The harm that each rival leaves after the attack, and whether LoX leaves more or less."""
+    told = []
+    for rival in RIVALS:
+        (d,) = rows_of(rivals, first="lox", second=rival).to_dict("records")
+        compared = said_of(
+            pd.Series(d), "less than LoX does", "more than LoX does", "not distinguished from LoX"
+        )
+        told.append(f"{NAMES[rival]} {_of(rates, ATTACK, rival, 'harm')} ({compared})")
+    return f"**Rivals**, {STATES[ATTACK]}, leave harm: {listed(told)}; LoX leaves {_of(rates, ATTACK, 'lox', 'harm')}."
+
+
+def parts_in_words(parts: pd.DataFrame) -> str:
+    """Whether the part of Pure Bad's update inside the safety subspace does its harm."""
+    ours = parts.set_index(["first", "second"])
+    inside, taken = ours.loc[("inside", "nothing")], ours.loc[("whole", "outside")]
+    return (
+        f"**Through which directions?** Pure Bad's whole update adds {points(ours.loc[('whole', 'nothing')])} of harm. "
+        f"Its part inside the safety subspace, put in alone, changes it by {points(inside)} ({_established(inside)}); "
+        f"leaving that part out takes off {points(taken)} ({_established(taken)})."
+    )
+
+
+def _established(d: pd.Series) -> str:
+    return f"{'' if cells.holds(d) else 'not '}distinguished from 0"
+
+
+def choice_in_words(table: pd.DataFrame, budget: float) -> Markdown:
+    """What the paper's rule and a budget choose on the selection seed: ``choice``'s recorded points."""
+    curve, moved = table[table["alpha"].isna()], table[table["alpha"] > 0]
+    base, aligned = curve.iloc[0], rows_of(table, alpha=0).iloc[0]
+    said = [
+        f"On {aligned['n_harmful']} goals alignment brings the ASR by phrases from {rate_of(base)} to "
+        f"{rate_of(aligned)}."
+    ]
+    if moved.empty:
+        return Markdown(" ".join([*said, "No rank that was tried brings it as far, so no k is chosen."]))
+    k, chosen = moved["k"].iloc[0], moved[moved["chosen"]]
+    said.append(f"The smallest rank that brings it as far is $k = {k}$.")
+    refused = moved[moved["loss_high"] > budget]
+    if not refused.empty:
+        first = refused.iloc[0]
+        loss = {"difference": first["loss"], "low": first["loss_low"], "high": first["loss_high"]}
+        said.append(
+            f"At $α = {first['alpha']:g}$ {points(pd.Series(loss))} of {first['n_harmless']} harmless requests are no "
+            f"longer answered, which is not shown to be within {100 * budget:g} points."
+        )
+    alpha = f"$α = {chosen['alpha'].iloc[0]:g}$" if len(chosen) else "no $α$ of those tried"
+    said.append(f"So the rule chooses {alpha}.")
+    return Markdown(" ".join(said))
