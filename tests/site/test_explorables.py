@@ -41,7 +41,7 @@ def set_to(page, control: int, value: float) -> None:
     )
 
 
-def said(page) -> str:
+def shown_text(page) -> str:
     return page.evaluate("document.querySelector('[data-explorable] [role=status]').textContent")
 
 
@@ -59,7 +59,9 @@ def test_projection_adds_up_as_lox_project_does(opened):
         vector = torch.tensor([[x], [y]], dtype=torch.float64)
         kept = lox.project(lox.safety_subspace(line, 1), vector)
         squares = [(vector**2).sum(), (kept**2).sum(), ((vector - kept) ** 2).sum()]
-        shown = [number for number in numbers(said(page)) if number != 2]  # the exponents are superscripts
+        shown = [
+            number for number in numbers(shown_text(page)) if number != 2
+        ]  # the exponents are superscripts
         share = float(kept.norm() / vector.norm())
         assert shown == pytest.approx([*map(float, squares), share], abs=0.0051)
 
@@ -74,7 +76,7 @@ def test_energy_says_what_r_ft_gives(opened):
         ft[0, 0], ft[2, 0] = -against, outside
         step = torch.diag(torch.tensor([30.0 * alpha, 0, 0], dtype=torch.float64))
         right = [lox.r_align(align, 1), lox.r_ft(align, ft, 1), lox.r_ft(align, ft + step, 1)]
-        assert numbers(said(page))[:3] == pytest.approx(list(map(float, right)), abs=0.00051)
+        assert numbers(shown_text(page))[:3] == pytest.approx(list(map(float, right)), abs=0.00051)
 
 
 def test_ablation_shows_every_point_of_the_executed_tables(opened, notebooks):
@@ -90,20 +92,20 @@ def test_ablation_shows_every_point_of_the_executed_tables(opened, notebooks):
             set_to(page, 1, place)
             for at, (alpha, point) in enumerate(choice.groupby("alpha")):
                 set_to(page, 2, at)
-                shown = numbers(said(page).split("α =")[1])
+                shown = numbers(shown_text(page).split("α =")[1])
                 right = [alpha, 100 * point["asr"].mean(), 100 * point["helpful"].mean(), len(point)]
-                assert shown == pytest.approx(right, abs=0.51), said(page)
+                assert shown == pytest.approx(right, abs=0.51), shown_text(page)
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_keys_move_it_and_its_drawing_says_the_same_in_words(opened, name):
     page = opened(name)
-    before = said(page)
+    before = shown_text(page)
     page.evaluate("[...document.querySelectorAll('[data-explorable] input')].at(-1).focus()")
     page.press("ArrowRight", 39)
-    assert said(page) != before
+    assert shown_text(page) != before
     spoken = page.evaluate("document.querySelector('[data-explorable] svg').getAttribute('aria-label')")
-    assert numbers(said(page))[0] in numbers(spoken)
+    assert numbers(shown_text(page))[0] in numbers(spoken)
     parts = "[...document.querySelectorAll('[data-explorable] *')]"
     assert page.evaluate(f"{parts}.every((part) => part.getBoundingClientRect().right <= innerWidth)")
     assert not [url for url in page.requests if not url.startswith(("file:", "data:", "blob:", "about:"))]

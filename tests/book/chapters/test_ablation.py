@@ -132,7 +132,9 @@ def test_alpha_rises_to_the_first_at_which_every_seed_is_broken(setup, monkeypat
     asked = []
     monkeypatch.setattr(measure, "evaluate", lambda setup, model: None)
     monkeypatch.setattr(
-        measure, "at", lambda s, seed, k, alpha: asked.append((seed, k, alpha)) or (seed, alpha)
+        measure,
+        "evaluated_extrapolation",
+        lambda s, seed, k, alpha: asked.append((seed, k, alpha)) or (seed, alpha),
     )
     monkeypatch.setattr(measure, "is_whole", lambda found, start: found[1] < 2 * found[0])
     along = measure.until_broken(setup, {1: 3, 2: "full"}, [4.0, 1.0, 8.0, 2.0])

@@ -18,7 +18,7 @@ def of(*values):
 
 
 @pytest.fixture
-def found():
+def by_update():
     return {
         (MAIN, 1): of(4.0, 2.0, 2.0, 1.0),
         (MAIN, 2): of(8.0, 4.0, 4.0, 2.0),
@@ -33,15 +33,15 @@ def test_amounts_keep_the_published_ratio():
     assert measure.amounts(800, [65600, 22500, 22500, 32800]) == [274, 400, 800]
 
 
-def test_a_row_for_each_update_and_seed(found):
-    table = measure.overall(found, 1, {MAIN: 4, OTHER: 9})
+def test_a_row_for_each_update_and_seed(by_update):
+    table = measure.overall(by_update, 1, {MAIN: 4, OTHER: 9})
     first = table.iloc[0]
     assert (first["norm"], first["stable_rank"], first["r"]) == pytest.approx((5, 25 / 16, 0.8))
     assert table["steps"].tolist()[:4] == [4, 4, 9, 9] and table["steps"].isna().sum() == 2
 
 
-def test_differences_are_taken_seed_by_seed(found):
-    table = measure.against(measure.overall(found, 1, {}), MAIN).set_index("other")
+def test_differences_are_taken_seed_by_seed(by_update):
+    table = measure.against(measure.overall(by_update, 1, {}), MAIN).set_index("other")
     assert list(table.index) == [OTHER, "random"]
     assert table.loc[OTHER, "mean"] == pytest.approx((0.3 - 0.2) / 2)
     assert table["higher"].tolist() == [1, 2]
@@ -55,8 +55,8 @@ def test_the_correlation_with_steps_needs_three_tasks():
     assert math.isnan(measure.steps_correlation(table, ["a", "b"]))
 
 
-def test_kinds_hold_the_update_and_chance(found):
-    table = measure.kinds(found, MAIN, 2)
+def test_kinds_hold_the_update_and_chance(by_update):
+    table = measure.kinds(by_update, MAIN, 2)
     assert list(table.columns) == [
         "kind",
         "stable rank",
@@ -71,7 +71,7 @@ def test_kinds_hold_the_update_and_chance(found):
         "0.89 [0.89, 0.89]",
         "0.71 [0.71, 0.71]",
     ]
-    assert set(measure.profiles(found)["update"]) == {MAIN, OTHER, "random"}
+    assert set(measure.profiles(by_update)["update"]) == {MAIN, OTHER, "random"}
 
 
 def test_the_papers_bound_by_hand():
@@ -82,11 +82,16 @@ def test_the_papers_bound_by_hand():
 
 
 def test_the_updates_of_models(setup):
-    found = measure.measured(setup, [1], ["dolly"], [16, 32])
-    assert {name for name, _ in found} == {"alignment, 16 pairs", "alignment, 32 pairs", "Dolly", "random"}
+    by_update = measure.measured(setup, [1], ["dolly"], [16, 32])
+    assert {name for name, _ in by_update} == {
+        "alignment, 16 pairs",
+        "alignment, 32 pairs",
+        "Dolly",
+        "random",
+    }
     steps = measure.steps(setup, ["dolly"], [16, 32])
     assert steps["Dolly"] == setup.steps(setup.model(1, "dolly")) and steps["alignment, 32 pairs"] == 1
-    norms = measure.overall(found, 6, steps).set_index("update")["norm"]
+    norms = measure.overall(by_update, 6, steps).set_index("update")["norm"]
     assert norms["random"] == pytest.approx(norms["alignment, 32 pairs"])
 
 

@@ -26,12 +26,12 @@ def against(half=0.1, **means):
     )
 
 
-def said(**options):
+def finding_text(**options):
     return page.finding(overall(), against(**options), MAIN, ["Dolly"], 6).data
 
 
 def test_each_comparison_is_said_by_its_interval():
-    text = said()
+    text = finding_text()
     assert "holds 0.80 of its norm in its own top $k = 6$ directions, more than the 0.30" in text
     assert "difference +0.50 [0.40, 0.60], 3 seeds" in text
     assert "it is more concentrated than Dolly (+0.30 [0.20, 0.40])" in text
@@ -42,11 +42,11 @@ def test_each_comparison_is_said_by_its_interval():
 
 
 def test_the_other_way_round_and_undecided():
-    text = said(random=-0.2, Dolly=-0.3)
+    text = finding_text(random=-0.2, Dolly=-0.3)
     assert "less than the 0.30" in text and "less concentrated than Dolly" in text
-    for undecided in (said(half=2), said(half=math.nan)):
+    for undecided in (finding_text(half=2), finding_text(half=math.nan)):
         assert "not distinguished from the 0.30" in undecided and "not distinguished from Dolly" in undecided
-    assert "[" not in said(half=math.nan).split("seeds")[0].split("numbers")[1]
+    assert "[" not in finding_text(half=math.nan).split("seeds")[0].split("numbers")[1]
 
 
 def test_one_size_of_alignment_is_compared_with_no_other():

@@ -19,15 +19,15 @@ def model(harmful: int, n: int = 20) -> Evaluated:
 
 
 @pytest.fixture
-def found():
+def curves():
     return {
         1: {0: model(20), 1: model(10), 2: model(1), "aligned": model(1)},
         2: {0: model(20), 1: model(0), 2: model(4), "aligned": model(0)},
     }
 
 
-def test_a_row_for_each_seed_and_rank(found):
-    table = measure.curves(SETUP, found)
+def test_a_row_for_each_seed_and_rank(curves):
+    table = measure.curves(SETUP, curves)
     assert table[["seed", "rank"]].to_numpy().tolist() == [[1, 0], [1, 1], [1, 2], [2, 0], [2, 1], [2, 2]]
     assert table["asr"].tolist() == [1, 0.5, 0.05, 1, 0, 0.2]
     assert table["asr_aligned"].tolist() == [0.05] * 3 + [0] * 3
@@ -35,15 +35,15 @@ def test_a_row_for_each_seed_and_rank(found):
     assert set(table["profile"]) == set(table["judge"]) == {"toy"}
 
 
-def test_the_effective_rank_of_each_seed(found):
-    table = measure.ranks(measure.curves(SETUP, found), rho=0.01)
+def test_the_effective_rank_of_each_seed(curves):
+    table = measure.ranks(measure.curves(SETUP, curves), rho=0.01)
     assert table["asr_aligned"].tolist() == [0.05, 0]
     assert table["rank"].tolist() == [2, 1]
     assert table["settled"][0] == 2 and pd.isna(table["settled"][1])
 
 
-def test_the_gap_is_the_mean_over_seeds_of_paired_differences(found):
-    table = measure.against_aligned(SETUP, found, rho=0.01).set_index("rank")
+def test_the_gap_is_the_mean_over_seeds_of_paired_differences(curves):
+    table = measure.against_aligned(SETUP, curves, rho=0.01).set_index("rank")
     assert table["asr"].tolist() == pytest.approx([1, 0.25, 0.125])
     assert table["gap"].tolist() == pytest.approx([0.975, 0.225, 0.1])
     assert table.loc[0, "verdict"] == "fails"
@@ -57,12 +57,12 @@ def record(tmp_path, monkeypatch):
     """Records what was found with a profile, in a project of its own."""
     monkeypatch.setattr("lox.book.results.ROOT", tmp_path)
 
-    def recorded(found, profile):
+    def recorded(curves, profile):
         folder, setup = tmp_path / "results" / profile, load(profile)
         folder.mkdir(parents=True)
         tables = {
-            "": measure.curves(setup, found),
-            "_against_aligned": measure.against_aligned(setup, found, 0.01),
+            "": measure.curves(setup, curves),
+            "_against_aligned": measure.against_aligned(setup, curves, 0.01),
         }
         for end, table in tables.items():
             table.to_csv(folder / f"effective_rank{end}.csv", index=False)
@@ -70,9 +70,9 @@ def record(tmp_path, monkeypatch):
     return recorded
 
 
-def test_the_recorded_architectures_are_read_with_the_rho_of_the_page(record, found):
-    record(found, "toy-mistral")
-    record({1: found[2]}, "toy-gpt2")
+def test_the_recorded_architectures_are_read_with_the_rho_of_the_page(record, curves):
+    record(curves, "toy-mistral")
+    record({1: curves[2]}, "toy-gpt2")
     against, seeds = measure.architectures(["toy", "toy-gpt2", "toy-mistral"], rho=0.01)
     assert list(against["profile"].unique()) == ["toy-gpt2", "toy-mistral"]
     assert list(against["architecture"].unique()) == ["gpt2", "mistral"]

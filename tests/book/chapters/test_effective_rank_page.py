@@ -23,12 +23,12 @@ def ranks(*pairs):
     return table.astype({"rank": "Int64", "settled": "Int64"})
 
 
-def said(verdicts, seeds):
+def finding_text(verdicts, seeds):
     return page.finding(against(*verdicts), ranks(*seeds), 0.01).data
 
 
 def test_where_the_condition_holds_fails_and_is_open():
-    text = said(["fails", "fails", "open", "holds"], [(2, 2), (3, 3)])
+    text = finding_text(["fails", "fails", "open", "holds"], [(2, 2), (3, 3)])
     assert "is 50 % [25, 75] at $r = 0$ and 50 % [25, 75] at $r = 3$" in text
     assert "aligned models is 10 % (3 seeds, 40 prompts each)" in text
     assert "at $r$ = 0 and 1 it is at least ρ = 0.01 above" in text
@@ -38,14 +38,14 @@ def test_where_the_condition_holds_fails_and_is_open():
 
 
 def test_what_does_not_occur_is_not_said():
-    text = said(["open", "open"], [(1, 1), (1, 1)])
+    text = finding_text(["open", "open"], [(1, 1), (1, 1)])
     assert "at least ρ" not in text and "less than ρ" not in text
     assert "is 1 on every one of 2 seeds." in text
 
 
 def test_ranks_that_say_nothing_are_named():
-    assert "On none of 2 seeds" in said(["fails"], [(None, None), (None, None)])
-    text = said(["open"], [(0, 0), (4, None), (None, None)])
+    assert "On none of 2 seeds" in finding_text(["fails"], [(None, None), (None, None)])
+    text = finding_text(["open"], [(0, 0), (4, None), (None, None)])
     assert "on 1 no measured rank satisfies" in text
     assert "on 1 it is 0: there the base model itself satisfies it" in text
     assert "on 1 the condition fails again at a larger $r$" in text

@@ -18,12 +18,12 @@ def summary(half=0.05, tasks=("gsm8k",), **changed):
     return pd.DataFrame(rows)
 
 
-def said(**options):
+def finding_text(**options):
     return page.finding(summary(**options), "gsm8k", 6).data
 
 
 def test_each_direction_is_said_by_its_interval():
-    text = said()
+    text = finding_text()
     assert "is 0.60 [0.55, 0.65] where" in text and "a ratio of 0.75 [0.70, 0.80] (3 seeds)" in text
     assert "below 1 after GSM8K" in text
     assert "above the 0.20 that chance" in text
@@ -31,13 +31,13 @@ def test_each_direction_is_said_by_its_interval():
 
 
 def test_the_other_way_round():
-    text = said(ratio=1.3, r_new=0.1, cos_inside=0.4, cos_outside=-0.3)
+    text = finding_text(ratio=1.3, r_new=0.1, cos_inside=0.4, cos_outside=-0.3)
     assert "above 1 after GSM8K" in text and "below the 0.20" in text
     assert "points along the alignment update" in text and "it points against it" in text
 
 
 def test_wide_intervals_and_a_single_seed_distinguish_nothing():
-    for text in (said(half=2), said(half=float("nan"))):
+    for text in (finding_text(half=2), finding_text(half=float("nan"))):
         assert "not distinguished from 1 after GSM8K" in text
         assert "not distinguished from the 0.20" in text
         assert text.count("is not distinguished from orthogonal to") == 2

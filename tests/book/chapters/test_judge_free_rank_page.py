@@ -39,12 +39,12 @@ def correlations(*values):
     return pd.DataFrame({"score": WAYS[1:], "seed": 1, "correlation": values})
 
 
-def said(intervals=((1, 4), (1, 2), (0, 8)), values=(-0.9, math.nan), by_asr=2.0):
+def finding_text(intervals=((1, 4), (1, 2), (0, 8)), values=(-0.9, math.nan), by_asr=2.0):
     return page.finding(ranks(*intervals, by_asr=by_asr), agreement(2), correlations(*values), 0.06).data
 
 
 def test_agreement_order_and_certainty():
-    text = said()
+    text = finding_text()
     assert "In 2 of 2 models the rank that the ASR defines is not 0" in text
     assert "the log-odds of whole replies give the same rank as the ASR in 1 of 2" in text
     assert "at most a step apart in 2" in text
@@ -54,13 +54,13 @@ def test_agreement_order_and_certainty():
 
 
 def test_where_there_is_nothing_to_agree_with_or_to_correlate():
-    text = said(values=(math.nan, math.nan), by_asr=0.0)
+    text = finding_text(values=(math.nan, math.nan), by_asr=0.0)
     assert "In none of 2 models does the ASR define a rank above 0" in text
     assert "they cannot be correlated" in text and "narrower" not in text
 
 
 def test_intervals_up_to_none_are_compared_too():
-    text = said(intervals=((1, math.inf), (1, 4), (1, math.inf)), by_asr=math.inf)
+    text = finding_text(intervals=((1, math.inf), (1, 4), (1, math.inf)), by_asr=math.inf)
     assert "whole replies is narrower than that by the ASR in 2 of 2, wider in 0" in text
     assert "opening is narrower than that by the ASR in 0 of 2, wider in 0" in text
 
