@@ -17,28 +17,40 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import files as installed
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
 import typer
 import yaml
-from markdown_it import MarkdownIt
 from nbformat import NotebookNode
 
 from lox.book import cells, run
+from lox.book.myst import MYST, body_of, directive, tokens_of
 from lox.paths import ROOT
 
 DECKS = ("projection", "energy", "effective_rank", "robustness", "stress")
 SOURCES = ("book", "data", "results")  # what the site's pages read beside the executed notebooks
-SOLUTION = re.compile(r"^(?P<fence>`{3,}|:{3,})\{solution(?:-start)?\}.*?^(?P=fence)[ \t]*$\n?", re.M | re.S)
+PROSE = ("paragraph_open", "bullet_list_open", "ordered_list_open", "dl_open")
+DISPLAYED = ("math_block", "math_block_label", "amsmath")  # tokens of formulas that are no directives
 MATHJAX = "tex-svg.js"  # draws formulas by itself, fonts included
 
 app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0])
 
 
 def without_solutions(text: str) -> str:
-    """Markdown without its ``{solution}`` blocks."""
-    return SOLUTION.sub("", text)
+    """Markdown without its ``{solution}`` directives, those in lists and in other directives too.
+
+    ValueError for one in two halves, ``{solution-start}`` … ``{solution-end}``, with what is between in other cells.
+    """
+    lines = text.splitlines(keepends=True)
+    for above, token in reversed(list(tokens_of(text))):
+        first, end = token.map or (0, 0)
+        if directive(token).startswith("solution-"):
+            raise ValueError(f"{token.info}: a handout leaves out only what is one {{solution}}")
+        if directive(token) == "solution":
+            del lines[above + first : above + end]
+    return "".join(lines)
 
 
 def executed(name: str, profile: str) -> NotebookNode:
@@ -100,41 +112,45 @@ def slides_of(notebook: NotebookNode) -> list[str]:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             outputs = list(_outputs(cell))
-            boxes = [content for kind, content in outputs if kind == "finding"]
-            opening += boxes
+            opening += [content for kind, content in outputs if kind == "finding"]
             slides += [content for kind, content in outputs if kind == "figure"]
             continue
-        for heading, body in _sections(cell.source):
-            if heading.startswith("# "):
-                title = _plain(heading.removeprefix("# "))
-            elif heading.startswith("## ") and not heading.startswith(("## Exercises", "## How this page")):
-                content = _essence(body)
-                slides += (
-                    [f"<h2>{html.escape(_plain(heading.removeprefix('## ')))}</h2>{content}"]
-                    if content
-                    else []
-                )
-    return [f"<h1>{html.escape(title)}</h1>{''.join(opening)}", *slides]
+        for tag, heading, body in _sections(without_solutions(cell.source)):
+            if tag == "h1":
+                title = MYST.renderInline(heading)
+            elif not heading.startswith(("Exercises", "How this page")) and (content := _essence(body)):
+                slides.append(f"<h2>{MYST.renderInline(heading)}</h2>{content}")
+    return [f"<h1>{title}</h1>{''.join(opening)}", *slides]
 
 
-def _sections(text: str) -> Iterator[tuple[str, str]]:
-    """(heading, what stands below it) of a Markdown cell; exercises and other directives are left out."""
-    text = without_solutions(text)
-    parts = re.split(r"^(#{1,2} .*)$", text, flags=re.M)
-    yield from zip(parts[1::2], parts[2::2])
+def _sections(text: str) -> Iterator[tuple[str, str, str]]:
+    """(h1 or h2, heading, what stands below it) of a Markdown cell."""
+    lines = text.splitlines()
+    headings = [
+        (token, inline.content)
+        for token, inline in pairwise(MYST.parse(text))
+        if token.type == "heading_open" and token.tag in ("h1", "h2") and token.map
+    ]
+    ends = [*(token.map[0] for token, _ in headings[1:]), len(lines)]
+    for (token, heading), end in zip(headings, ends):
+        yield token.tag, heading, "\n".join(lines[token.map[1] : end])
 
 
 def _essence(body: str) -> str:
-    """The first paragraph and the displayed equations of a section, as HTML."""
-    equations = re.findall(r"```\{math\}\n(?::label:[^\n]*\n+)?(.*?)```|^\$\$(.*?)\$\$", body, re.M | re.S)
-    prose = re.sub(r"^(`{3,}|:{3,})\{.*?^\1[ \t]*$|^\$\$.*?\$\$.*?$|^\(.*\)=$", "", body, flags=re.M | re.S)
-    paragraphs = [
-        p.strip()
-        for p in prose.split("\n\n")
-        if p.strip() and not p.strip().startswith(("|", "```", "**You"))
+    """The first paragraph or list and the displayed equations of a section, as HTML."""
+    lines = body.splitlines()
+    prose = [
+        "\n".join(lines[slice(*token.map)])
+        for token in MYST.parse(body)
+        if token.type in PROSE and token.level == 0 and token.map
     ]
-    shown = _markdown(re.sub(r":$", ".", paragraphs[0])) if paragraphs else ""
-    return shown + "".join(f"<p>\\[{html.escape((a or b).strip())}\\]</p>" for a, b in equations)
+    shown = [MYST.render(re.sub(r":$", ".", text)) for text in prose if not text.startswith("**You")][:1]
+    equations = [
+        body_of(token)
+        for _, token in tokens_of(body)
+        if directive(token) == "math" or token.type in DISPLAYED
+    ]
+    return "".join([*shown, *(f"<p>\\[{html.escape(equation)}\\]</p>" for equation in equations)])
 
 
 def _outputs(cell: NotebookNode) -> Iterator[tuple[str, str]]:
@@ -145,33 +161,9 @@ def _outputs(cell: NotebookNode) -> Iterator[tuple[str, str]]:
         data = output.get("data", {})
         if "image/png" in data:
             image = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data["image/png"].strip()}">'
-            yield "figure", f"<figure>{image}<figcaption>{_markdown(caption)}</figcaption></figure>"
+            yield "figure", f"<figure>{image}<figcaption>{MYST.render(caption)}</figcaption></figure>"
         elif (text := data.get("text/markdown", "")).startswith(cells.FINDING):
-            yield (
-                "finding",
-                f"<div class=finding>{_markdown(text.split('important', 1)[1].rpartition(':::')[0])}</div>",
-            )
-
-
-def _plain(text: str) -> str:
-    """Text without the book's roles: pages by their name, figures as "the figure", the other references left out."""
-    text = re.sub(r"\{numref\}`[^`]*`", "the figure", text)
-    text = re.sub(r"\s*\{(?:cite:?\w*|eq|ref)\}`[^`]*`", "", text)
-    text = re.sub(r"\{\w+\}`([^`]*)`", lambda m: m[1].split("<")[0].strip().replace("_", " "), text)
-    return re.sub(r"\s*\(\s*\)", "", text)
-
-
-def _markdown(text: str) -> str:
-    """Markdown as HTML; formulas stay as they are, for MathJax."""
-    formulas: list[str] = []
-
-    def keep(match: re.Match) -> str:
-        formulas.append(f"\\({html.escape(match[1])}\\)")
-        return f"\x00{len(formulas) - 1}\x00"
-
-    kept = re.sub(r"(?<!\\)\$([^$\n]+(?:\n[^$\n]+)*?)\$", keep, _plain(text))
-    made = MarkdownIt("commonmark").enable("table").render(kept)
-    return re.sub("\x00(\\d+)\x00|\ufffd(\\d+)\ufffd", lambda m: formulas[int(m[1] or m[2])], made)
+            yield "finding", f"<div class=finding>{MYST.render(body_of(MYST.parse(text)[0]))}</div>"
 
 
 def deck(name: str, profile: str) -> str:

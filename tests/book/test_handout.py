@@ -63,6 +63,44 @@ def test_a_solution_ends_at_its_own_fence(fence):
     assert handout.without_solutions(text).split() == ["Before.", "After."]
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        "- An item\n\n  {}\n",
+        "::::{{note}}\n:class: tip\n{}\n::::\n",
+        "{}`\n",
+    ],  # and a longer fence at its end
+    ids=["list", "directive", "fence"],
+)
+def test_a_solution_goes_wherever_it_stands(around):
+    solution = "```{solution} x\nIt is 7.\n```"
+    indent = "  " if around.startswith("-") else ""
+    left = handout.without_solutions(around.format(solution.replace("\n", f"\n{indent}")) + "\nAfter.\n")
+    assert "It is 7" not in left and left.split()[-1] == "After."
+
+
+def test_what_only_shows_a_solution_stays_and_one_in_two_halves_is_refused():
+    shown = "````markdown\n```{solution} x\nIt is 7.\n```\n````\n"
+    assert handout.without_solutions(shown) == shown
+    with pytest.raises(ValueError, match="{solution-end}: a handout leaves out only"):
+        handout.without_solutions("```{solution-start} x\n```\nIt is 7.\n```{solution-end}\n```\n")
+
+
+def test_code_is_no_heading_and_keeps_its_brackets():
+    text = "# Title\n\n## Code\n\nCall `lox.load()` ({prf:ref}`thm-a`):\n\n```python\n# a comment\n```\n\nMore.\n"
+    title, code = handout.slides_of(new_notebook(cells=[new_markdown_cell(text)]))
+    assert title == "<h1>Title</h1>"
+    assert code == "<h2>Code</h2><p>Call <code>lox.load()</code> (the theorem).</p>\n"
+
+
+def test_equations_of_a_theorem_are_shown_in_their_order():
+    text = "## A\n\nText.\n\n$$a$$\n\n::::{prf:theorem}\n:label: b\n```{math}\n:label: c\nb < c\n```\n::::\n\n$$d$$\n"
+    _, slide = handout.slides_of(new_notebook(cells=[new_markdown_cell(text)]))
+    assert [slide.index(f"\\[{formula}\\]") for formula in ("a", "b &lt; c", "d")] == sorted(
+        slide.index(f"\\[{formula}\\]") for formula in ("a", "b &lt; c", "d")
+    )
+
+
 def test_slides_are_title_with_finding_then_sections_and_figures(notebook):
     title, idea, figure = handout.slides_of(notebook)
     assert "<h1>A chapter</h1>" in title and "It holds." in title
