@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -43,13 +46,32 @@ def extrapolate_checkpoint(
     between, OSError where reading or writing fails.
     """
     plan = prepare(base, aligned, k=k, alpha=alpha, matrices=matrices, device=device)
-    with unfinished_folder(Path(out), plan.key(adapter)) as folder:
-        write = _adapter_module().write_adapter if adapter else write_checkpoint
-        report = pd.DataFrame(write(plan, folder, progress)).astype({"layer": "Int64"})
-        plan.check_unchanged()
+    write = partial(_adapter_module().write_adapter if adapter else write_checkpoint, progress=progress)
+    with _written(plan, Path(out), plan.key(adapter), write) as (folder, report):
         text = card.text(plan, report, adapter)
         (folder / "README.md").write_text(text, encoding="utf-8", errors="backslashreplace")
     return report
+
+
+def extrapolate_weights(base: Path, aligned: Path, out: Path, *, k: Rank, alpha: float) -> None:
+    """``extrapolate_checkpoint`` without a model card, whose words are then no part of what determines ``out``.
+
+    So the stages of an experiment are made, which are named by the code that they are made with.
+    """
+    plan = prepare(base, aligned, k=k, alpha=alpha)
+    with _written(plan, out, plan.key(), write_checkpoint):
+        pass
+
+
+@contextmanager
+def _written(
+    plan: Plan, out: Path, key: str, write: Callable[[Plan, Path], list[dict]]
+) -> Iterator[tuple[Path, pd.DataFrame]]:
+    """What is to become ``out``, with all that ``write`` makes, and the report; ``out`` appears when the block ends."""
+    with unfinished_folder(out, key) as folder:
+        report = pd.DataFrame(write(plan, folder)).astype({"layer": "Int64"})
+        plan.check_unchanged()
+        yield folder, report
 
 
 def check_writable(plan: Plan, out: Path, adapter: bool) -> None:

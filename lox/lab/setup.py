@@ -14,7 +14,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from lox.checkpoints.extrapolate import extrapolate_checkpoint
+from lox.checkpoints.extrapolate import extrapolate_weights
 from lox.lab import controls, finetuning, launch, models, profile, replies, stages, training
 from lox.lab.fingerprint import content_hash
 from lox.lab.judging.names import judge_named
@@ -49,9 +49,9 @@ def immunised(base: Path, aligned: Path, k: Rank, alpha: float) -> Path:
     recipe = {"base": base.name, "aligned": aligned.name, "k": k, "alpha": alpha}
 
     def build(folder: Path) -> None:
-        extrapolate_checkpoint(base, aligned, folder / INSIDE, k=k, alpha=alpha)
+        extrapolate_weights(base, aligned, folder / INSIDE, k=k, alpha=alpha)
 
-    return stages.stage("lox", recipe, build, [extrapolate_checkpoint]) / INSIDE
+    return stages.stage("lox", recipe, build, [extrapolate_weights]) / INSIDE
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from tiny_checkpoints import aligned_from, load, save, weights
 
 import lox
-from lox.checkpoints.extrapolate import extrapolate_checkpoint
+from lox.checkpoints.extrapolate import extrapolate_checkpoint, extrapolate_weights
 from lox.checkpoints.files import read_header
 from lox.checkpoints.plan import prepare
 
@@ -173,6 +173,14 @@ def test_the_model_card(pair, tmp_path):
     ):
         assert said in card
     assert str(tmp_path) not in card
+
+
+def test_a_stage_has_the_same_files_but_for_the_model_card(pair, tmp_path):
+    extrapolate_checkpoint(*pair, tmp_path / "out", k=3, alpha=0.5)
+    extrapolate_weights(*pair, tmp_path / "stage", k=3, alpha=0.5)
+    whole, stage = ({p.name: p.read_bytes() for p in (tmp_path / f).iterdir()} for f in ("out", "stage"))
+    assert whole.pop("README.md") and stage == whole
+    assert not beside(tmp_path / "stage")
 
 
 # --- what does not fit -----------------------------------------------------------------------------------

@@ -70,6 +70,9 @@ def changed(tmp_path):
         ("proximal", "lab/callbacks.py", "self.strength * (", "self.strength + ("),
         ("lox", "subspace.py", "TOLERANCE = 1e-4", "TOLERANCE = 1e-2"),
         ("lox", "extrapolation.py", "start.to(subspace.U.dtype) + scale", "start.to(subspace.U.dtype) - scale"),
+        ("lox", "checkpoints/pair.py", "first = 1 if kind(name)", "first = 0 if kind(name)"),
+        ("lox", "checkpoints/shards.py", "S=alpha * subspace.S", "S=2 * alpha * subspace.S"),
+        ("lox", "checkpoints/plan.py", "difference(base, aligned)", "difference(aligned, base)"),
         ("random", "lab/controls.py", "torch.linalg.qr(", "torch.linalg.svd("),
         ("replies", "lab/replies.py", "do_sample=False", "do_sample=True"),
         ("replies", "lab/replies.py", '"left", model.device', '"right", model.device'),
@@ -97,6 +100,8 @@ def test_a_subspace_fine_tuning_names_its_projection(changed):
     ("file", "old", "new"),
     [
         ("book/figures.py", "C0", "C5"),
+        ("checkpoints/card.py", "the linear layers", "linear layers"),
+        ("checkpoints/adapter.py", "rows.append(row)", "rows.insert(0, row)"),
         ("book/cells.py", "PAPER_PROMPTS = 100", "PAPER_PROMPTS = 101"),
         ("lab/judging/verdicts.py", 'return "gibberish"', 'return "unparsed"'),
         ("lab/evaluated.py", "The share of benign prompts that are answered.", "Another docstring."),
