@@ -156,7 +156,8 @@ def adapter_shell(folder: Path, layers: int) -> None:
 def provenance() -> dict:
     return {
         "machine": f"{len(os.sched_getaffinity(0))} cores, "
-        f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB",
+        f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB, "
+        f"{torch.backends.cpu.get_cpu_capability()}",
         "load": round(os.getloadavg()[0], 1),
         **{name: version(name) for name in ("lox-book", "torch")},
         "date": date.today().isoformat(),
@@ -165,11 +166,11 @@ def provenance() -> dict:
 
 def main(
     folder: Annotated[Path, typer.Argument(help="Where the checkpoints are made, or are from before.")],
-    table: Annotated[Path, typer.Option(help="CSV file to write.")],
+    table: Annotated[Path, typer.Option(help="CSV file that gets the rows of this machine.")],
     layers: int = 22,
     repeats: int = 3,
 ) -> None:
-    """Measure and write the table."""
+    """Measure, and write the rows into the table; those of other machines stay there."""
     conditions = provenance()
     if not (folder / "aligned").exists():
         make_pair(folder, layers)
@@ -194,7 +195,11 @@ def main(
         rows.append(row)
     sizes = {"checkpoint_gb": round(aligned.size / 1e9, 2)}
     sizes["largest_tensor_gb"] = round(max(t.size for t in aligned.tensors.values()) / 1e9, 3)
-    pd.DataFrame(rows).assign(**sizes, repeats=repeats, **conditions).to_csv(table, index=False)
+    measured = pd.DataFrame(rows).assign(**sizes, repeats=repeats, **conditions)
+    if table.exists():
+        before = pd.read_csv(table)
+        measured = pd.concat([before[before["machine"] != conditions["machine"]], measured])
+    measured.to_csv(table, index=False)
     typer.echo(table.read_text())
 
 

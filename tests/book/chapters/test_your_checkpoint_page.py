@@ -56,14 +56,17 @@ def test_tables_hold_their_numbers():
         {
             "what": ["copy", "lox"],
             "seconds": [10.0, 15.0],
+            "times_copy": [1.0, 1.5],
             "peak_gb": [None, 1.5],
             "libraries_gb": [None, 0.5],
         }
         | {"certified_error": [None, 1e-4], "checkpoint_gb": 2.2, "largest_tensor_gb": 0.1, "repeats": 3}
         | {"machine": "2 cores", "load": 1.0, "torch": "2", "date": "2026-11-24"}
     )
-    found = page.speed(speed).data
-    assert "| `lox extrapolate` |        15 |             1.5 |" in found and "1e-04" in found
+    other = speed.assign(machine="8 cores", seconds=[4.0, 4.4], times_copy=[1.0, 1.1])
+    found = page.speed(pd.concat([speed, other])).data
+    assert "| 2 cores   | `lox extrapolate` |        15 |            1.50 |" in found and "1e-04" in found
+    assert "| 8 cores   | `lox extrapolate` |         4 |            1.10 |" in found
 
 
 def test_the_figure_has_a_row_for_each_rate():

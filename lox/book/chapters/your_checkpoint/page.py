@@ -210,23 +210,30 @@ def energy(by_kind: pd.DataFrame) -> Markdown:
 
 
 def speed(table: pd.DataFrame) -> Markdown:
-    """The benchmark, and in a sentence on what it was measured."""
-    seconds, first = table.set_index("what")["seconds"], table.iloc[0]
+    """The benchmark on each machine, and in sentences on what it was measured."""
+    machines = dict(list(table.groupby("machine", sort=False)))
     shown = pd.DataFrame(
         {
-            "": STEPS[row.what],
-            "seconds": f"{row.seconds:.0f}",
-            "times copying": f"{row.seconds / seconds['copy']:.1f}",
-            "times LoX": f"{row.seconds / seconds['lox']:.1f}",
-            "peak memory": "" if pd.isna(row.peak_gb) else f"{row.peak_gb:.1f} GB",
+            "Machine": machine,
+            "": STEPS[row["what"]],
+            "seconds": f"{row['seconds']:.0f}",
+            "times copying": f"{row['times_copy']:.2f}",
+            "peak memory": "" if pd.isna(row["peak_gb"]) else f"{row['peak_gb']:.1f} GB",
         }
-        for row in table.itertuples()
+        for machine, rows in machines.items()
+        for _, row in rows.iterrows()
     )
+    first = table.iloc[0]
+    runs = [
+        f"{machine}: load {one['load']:g} when they began, {one['date']}, torch {one['torch']}"
+        for machine, rows in machines.items()
+        for one in [rows.iloc[0]]
+    ]
     said = (
-        f"Median of {first['repeats']} runs on {first['machine']} with a load of {first['load']:g} when they began, "
-        f"{first['date']}, torch {first['torch']}. The checkpoint has {first['checkpoint_gb']:g} GB, its largest "
-        f"tensor {first['largest_tensor_gb']:g} GB. Of the peak memory {table['libraries_gb'].max():.1f} GB are the "
-        "libraries; what comes on top is a multiple of the largest tensor, whatever the number of tensors. The "
-        f"certified error of the decompositions is at most {table['certified_error'].max():.0e}."
+        f"Medians of {first['repeats']} runs ({'; '.join(runs)}). The checkpoint has {first['checkpoint_gb']:g} GB, "
+        f"its largest tensor {first['largest_tensor_gb']:g} GB. Of the peak memory "
+        f"{table['libraries_gb'].max():.1f} GB are the libraries; what comes on top is a multiple of the largest "
+        "tensor, whatever the number of tensors. The certified error of the decompositions is at most "
+        f"{table['certified_error'].max():.0e}."
     )
     return markdown(shown, said)
