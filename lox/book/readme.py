@@ -43,21 +43,27 @@ def toy_table(summary: pd.DataFrame) -> str:
     return pd.DataFrame(lines).to_markdown(index=False, colalign=("left", *["right"] * 4))
 
 
-def dose_table(rows: pd.DataFrame) -> str:
-    """How many times the steps break the toy, by defence, as Markdown; a row for each task that was recorded."""
+def dose_table(rows: pd.DataFrame, earlier: pd.DataFrame) -> str:
+    """How many times the steps break the toy, by defence, as Markdown; a row for each task that was recorded.
+
+    ``earlier`` are the rows of an earlier record of the same seeds, with other base models.
+    """
     broken = dose.breaking(rows)
-    ratios = dose.ratios(broken).set_index(["task", "second"])
+    ratios, before = (
+        dose.ratios(doses).set_index(["task", "second"]) for doses in (broken, dose.breaking(earlier))
+    )
     lines = [
         {
             "fine-tuning on": TASK_NAMES[task],
             "steps that break a model, median": dose_page.median(rows_of(broken, task=task, defence="none")),
             "times as many with LoX": dose_page.times(ratios.loc[(task, "lox")], unit=""),
             "with random directions": dose_page.times(ratios.loc[(task, "random")], unit=""),
+            "with LoX, in an earlier record": dose_page.times(before.loc[(task, "lox")], unit=""),
         }
         for task in dict.fromkeys(broken["task"])
     ]
     return pd.DataFrame(lines).to_markdown(
-        index=False, disable_numparse=True, colalign=("left", *["right"] * 3)
+        index=False, disable_numparse=True, colalign=("left", *["right"] * 4)
     )
 
 
@@ -121,7 +127,7 @@ def tables() -> dict[str, str]:
     """Name of a marked place of the README -> what stands there."""
     return {
         "toy": toy_table(recorded("toy", "robustness_summary")),
-        "dose": dose_table(recorded("toy", "dose")),
+        "dose": dose_table(*(recorded(folder, dose.NAME) for folder in dose.RECORDS)),
         "smollm2": real_table(recorded("smollm2", "judges_labels"), unaligned.recorded("smollm2")),
         "real dose": real_dose_table(dose.recorded_blind("smollm2-controls")),
         "controls": controls_table(controls.rates(controls.recorded("smollm2-controls"))),

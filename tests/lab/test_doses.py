@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 from scipy.stats import t as student
 
 from lox.lab.doses import breaking_dose, ratio_of_doses
@@ -109,3 +110,28 @@ def test_interval_of_a_censored_ratio_contains_the_truth():
         hits.append(found.low <= np.exp(3) <= found.high)
     assert 0.2 < censored / (5 * repetitions) < 0.4
     assert np.mean(hits) >= within(0.93, 0.97, repetitions)[0]
+
+
+def test_p_is_that_of_the_t_test_where_nothing_is_censored():
+    without, with_ = np.array([10, 20, 30, 40.0]), np.array([15, 22, 50, 48.0])
+    expected = scipy.stats.ttest_1samp(np.log(with_ / without), 0).pvalue
+    assert ratio_of_doses(without, with_).p == pytest.approx(expected, rel=0.01)
+    assert ratio_of_doses(with_, without).p == pytest.approx(expected, rel=0.01)
+
+
+def test_p_agrees_with_the_interval_where_some_are_censored():
+    rng, agree = np.random.default_rng(0), []
+    for _ in range(40):
+        logs = rng.normal(0.3, 0.4, 8)
+        without = np.full(8, 10.0)
+        with_ = np.where(10 * np.exp(logs) > 16, np.inf, 10 * np.exp(logs))
+        if np.isfinite(with_).sum() >= 2:
+            found = ratio_of_doses(without, with_, limit=16)
+            agree.append((found.p < 0.05) == (found.low > 1 or found.high < 1))
+    assert len(agree) > 30 and all(agree)
+
+
+def test_without_spread_p_is_the_sign_tests():
+    assert ratio_of_doses([10, 20], [40, 80]).p == 1
+    assert ratio_of_doses([10.0] * 6, [20.0] * 6).p == pytest.approx(2 / 64)
+    assert ratio_of_doses([10.0] * 6, [10.0] * 6).p == 1

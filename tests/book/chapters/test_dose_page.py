@@ -21,7 +21,8 @@ def broken(**of_defences):
 
 def ratio(value, low, high, seeds=3, measured=3):
     columns = {"task": "dolly", "second": "lox", "ratio": value, "low": low, "high": high}
-    return pd.Series(columns | {"seeds": seeds, "measured": measured, "left_out": 0})
+    p = 0.01 if low > 1 or high < 1 else 0.5
+    return pd.Series(columns | {"seeds": seeds, "measured": measured, "left_out": 0, "p_holm": p})
 
 
 def difference(low, high):
@@ -238,3 +239,27 @@ def test_the_box_says_the_real_model_before_this_run():
     table = pd.DataFrame([ratio(3.0, 1.5, 6.0)])
     box = in_words.finding(table, BROKEN, (worst(), lost), lost, 0.1, real=["A real model."]).data
     assert box.index("A real model.") < box.index("this run")
+
+
+def test_what_two_records_establish_is_told_by_where_they_agree():
+    def record(**p_holm):
+        rows = [dict(ratio(1.4, 1.1, 1.8)) | {"task": task, "p_holm": p} for task, p in p_holm.items()]
+        return pd.DataFrame(rows)
+
+    records = {
+        "recorded": record(dolly=0.01, alpaca=0.3, pure_bad=0.4),
+        "recorded earlier": record(dolly=0.001, alpaca=0.02, pure_bad=0.6),
+    }
+    said = in_words.twice_in_words(records, "lox").data
+    assert said == (
+        "That with LoX it takes more steps is established in all records: Dolly; in some and not in others: Alpaca; "
+        "in none: Pure Bad."
+    )
+    shown = page.twice(records).data
+    assert "recorded earlier" in shown and shown.count("1.40 [1.10, 1.80], p 0.") == 6
+
+
+@pytest.mark.parametrize(("p", "words"), [(0.01, "it takes 1.40"), (0.2, "no change of the number of steps")])
+def test_a_ratio_that_is_read_with_others_goes_by_its_corrected_p(p, words):
+    one = pd.Series(dict(ratio(1.4, 1.1, 1.8)) | {"p_holm": p})
+    assert f"with LoX {words}" in in_words.delay_in_words(one, BROKEN, "recorded")

@@ -86,9 +86,11 @@ def test_claims_of_a_kind_are_corrected_together():
 def beyond():
     """Recorded tables of three questions, with a gain, a loss and neither."""
     tables = {
-        "dose_ratios": pd.DataFrame(
-            {"task": ["dolly", "dolly"], "second": ["lox", "random"], "ratio": [1.8, 1.0]}
-            | {"low": [1.4, 0.9], "high": [2.3, 1.1], "seeds": [10, 10]}
+        "dose": pd.DataFrame(
+            {"task": "dolly", "defence": defence, "seed": seed, "step": step, "asr": float(step >= breaks)}
+            for seed in range(10)
+            for defence, breaks in (("none", 8), ("lox", 16), ("random", (4, 16)[seed % 2]))
+            for step in (0, 1, 2, 4, 8 + seed % 2, 16 + seed, 32)
         ),
         "attackers_paired": pd.DataFrame(
             {"attacker": ["lora-8", "pair-4"], "difference": [0.2, -0.9], "low": [-0.1, -1.0]}
@@ -107,7 +109,7 @@ def beyond():
     return measure.beyond(tables.__getitem__)
 
 
-def test_what_is_said_beyond_the_paper_follows_the_interval(beyond):
+def test_what_is_said_beyond_the_paper_follows_the_corrected_p(beyond):
     words = beyond.set_index(["page", "of", "second"])["word"].to_dict()
     assert words == {
         ("dose", "dolly", "lox"): "holds",
@@ -119,7 +121,7 @@ def test_what_is_said_beyond_the_paper_follows_the_interval(beyond):
 
 
 def test_tables_beyond_the_paper_name_what_a_reader_knows(beyond):
-    assert "| Dolly" in page.doses(beyond).data and "1.80 [1.40, 2.30]" in page.doses(beyond).data
+    assert "| Dolly" in page.doses(beyond).data and "1.07 [0.60, 1.89]" in page.doses(beyond).data
     attackers = page.attackers(beyond).data
     assert "a LoRA of rank 8" in attackers and "-90 [-100, -80]" in attackers and "1e-09" in attackers
     assert "30 [10, 50]" in page.rivals(beyond).data and "RESTA" not in page.rivals(beyond).data

@@ -9,8 +9,8 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lox.book import cells
-from lox.book.cells import points, rows_of, share
-from lox.book.chapters.dose.measure import Judged
+from lox.book.cells import listed, points, rows_of, said_of, share
+from lox.book.chapters.dose.measure import Judged, gain
 from lox.book.chapters.dose.page import times
 from lox.book.names import DEFENCE_NAMES, TASK_NAMES, attacks_in
 
@@ -41,7 +41,7 @@ def finding(
 
 
 def delay_in_words(ratio: pd.Series, broken: pd.DataFrame, run: str) -> str:
-    """Whether a defence makes a task take more steps, by the interval of the ratio; ``run`` is what run it is."""
+    """Whether a defence makes a task take more steps, by the ratio's p_holm; ``run`` is what run it is."""
     defence, of_task = DEFENCE_NAMES[ratio["second"]], rows_of(broken, task=ratio["task"])
     seeds = of_task["seed"].nunique()
     head = f"**{TASK_NAMES[ratio['task']]}**, {run}, {seeds} {'seed' if seeds == 1 else 'seeds'}"
@@ -55,14 +55,15 @@ def delay_in_words(ratio: pd.Series, broken: pd.DataFrame, run: str) -> str:
     )
     if ratio["seeds"] == 0:
         return f"{head}: no seed has two models that are safe before fine-tuning, so there is no ratio. {within}."
-    if ratio["low"] > 1:
-        said = f"with {defence} it takes {times(ratio)} as many steps to break the model"
-    elif ratio["high"] < 1:
-        said = f"with {defence} it takes fewer steps to break the model, {times(ratio)} as many"
-    elif ratio["low"] > 0 or ratio["high"] < math.inf:
-        said = f"with {defence} no change of the number of steps is established, {times(ratio)} as many"
-    else:
+    if ratio["low"] == 0 and ratio["high"] == math.inf:
         said = f"with {defence} nothing can be said of the number of steps"
+    else:
+        said = f"with {defence} " + said_of(
+            gain(ratio),
+            f"it takes {times(ratio)} as many steps to break the model",
+            f"it takes fewer steps to break the model, {times(ratio)} as many",
+            f"no change of the number of steps is established, {times(ratio)} as many",
+        )
     left_out = f"; {ratio['left_out']} seeds are left out, in which a model is broken before any step"
     return f"{head}: {said}. {within}{left_out if ratio['left_out'] else ''}."
 
@@ -74,6 +75,32 @@ def real_in_words(judges: Mapping[str, Judged], model: str) -> list[str]:
         for name, by in judges.items()
         for _, ratio in by.ratios.iterrows()
     ]
+
+
+def twice_in_words(records: Mapping[str, pd.DataFrame], defence: str) -> Markdown:
+    """On which tasks ``measure.recorded_twice`` establishes more steps with a defence, in all records or in some."""
+    more = pd.DataFrame(
+        {
+            name: {
+                r["task"]: said_of(gain(r), "more", "fewer") == "more"
+                for _, r in rows_of(table, second=defence).iterrows()
+            }
+            for name, table in records.items()
+        }
+    )
+    sides = {
+        "in all records": more.index[more.all(axis=1)],
+        "in some and not in others": more.index[more.any(axis=1) & ~more.all(axis=1)],
+        "in none": more.index[~more.any(axis=1)],
+    }
+    said = [
+        f"{where}: {listed(TASK_NAMES[task] for task in tasks)}"
+        for where, tasks in sides.items()
+        if len(tasks)
+    ]
+    return Markdown(
+        f"That with {DEFENCE_NAMES[defence]} it takes more steps is established {'; '.join(said)}."
+    )
 
 
 def worst_in_words(worst: pd.DataFrame, d: pd.Series, budget: float) -> str:

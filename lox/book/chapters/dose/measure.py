@@ -19,10 +19,14 @@ from lox.lab.evaluation import evaluate, form_of
 from lox.lab.labels import Record, labels_of, protection, rates_of_seeds, summary, summary_of_labels
 from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
-from lox.lab.rows import head, rates
+from lox.lab.rows import corrected, head, rates
 from lox.lab.setup import Setup
 
 NAME = "dose"  # of the recorded tables
+RECORDS = {
+    "toy": "recorded",
+    "toy-earlier": "recorded earlier",
+}  # folder -> which record it holds, of the same seeds
 LEVEL = 0.5  # a model is broken where its ASR reaches this
 RUN = ["task", "form", "defence"]
 
@@ -116,7 +120,8 @@ def ratios(broken: pd.DataFrame) -> pd.DataFrame:
     """Breaking dose with each defence ÷ that without one, paired by seed, a row for each task and defence.
 
     ``broken`` is of ``breaking``. Columns: task, second (the defence), ratio, low, high; seeds, those compared;
-    measured, those in which both models broke; left_out, those in which one was broken before any step.
+    measured, those in which both models broke; left_out, those in which one was broken before any step; p of a ratio
+    of 1, and p_holm, corrected for the tasks of a defence, which are read together.
     """
     lines = []
     for task, group in broken.groupby("task", sort=False):
@@ -126,7 +131,8 @@ def ratios(broken: pd.DataFrame) -> pd.DataFrame:
             whole = pair[(pair > 0).all(axis=1)]
             head = {"task": task, "second": defence, "left_out": len(pair) - len(whole)}
             lines.append(head | _ratio(whole["none"], whole[defence], float(group["last"].max())))
-    return pd.DataFrame(lines)
+    table = pd.DataFrame(lines)
+    return corrected(table, table["second"]) if len(table) else table
 
 
 def recorded(like: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame] | None:
@@ -144,12 +150,22 @@ def recorded(like: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     return None if broken.empty else (ratios(broken), broken)
 
 
+def recorded_twice() -> dict[str, pd.DataFrame]:
+    """``ratios`` of each of ``RECORDS`` of the toy, by name: the same seeds and settings, other base models."""
+    return {name: ratios(breaking(results.recorded(folder, NAME))) for folder, name in RECORDS.items()}
+
+
+def gain(ratio: pd.Series) -> pd.Series:
+    """A ratio with its interval as a difference to 1, for ``lox.book.cells.said_of``."""
+    return pd.Series(dict(ratio) | {"low": ratio["low"] - 1, "high": ratio["high"] - 1})
+
+
 def _ratio(without: pd.Series, with_: pd.Series, last: float) -> dict:
     if without.empty:
-        return {"ratio": np.nan, "low": 0.0, "high": np.inf, "seeds": 0, "measured": 0}
+        return {"ratio": np.nan, "low": 0.0, "high": np.inf, "seeds": 0, "measured": 0, "p": 1.0}
     ratio = ratio_of_doses(without.to_numpy(), with_.to_numpy(), limit=last)
     columns = {"ratio": ratio.value, "low": ratio.low, "high": ratio.high}
-    return columns | {"seeds": ratio.seeds, "measured": ratio.n}
+    return columns | {"seeds": ratio.seeds, "measured": ratio.n, "p": ratio.p}
 
 
 def worst_within_budget(record: Record, budget: float) -> Record:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 import seaborn as sns
@@ -180,7 +181,7 @@ def _steps_and_ratio(ratio: pd.Series, broken: pd.DataFrame) -> dict[str, str]:
     return {
         "Steps, no defence": median(doses["none"]),
         f"Steps, {DEFENCE_NAMES[ratio['second']]}": median(doses[ratio["second"]]),
-        "Ratio": times(ratio, unit=""),
+        "Ratio": _with_p(ratio),
         "Seeds (measured)": f"{ratio['seeds']} ({ratio['measured']})",
     }
 
@@ -188,6 +189,19 @@ def _steps_and_ratio(ratio: pd.Series, broken: pd.DataFrame) -> dict[str, str]:
 def recorded(tables: tuple[pd.DataFrame, pd.DataFrame] | None) -> Markdown:
     """``ratios`` of the recorded run, or that there is none at this rate and by this judge."""
     return Markdown("*Nothing was recorded with these settings.*") if tables is None else ratios(*tables)
+
+
+def twice(records: Mapping[str, pd.DataFrame]) -> Markdown:
+    """``measure.recorded_twice``: the ratio of each task and defence in every record, with its corrected p."""
+    first = next(iter(records.values()))
+    same = {name: first[["task", "second"]].merge(table, "left") for name, table in records.items()}
+    cells = {name: [_with_p(ratio) for _, ratio in table.iterrows()] for name, table in same.items()}
+    heads = {"Task": first["task"].map(TASK_NAMES), "Defence": first["second"].map(DEFENCE_NAMES)}
+    return markdown(pd.DataFrame(heads | cells))
+
+
+def _with_p(ratio: pd.Series) -> str:
+    return f"{times(ratio, unit='')}, p {ratio['p_holm']:.2g}"
 
 
 def judged_ratios(judges: dict[str, Judged]) -> Markdown:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from lox.book.cells import said_of
+from lox.book.chapters.dose import measure as dose
 from lox.book.chapters.real_controls.measure import STATES
 from lox.book.claims import CLAIMS, Claim
 from lox.lab.labels import rates_of_seeds
@@ -78,14 +79,13 @@ def beyond(recorded: Callable[[str], pd.DataFrame]) -> pd.DataFrame:
     """What the paper did not ask, of the recorded doses, attackers and rivals.
 
     Columns: page; of, the row's task, attacker or defence; second, what is compared with none; value, low, high; even,
-    the value at which nothing is gained (1 for a ratio of doses, 0 for a difference of ASR); p_holm, empty for
-    ratios; seeds; and word, as a claim's, by p_holm where there is one and else by the interval.
+    the value at which nothing is gained (1 for a ratio of doses, 0 for a difference of ASR); p_holm; seeds; and word,
+    as a claim's, by p_holm.
     """
-    doses, attackers, rivals = (
-        recorded(name) for name in ("dose_ratios", "attackers_paired", "rivals_paired")
-    )
+    doses, attackers, rivals = (recorded(name) for name in ("dose", "attackers_paired", "rivals_paired"))
+    doses = dose.ratios(dose.breaking(doses))
     tables = [
-        doses.assign(page="dose", of=doses["task"], value=doses["ratio"], even=1.0, p_holm=None),
+        doses.assign(page="dose", of=doses["task"], value=doses["ratio"], even=1.0),
         attackers.assign(
             page="attackers", of=attackers["attacker"], second="lox", value=attackers["difference"], even=0.0
         ),

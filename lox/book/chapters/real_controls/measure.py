@@ -36,7 +36,7 @@ STATES = {  # of a model: the task that it was fine-tuned on, and the form in wh
 }
 RIVALS = {
     "resta": 0.5,
-    "safe-lora": 0.5,
+    "safe-lora": 0.25,
     "safeinst": None,
 }  # asked after ATTACK -> strength (``rivals.trials``)
 HALVED = (BEFORE, ATTACK)  # the states in which half of the step was asked for too
