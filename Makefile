@@ -55,10 +55,10 @@ readme: $(VENV)/installed
 faults: $(VENV)/installed
 	$(BIN)/python -m pytest tests --write-faults
 
-# In each, every seed trains a base model of its own.
+# In each, every seed trains a base model of its own; the toy's own shape has ten of them.
 architectures: $(VENV)/installed
-	for profile in toy toy-mistral toy-gpt2; do \
-	  $(BIN)/lox run effective_rank --profile $$profile --record; done
+	$(BIN)/lox run effective_rank --profile toy -p seeds '[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]' --record
+	for profile in toy-mistral toy-gpt2; do $(BIN)/lox run effective_rank --profile $$profile --record; done
 
 gpu: $(VENV)/smollm2
 	$(BIN)/lox run $(NOTEBOOK) --profile smollm2
