@@ -21,6 +21,7 @@ from lox.lab.setup import Setup, load
 NAME = "choice"
 BUDGET = 0.05  # of harmless answers that may be lost
 HARMFUL, HARMLESS = 100, 190  # asked, behind the reported ones
+RANKS = (*choosing.RANKS, 24, 32, 64)  # at 16, the largest of the command's own, the condition of equation 4 fails
 
 
 def questions(setup: Setup) -> list[dict]:
@@ -42,10 +43,10 @@ def chosen(setup: Setup, kept: ReplyFile) -> tuple[pd.DataFrame, choosing.Choice
     model = setup.model(setup.profile.selection_seeds[0])
     precision = setup.profile.evaluation.precision
     [served] = models_to_ask(str(setup.folder(model)), None, None, precision, "auto", None).values()
-    points = choosing.grid(served, setup.folder(model.base), k=max(choosing.RANKS))
+    points = choosing.grid(served, setup.folder(model.base), k=max(RANKS))
     judge = judge_named(setup.profile.evaluation.judge, setup.world)
     ask = choosing.Asking(questions(setup), judge, kept, setup.profile.evaluation.batch)
-    measured = choosing.measure(points, ask, budget=BUDGET)
+    measured = choosing.measure(points, ask, ranks=RANKS, budget=BUDGET)
     return choosing.table(measured), measured.choice
 
 
