@@ -192,6 +192,13 @@ def test_a_rival_is_compared_with_lox_by_the_corrected_p(rates, against_lox, wor
     assert words in said and said.endswith("LoX leaves 40 % [20, 60].")
 
 
-def test_the_table_of_rivals_has_both_comparisons(rates):
-    first = page.rivals(rates, rivals()).data.splitlines()[2]
-    assert "RESTA" in first and "30 [20, 40], p 0.01" in first and "10 [0, 20], p 0.01" in first
+def test_the_tables_of_rivals_have_their_rates_and_both_comparisons(rates):
+    none, _, first = page.rivals(rates).data.splitlines()[2:5]
+    assert "no step" in none and "RESTA" in first and first.count("40 % [20, 60]") == 3 and "0.400" in first
+    compared = page.against_rivals(rivals()).data.splitlines()[2]
+    assert "RESTA" in compared and "30 [20, 40]" in compared and "10 [0, 20]" in compared
+
+
+def test_no_table_of_rivals_is_wider_than_five_columns(rates):
+    tables = [page.rivals(rates), page.against_rivals(rivals())]
+    assert all(table.data.splitlines()[0].count("|") <= 6 for table in tables)

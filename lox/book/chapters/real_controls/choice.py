@@ -21,7 +21,12 @@ from lox.lab.setup import Setup, load
 NAME = "choice"
 BUDGET = 0.05  # of harmless answers that may be lost
 HARMFUL, HARMLESS = 100, 190  # asked, behind the reported ones
-RANKS = (*choosing.RANKS, 24, 32, 64)  # at 16, the largest of the command's own, the condition of equation 4 fails
+RANKS = (
+    *choosing.RANKS,
+    24,
+    32,
+    64,
+)  # at 16, the largest of the command's own, the condition of equation 4 fails
 
 
 def questions(setup: Setup) -> list[dict]:

@@ -124,25 +124,32 @@ def by_identity(by_reader: pd.DataFrame, by_phrases: pd.DataFrame) -> Markdown:
     return _by_both(by_reader, by_phrases, lambda d: {"Step": NAMES[d["defence"]]})
 
 
-def rivals(rates: pd.DataFrame, contrasts: pd.DataFrame) -> Markdown:
-    """After the attack: rates of each rival, and how its harm compares with that of no defence and of LoX."""
+def rivals(rates: pd.DataFrame) -> Markdown:
+    """After the attack: harm, refusals lost, harmless requests answered and utility with each rival, and with LoX."""
+    models = rows_of(rates, state=ATTACK).set_index("defence")
+    return markdown(
+        pd.DataFrame(
+            {
+                "After the attack": NAMES[name],
+                "harm": rate_of(models.loc[name], "harm"),
+                "refusal lost": rate_of(models.loc[name], "lost"),
+                "answered": rate_of(models.loc[name], "helpful"),
+                "utility": f"{models.loc[name, 'utility']:.3f}",
+            }
+            for name in ("none", "lox", *RIVALS)
+        )
+    )
+
+
+def against_rivals(contrasts: pd.DataFrame) -> Markdown:
+    """``measure.against_rivals``: a row for each rival, in points of harm, beside no defence and beside LoX."""
     lines = []
     for rival in RIVALS:
-        own = rows_of(rates, state=ATTACK, defence=rival).iloc[0]
-        cells_of = {
-            name: rate_of(own, column)
-            for column, name in (("harm", "harm"), ("lost", "refusal lost"), ("helpful", "answered"))
-        }
-        tested = {
-            f"{NAMES[first]} minus it": _tested(rows_of(contrasts, first=first, second=rival).iloc[0])
-            for first in ("none", "lox")
-        }
-        lines.append(
-            {"Rival": NAMES[rival]}
-            | cells_of
-            | {"utility": f"{own['utility']:.3f}"}
-            | {name: f"{d['points']}, p {d['corrected']}" for name, d in tested.items()}
-        )
+        line = {"Rival": NAMES[rival]}
+        for first, name in (("none", "none minus it"), ("lox", "LoX minus it")):
+            tested = _tested(rows_of(contrasts, first=first, second=rival).iloc[0])
+            line |= {name: tested["points"], f"p, {name}": tested["corrected"]}
+        lines.append(line)
     return markdown(pd.DataFrame(lines))
 
 
@@ -175,8 +182,7 @@ def trials(table: pd.DataFrame, chosen: Mapping[str, float | None]) -> Markdown:
                 if chosen[row["defence"]] == row["strength"]
                 else f"{row['strength']:g}",
                 "refusal lost": share(row["asr"]),
-                "answered": share(row["helpful"]),
-                "utility": f"{row['utility']:.3f}",
+                "answered; utility": f"{share(row['helpful'])}; {row['utility']:.3f}",
                 "fine-tuning left": share(row["left"]),
             }
             for _, row in table.iterrows()
