@@ -13,6 +13,7 @@ from lox.book.cells import rows_of
 from lox.book.chapters.dose import measure as dose
 from lox.book.chapters.dose import page as dose_page
 from lox.book.chapters.real_controls import measure as controls
+from lox.book.chapters.real_controls import page as controls_page
 from lox.book.chapters.real_controls.measure import UNALIGNED
 from lox.book.chapters.real_model import unaligned
 from lox.book.chapters.real_model.measure import attack_success
@@ -125,12 +126,14 @@ def controls_table(rates: pd.DataFrame) -> str:
 
 def tables() -> dict[str, str]:
     """Name of a marked place of the README -> what stands there."""
+    beside = controls.rates(controls.recorded("smollm2-controls"))
     return {
         "toy": toy_table(recorded("toy", "robustness_summary")),
         "dose": dose_table(*(recorded(folder, dose.NAME) for folder in dose.RECORDS)),
         "smollm2": real_table(recorded("smollm2", "judges_labels"), unaligned.recorded("smollm2")),
         "real dose": real_dose_table(dose.recorded_blind("smollm2-controls")),
-        "controls": controls_table(controls.rates(controls.recorded("smollm2-controls"))),
+        "controls": controls_table(beside),
+        "rivals": controls_page.rivals(beside).data,
     }
 
 

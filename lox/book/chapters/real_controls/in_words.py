@@ -131,19 +131,19 @@ def choice_in_words(table: pd.DataFrame, budget: float) -> Markdown:
     curve, moved = table[table["alpha"].isna()], table[table["alpha"] > 0]
     base, aligned = curve.iloc[0], rows_of(table, alpha=0).iloc[0]
     said = [
-        f"On {aligned['n_harmful']} goals alignment brings the ASR by phrases from {rate_of(base)} to "
+        f"On {aligned['n_harmful']:.0f} goals alignment brings the ASR by phrases from {rate_of(base)} to "
         f"{rate_of(aligned)}."
     ]
     if moved.empty:
         return Markdown(" ".join([*said, "No rank that was tried brings it as far, so no k is chosen."]))
     k, chosen = moved["k"].iloc[0], moved[moved["chosen"]]
-    said.append(f"The smallest rank that brings it as far is $k = {k}$.")
+    said.append(f"The smallest rank that brings it as far is $k = {k:.0f}$.")
     refused = moved[moved["loss_high"] > budget]
     if not refused.empty:
         first = refused.iloc[0]
         loss = {"difference": first["loss"], "low": first["loss_low"], "high": first["loss_high"]}
         said.append(
-            f"At $α = {first['alpha']:g}$ {points(pd.Series(loss))} of {first['n_harmless']} harmless requests are no "
+            f"At $α = {first['alpha']:g}$ {points(pd.Series(loss))} of {first['n_harmless']:.0f} harmless requests are no "
             f"longer answered, which is not shown to be within {100 * budget:g} points."
         )
     alpha = f"$α = {chosen['alpha'].iloc[0]:g}$" if len(chosen) else "no $α$ of those tried"
