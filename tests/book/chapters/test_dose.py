@@ -135,6 +135,12 @@ def test_what_is_recorded_is_of_the_same_rate_and_judge():
     ratios, broken = measure.recorded(ours)
     assert list(zip(ratios["task"], ratios["second"])) == [("dolly", "lox")]
     assert broken["seed"].nunique() == rows["seed"].nunique()
+    # p is corrected for all tasks of the record, whatever a run has of them
+    every = measure.ratios(measure.breaking(rows)).set_index(["task", "second"])["p_holm"]
+    assert all(
+        p == every[task, second]
+        for task, second, p in zip(ratios["task"], ratios["second"], ratios["p_holm"])
+    )
     assert measure.recorded(ours.assign(lr=1e-9)) is None
     assert measure.recorded(ours.assign(profile="smoke")) is None
 

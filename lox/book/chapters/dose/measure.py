@@ -138,8 +138,8 @@ def ratios(broken: pd.DataFrame) -> pd.DataFrame:
 def recorded(like: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Ratios and breaking doses of the profile's recorded run, as of ``ratios`` and ``breaking``.
 
-    Of the tasks and defences that the rows of ``like`` have at the same rate and by the same judge; None where
-    there are none.
+    Of the tasks and defences that the rows of ``like`` have at the same rate and by the same judge, p_holm corrected
+    for all tasks that were recorded; None where there are none.
     """
     try:
         rows = results.recorded(like["profile"].iloc[0], NAME)
@@ -147,7 +147,10 @@ def recorded(like: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame] | None:
         return None
     same = rows.merge(like[["task", "defence", "lr", "judge"]].drop_duplicates())
     broken = breaking(same)
-    return None if broken.empty else (ratios(broken), broken)
+    if broken.empty:
+        return None
+    shared = same[["task", "defence"]].drop_duplicates().rename(columns={"defence": "second"})
+    return ratios(breaking(rows)).merge(shared), broken
 
 
 def recorded_twice() -> dict[str, pd.DataFrame]:
