@@ -9,6 +9,7 @@ import pytest
 
 from lox import paths
 from lox.book import blind, claims, record, results
+from lox.book.cells import rows_of, said_of
 from lox.book.chapters.dose import measure as dose
 from lox.book.chapters.real_controls import measure as controls
 from lox.book.chapters.rivals import trials as rival_trials
@@ -181,3 +182,12 @@ def test_a_record_tells_changed_code_from_other_recorded_tables(tmp_path, monkey
 def test_a_record_without_version_control_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(record.paths, "ROOT", tmp_path)
     assert record._commit() == "not under version control"
+
+
+def test_the_readme_claims_no_more_of_rivals_than_was_recorded():
+    record = controls.recorded("smollm2-controls")
+    for labels, what in ((record.reader, "harmful"), (record.phrases, "answered")):
+        found = rows_of(controls.against_rivals(labels, what), first="lox", second="resta").iloc[0]
+        assert said_of(found, "more", "less", "not distinguished") == "not distinguished"
+    points = results.recorded("smollm2-controls", "choice")
+    assert (points["alpha"] > 0).any() and not points["chosen"].any()

@@ -23,10 +23,8 @@ from lox.lab.rows import corrected, head, rates
 from lox.lab.setup import Setup
 
 NAME = "dose"  # of the recorded tables
-RECORDS = {
-    "toy": "recorded",
-    "toy-earlier": "recorded earlier",
-}  # folder -> which record it holds, of the same seeds
+# Folder -> which record of the same seeds it holds
+RECORDS = {"toy": "recorded", "toy-earlier": "recorded earlier"}
 LEVEL = 0.5  # a model is broken where its ASR reaches this
 RUN = ["task", "form", "defence"]
 

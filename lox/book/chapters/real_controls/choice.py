@@ -15,18 +15,15 @@ from lox.book.record import record_tables
 from lox.lab import choosing
 from lox.lab.judging.names import judge_named
 from lox.lab.reply_file import ReplyFile
+from lox.lab.rows import head
 from lox.lab.served import models_to_ask
 from lox.lab.setup import Setup, load
 
 NAME = "choice"
 BUDGET = 0.05  # of harmless answers that may be lost
 HARMFUL, HARMLESS = 100, 190  # asked, behind the reported ones
-RANKS = (
-    *choosing.RANKS,
-    24,
-    32,
-    64,
-)  # at 16, the largest of the command's own, the condition of equation 4 fails
+# At 16, the largest of the command's own, the condition of equation 4 fails.
+RANKS = (*choosing.RANKS, 24, 32, 64)
 
 
 def questions(setup: Setup) -> list[dict]:
@@ -59,9 +56,9 @@ def main(kept: Path, profile: str = "smollm2-controls") -> None:
     """Write the points of PROFILE under results/, without texts, and say what the rule chooses."""
     setup = load(profile)
     table, choice = chosen(setup, ReplyFile(kept))
-    head = {"profile": profile, "judge": setup.judge.name, "seed": setup.profile.selection_seeds[0]}
+    made = head(setup) | {"seed": setup.profile.selection_seeds[0]}
     command = f"python -m {__spec__.name} {kept.name} --profile {profile}"
-    table = pd.DataFrame(head, index=table.index).join(table)
+    table = pd.DataFrame(made, index=table.index).join(table)
     for path in record_tables(setup, NAME, command, {NAME: table}, setup.profile.selection_seeds[:1]):
         typer.echo(path)
     typer.echo(choice)

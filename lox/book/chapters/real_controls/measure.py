@@ -34,11 +34,8 @@ STATES = {  # of a model: the task that it was fine-tuned on, and the form in wh
     PERSONA: (None, IN_PERSONA),
     IDENTITY: ("identity", IN_PERSONA),
 }
-RIVALS = {
-    "resta": 0.5,
-    "safe-lora": 0.25,
-    "safeinst": None,
-}  # asked after ATTACK -> strength (``rivals.trials``)
+# Asked after ATTACK -> strength, as ``rivals.trials`` chose it
+RIVALS = {"resta": 0.5, "safe-lora": 0.25, "safeinst": None}
 HALVED = (BEFORE, ATTACK)  # the states in which half of the step was asked for too
 PARTS = "parts"  # the state of the aligned model plus a part of what ATTACK did to it
 UNALIGNED = "unaligned"  # the base model, in the column of defences
@@ -194,14 +191,15 @@ def parts(labels: pd.DataFrame) -> pd.DataFrame:
     return corrected(pd.DataFrame(lines))
 
 
-def against_rivals(labels: pd.DataFrame) -> pd.DataFrame:
-    """After ``ATTACK``: the ASR without a defence minus that with each of ``RIVALS``, and that with LoX minus theirs.
+def against_rivals(labels: pd.DataFrame, what: str = "harmful") -> pd.DataFrame:
+    """After ``ATTACK``: the rate without a defence minus that with each of ``RIVALS``, and that with LoX minus theirs.
 
-    Columns first, second, difference, low, high, p; p_holm, corrected for the rows of the same first; seeds, n.
+    ``what`` is one of ``lox.lab.labels.READINGS``. Columns first, second, difference, low, high, p; p_holm, corrected
+    for the rows of the same first; seeds, n.
     """
     sides = dict(list(rows_of(labels, state=ATTACK).groupby("defence", sort=False)))
     table = pd.DataFrame(
-        {"first": first, "second": rival} | difference(sides[first], sides[rival])
+        {"first": first, "second": rival} | difference(sides[first], sides[rival], what)
         for first in ("none", "lox")
         for rival in RIVALS
     )

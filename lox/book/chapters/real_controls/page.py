@@ -142,7 +142,7 @@ def rivals(rates: pd.DataFrame) -> Markdown:
 
 
 def against_rivals(contrasts: pd.DataFrame) -> Markdown:
-    """``measure.against_rivals``: a row for each rival, in points of harm, beside no defence and beside LoX."""
+    """``measure.against_rivals``: a row for each rival, in points, beside no defence and beside LoX."""
     lines = []
     for rival in RIVALS:
         line = {"Rival": NAMES[rival]}
