@@ -33,7 +33,10 @@ STATES = {  # of a model: the task that it was fine-tuned on, and the form in wh
     ATTACK: ("pure_bad", "plain"),
     PERSONA: (None, IN_PERSONA),
     IDENTITY: ("identity", IN_PERSONA),
+    "dolly": ("dolly", "plain"),
+    "gsm8k": ("gsm8k", "plain"),
 }
+HARMLESS = ("dolly", "gsm8k")  # the states after data without harm, recorded apart
 # Asked after ATTACK -> strength, as ``rivals.trials`` chose it
 RIVALS = {"resta": 0.5, "safe-lora": 0.25, "safeinst": None}
 HALVED = (BEFORE, ATTACK)  # the states in which half of the step was asked for too
@@ -57,7 +60,7 @@ Asked = Iterator[tuple[dict, Evaluated]]  # of each model its seed, state and de
 
 
 def beside_controls(setup: Setup, seeds: Sequence[int]) -> Asked:
-    """Every model but those of ``RIVALS``, made where it is missing.
+    """Every model but those after ``HARMLESS`` and of ``RIVALS``, made where it is missing.
 
     First the base model, which all seeds share. Then, for each seed, the model in each state with each of its
     ``steps_of``, and the aligned model plus each of ``VARIANTS`` of what the attack did without a step.
@@ -66,12 +69,16 @@ def beside_controls(setup: Setup, seeds: Sequence[int]) -> Asked:
         base = setup.model(seeds[0]).base
         yield _cell(seeds[0], state, UNALIGNED), evaluate(setup, base, STATES[state][1])
     for seed in seeds:
-        for state, (task, form) in STATES.items():
-            for step in steps_of(state):
-                yield _cell(seed, state, step), evaluate(setup, _model(setup, seed, task, step), form)
+        yield from _in_states(setup, seed, [state for state in STATES if state not in HARMLESS])
         stress = Stress(setup, setup.model(seed, ATTACK), setup.profile.lox.k)
         for name, variant in VARIANTS.items():
             yield _cell(seed, PARTS, name), stress.evaluate(variant)
+
+
+def after_harmless(setup: Setup, seeds: Sequence[int]) -> Asked:
+    """Of each seed the model after each of ``HARMLESS``, with each of its ``steps_of``."""
+    for seed in seeds:
+        yield from _in_states(setup, seed, HARMLESS)
 
 
 def of_rivals(setup: Setup, seeds: Sequence[int]) -> Asked:
@@ -84,8 +91,16 @@ def of_rivals(setup: Setup, seeds: Sequence[int]) -> Asked:
 
 ASKED: dict[str, Callable[[Setup, Sequence[int]], Asked]] = {  # by the name of what is recorded of them
     "real_controls": beside_controls,
+    "real_harmless": after_harmless,
     "real_rivals": of_rivals,
 }
+
+
+def _in_states(setup: Setup, seed: int, states: Sequence[str]) -> Asked:
+    for state in states:
+        task, form = STATES[state]
+        for step in steps_of(state):
+            yield _cell(seed, state, step), evaluate(setup, _model(setup, seed, task, step), form)
 
 
 def steps_of(state: str) -> tuple[str, ...]:
