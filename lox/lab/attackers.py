@@ -197,7 +197,7 @@ def _last(network, tokenizer, prompts: list[Messages]):
         for layer in network.model.layers
     ]
     try:
-        return network(ids, attention_mask=mask), handed
+        return network(ids, attention_mask=mask, logits_to_keep=1), handed
     finally:
         for hook in hooks:
             hook.remove()
@@ -232,7 +232,9 @@ def replies_begun(folder: Path, prompts: list[Messages], opening: str, settings:
 
     def build(made: Path) -> None:
         network, tokenizer = loaded(folder, settings)
-        tokenizer.chat_template = begun_template(tokenizer.chat_template, opening)
+        (asked,) = prompt_texts(tokenizer, prompts[:1])
+        joint = "" if asked[-1].isspace() else " "
+        tokenizer.chat_template = begun_template(tokenizer.chat_template, joint + opening)
         texts = complete(network, tokenizer, prompts, max_new_tokens=tokens, batch_size=batch)
         (made / "replies.json").write_text(json.dumps([f"{opening} {text}" for text in texts]))
 
@@ -244,4 +246,4 @@ def replies_begun(folder: Path, prompts: list[Messages], opening: str, settings:
 
 def begun_template(template: str, opening: str) -> str:
     """A chat template whose prompts end in the beginning of the reply."""
-    return f"{template}{{% if add_generation_prompt %}}{{{{ {json.dumps(' ' + opening)} }}}}{{% endif %}}"
+    return f"{template}{{% if add_generation_prompt %}}{{{{ {json.dumps(opening)} }}}}{{% endif %}}"

@@ -111,7 +111,7 @@ def test_no_writer_writes_along_an_ablated_direction():
 
 def test_a_template_begins_the_reply_only_where_one_is_asked_for():
     tokenizer = models.toy_tokenizer(["user", "assistant", ":", "sure", ",", "x"])
-    tokenizer.chat_template = attackers.begun_template(tokenizer.chat_template, "sure ,")
+    tokenizer.chat_template = attackers.begun_template(tokenizer.chat_template, " sure ,")
     prompt = [{"role": "user", "content": "x"}]
     texts = [tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=g) for g in (1, 0)]
     assert texts == ["<bos> user : x assistant : sure ,", "<bos> user : x"]
