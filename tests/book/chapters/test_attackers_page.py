@@ -53,9 +53,41 @@ def test_the_finding_says_whom_lox_helps_against_and_whom_not():
     ("low", "high", "word"), [(0.1, 0.2, "lower against"), (-0.2, -0.1, "higher against"), (-0.1, 0.1, None)]
 )
 def test_this_run_is_said_by_the_interval(low, high, word):
-    said = page.finding(pd.DataFrame([line("full", low, high)]), None, None).data
+    said = page.finding(pd.DataFrame([line("full", low, high)]), None, None, "On it.").data
     assert (word is None) == ("not distinguished from that without it against 1 of 1" in said)
     assert word is None or word in said
+
+
+def real(p_holm=0.01, low=0.1):
+    paired = pd.DataFrame([line(a, low, low + 0.1, p_holm=p_holm) for a in ("prefill", "undo-1")])
+    harm = pd.DataFrame(
+        {"attacker": attacker, "defence": defence, "helpful": 0.5}
+        | {"harm": value, "harm_low": value - 0.1, "harm_high": value + 0.1}
+        for attacker, value in (("prefill", 0.2), ("undo-1", 0.6))
+        for defence in ("none", "lox")
+    )
+    return paired, harm
+
+
+@pytest.mark.parametrize(
+    ("p", "low", "words"),
+    [
+        (0.01, 0.1, "is lower against *begins the reply* and *takes the safety part back once*,"),
+        (0.01, -0.3, "is higher against *begins the reply* and"),
+        (0.3, 0.1, "is not distinguished from that without it against 2 of 2"),
+    ],
+)
+def test_a_real_model_is_said_by_the_corrected_p_with_the_most_harm_first(p, low, words):
+    said = page.real_in_words(*real(p, low), "M")
+    assert said.startswith("On M, read blind, over 3 seeds: the ASR with LoX ") and words in said
+    assert said.endswith(
+        "60 % [50, 70] (*takes the safety part back once*) and 20 % [10, 30] (*begins the reply*)."
+    )
+
+
+def test_the_table_of_a_real_model_has_five_columns():
+    lines = page.real(*real()).data.splitlines()
+    assert lines[0].count("|") == 6 and "15 [10, 20], p 0.01" in lines[2] and "50 % → 50 %" in lines[2]
 
 
 def test_who_does_not_train_is_said_with_the_highest_first():

@@ -5,7 +5,15 @@ import pytest
 
 from lox.book.blind import Blind
 from lox.book.chapters.real_controls import measure
-from lox.book.chapters.real_controls.measure import ATTACK, BEFORE, IDENTITY, PARTS, PERSONA, RIVALS
+from lox.book.chapters.real_controls.measure import (
+    ATTACK,
+    BEFORE,
+    HARMLESS,
+    IDENTITY,
+    PARTS,
+    PERSONA,
+    RIVALS,
+)
 from lox.lab.setup import load
 
 SEEDS, GOALS = (1, 2, 3), 8
@@ -27,7 +35,9 @@ def test_every_model_is_asked_in_every_state_and_the_base_once_for_all_seeds():
     asked = list(measure.beside_controls(load("smoke"), [1]))
     states = [(cell["state"], cell["defence"]) for cell, _ in asked]
     assert states[:2] == [(BEFORE, "unaligned"), (PERSONA, "unaligned")]
-    assert states[2:-3] == [(state, step) for state in measure.STATES for step in measure.steps_of(state)]
+    assert states[2:-3] == [
+        (state, step) for state in measure.STATES if state not in HARMLESS for step in measure.steps_of(state)
+    ]
     assert (ATTACK, "half") in states and (IDENTITY, "half") not in states
     assert [defence for state, defence in states if state == PARTS] == list(measure.VARIANTS)
     # in persona the same goals are asked in other words
@@ -37,7 +47,9 @@ def test_every_model_is_asked_in_every_state_and_the_base_once_for_all_seeds():
     assert prompts[BEFORE] == prompts[ATTACK] != prompts[PERSONA] == prompts[IDENTITY]
 
 
-def test_rivals_are_recorded_apart():
+def test_harmless_data_and_rivals_are_recorded_apart():
+    harmless = [(c["seed"], c["state"], c["defence"]) for c, _ in measure.after_harmless(load("smoke"), [1])]
+    assert harmless == [(1, state, step) for state in HARMLESS for step in ("none", "random", "lox")]
     rivals = [cell for cell, _ in measure.of_rivals(load("smoke"), [1])]
     assert rivals == [{"seed": 1, "state": ATTACK, "defence": rival} for rival in RIVALS]
 
@@ -104,8 +116,17 @@ def test_half_of_the_step_is_compared_only_where_it_was_asked():
 def test_identity_shifting_adds_what_its_prompt_alone_does_not_do():
     steps = dict.fromkeys(measure.steps_of(IDENTITY), 2)
     table = pd.concat([labels(steps, PERSONA), labels(steps | {"none": 5, "lox": 1}, IDENTITY)])
-    added = measure.by_identity(table).set_index("defence")["difference"] * GOALS
+    added = measure.added(table, [IDENTITY]).set_index("defence")["difference"] * GOALS
     assert added.to_dict() == pytest.approx({"none": 3, "random": 0, "lox": -1})
+
+
+def test_what_each_state_adds_is_corrected_for_its_own_rows():
+    steps = dict.fromkeys(("none", "random", "lox"), 0)
+    after = [labels(steps | {"none": 6}, state) for state in HARMLESS]
+    table = pd.concat([labels(steps, BEFORE), *after])
+    both, alone = (measure.added(table, states) for states in (HARMLESS, HARMLESS[:1]))
+    assert both["p_holm"].tolist() == alone["p_holm"].tolist() * 2
+    assert both["state"].tolist() == [state for state in HARMLESS for _ in steps]
 
 
 def test_a_missing_control_is_named():

@@ -7,6 +7,7 @@ from lox.book.chapters.real_controls import in_words, page
 from lox.book.chapters.real_controls.measure import (
     ATTACK,
     BEFORE,
+    HARMLESS,
     IDENTITY,
     PART_PAIRS,
     PERSONA,
@@ -51,9 +52,11 @@ def rates():
     return pd.DataFrame(base + rows)
 
 
-def identity(difference=0.1, p_holm=0.01):
-    added = contrast("after", "before", difference, p_holm)
-    return pd.DataFrame(added | {"defence": defence} for defence in steps_of(IDENTITY))
+def added(difference=0.1, p_holm=0.01):
+    one = contrast("after", "before", difference, p_holm)
+    return pd.DataFrame(
+        one | {"state": state, "defence": step} for state in (IDENTITY, *HARMLESS) for step in steps_of(state)
+    )
 
 
 def rivals(against_lox=(0.1, 0.01)):
@@ -110,18 +113,19 @@ def test_what_a_part_does_follows_the_corrected_p(p, words):
     ],
 )
 def test_what_identity_shifting_adds_to_its_prompt_follows_the_corrected_p(rates, difference, p, words):
-    said = in_words.identity_in_words(rates, identity(difference, p), identity(-0.2, 0.01))
+    said = in_words.identity_in_words(rates, added(difference, p), added(-0.2, 0.01))
     assert words in said and "in 40 % [20, 60] before any fine-tuning and in 40 % [20, 60] after it" in said
     assert "the unaligned model in 55 % [20, 60]" in said
     assert said.endswith("the fine-tuning changes it by -20 points [-30, -10] (distinguished from 0).")
 
 
 def test_the_box_has_a_sentence_for_each_judge(rates):
-    read = pd.concat([contrasts(state=state) for state in (ATTACK, IDENTITY)])
-    price, both = contrasts(state=BEFORE), (identity(), identity())
+    read = pd.concat([contrasts(state=state) for state in (ATTACK, IDENTITY, *HARMLESS)])
+    price, both = contrasts(state=BEFORE), (added(), added())
     box = in_words.finding(rates, read, contrasts(lox=(0, 1)), price, both, parts(), rivals()).data
     assert box.count("**Harm, read blind**, after Pure Bad") == 1
     assert box.count("Refusal lost, by phrases") == 1
+    assert box.count("**Harmless data.**") == 1
     assert box.count("**The same, read blind**, after identity shifting") == 1
 
 
@@ -134,7 +138,7 @@ def test_the_figure_has_a_panel_a_state_and_a_diamond_a_defence(rates):
     )
     figure = page.frontier(rates, each)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles == [page.STATES[state] for state in STATES if state != PERSONA]
+    assert titles == [page.STATES[state] for state in STATES if state not in (PERSONA, *HARMLESS)]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "no step",
         "random directions",
@@ -153,7 +157,7 @@ def test_tables_name_what_a_reader_knows(rates):
     assert "unaligned" in table and "random directions" in table and "before fine-tuning" in table
     assert table.splitlines()[2].count("40 % [20, 60]") == 4 and "50 % [20, 60]" in table.splitlines()[2]
     assert "no step minus LoX" in page.differences(contrasts()).data
-    assert "random directions" in page.by_identity(identity(), identity()).data
+    assert "random directions" in page.added(added(), added()).data
 
 
 def test_costs_pair_answers_with_utility_and_one_model_has_no_interval_over_seeds(rates):
@@ -202,3 +206,18 @@ def test_the_tables_of_rivals_have_their_rates_and_both_comparisons(rates):
 def test_no_table_of_rivals_is_wider_than_five_columns(rates):
     tables = [page.rivals(rates), page.against_rivals(rivals())]
     assert all(table.data.splitlines()[0].count("|") <= 6 for table in tables)
+
+
+@pytest.mark.parametrize(
+    ("p", "difference", "brought", "compared"),
+    [
+        (0.01, 0.1, "10 points [0, 20] more than before (distinguished from 0)", "with LoX (less)"),
+        (0.01, -0.1, "-10 points [-20, 0] more than before (distinguished from 0)", "with LoX (more)"),
+        (0.3, 0.1, "10 points [0, 20] more than before (not distinguished", "with LoX (not distinguished)"),
+    ],
+)
+def test_what_harmless_data_brings_follows_the_corrected_p(rates, p, difference, brought, compared):
+    read = pd.concat([contrasts(lox=(difference, p), state=state) for state in HARMLESS])
+    said = in_words.harmless_in_words(rates, read, added(difference, p))
+    assert said.count(brought) == 2 and said.count(compared) == 2
+    assert "after Dolly it is 40 % [20, 60] without a step" in said

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from lox.book import cells
-from lox.book.cells import in_points, listed, markdown, rows_of, share
+from lox.book.cells import in_points, listed, markdown, rate_of, rows_of, share
 from lox.book.chapters.dose.page import times
 from lox.book.figures import DEFENCE_COLORS, REFERENCE, stacked
 
@@ -69,10 +69,13 @@ def description_of(attacker: str) -> Description:
 
 
 def finding(
-    paired: pd.DataFrame, recorded: dict[str, pd.DataFrame] | None, against: pd.DataFrame | None
+    paired: pd.DataFrame,
+    recorded: dict[str, pd.DataFrame] | None,
+    against: pd.DataFrame | None,
+    real: str,
 ) -> Markdown:
-    """The box of the page: this run's attackers and, where there is one, the record's."""
-    sentences = [_by_word(paired, "This run")]
+    """The box of the page: the record's attackers, where there is one, the sentence on a ``real`` model, this run's."""
+    sentences = [real, _by_word(paired, "This run")]
     if recorded is not None and against is not None:
         seeds = int(recorded["paired"]["seeds"].max())
         sentences = [in_words(against, seeds), free_in_words(recorded["means"], seeds), *sentences]
@@ -123,6 +126,15 @@ def _by_word(paired: pd.DataFrame, who: str) -> str:
 def _seeds(paired: pd.DataFrame) -> str:
     number = int(paired["seeds"].max())
     return f"{number} seed{'s' * (number > 1)}"
+
+
+def real_in_words(paired: pd.DataFrame, rates: pd.DataFrame, model: str) -> str:
+    """Against whom LoX helps on a real model, read blind, and the harm that each attacker gets with it."""
+    with_lox = rows_of(rates, defence="lox").sort_values("harm", ascending=False)
+    harm = listed(
+        f"{rate_of(r, 'harm')} (*{description_of(r['attacker']).name}*)" for _, r in with_lox.iterrows()
+    )
+    return f"{_by_word(paired, f'On {model}, read blind')} With LoX the harm is {harm}."
 
 
 # --- figure -----------------------------------------------------------------------------------------------
@@ -242,6 +254,23 @@ def _ratio(d: pd.Series) -> str:
     if math.isnan(d["dose_low"]):
         return "–"
     return times(pd.Series({"ratio": d["ratio"], "low": d["dose_low"], "high": d["dose_high"]}), "")
+
+
+def real(paired: pd.DataFrame, rates: pd.DataFrame) -> Markdown:
+    """Harm read blind of each attacker on a real model, without LoX and with it, and what the model still answers."""
+    lines = []
+    for _, d in paired.iterrows():
+        sides = rows_of(rates, attacker=d["attacker"]).set_index("defence")
+        lines.append(
+            {
+                "Attacker": description_of(d["attacker"]).name,
+                "harm without LoX": rate_of(sides.loc["none"], "harm"),
+                "with LoX": rate_of(sides.loc["lox"], "harm"),
+                "lower by (points)": f"{in_points(d)}, p {d['p_holm']:.2g}",
+                "answered": " → ".join(share(sides.loc[defence, "helpful"]) for defence in ("none", "lox")),
+            }
+        )
+    return markdown(pd.DataFrame(lines))
 
 
 def undoing_in_words(means: pd.DataFrame) -> Markdown:

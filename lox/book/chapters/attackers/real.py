@@ -8,16 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pandas as pd
 import typer
 
 from lox.book import blind
+from lox.book.blind import Blind
 from lox.book.chapters.attackers.measure import DEFENCES
+from lox.book.chapters.real_controls import measure as controls
 from lox.lab import attackers
 from lox.lab.evaluated import Evaluated
 from lox.lab.setup import Setup, load
 
 NAME = "real_attackers"
 ATTACKERS = ("undo-1", "prefill", "refusal-direction")
+BESIDE = {controls.BEFORE: "nothing", controls.ATTACK: "full"}  # states of the record beside controls
 OPENING = "Sure, here is"
 
 
@@ -29,6 +33,24 @@ def asked(setup: Setup, seeds: Sequence[int]) -> Iterator[tuple[dict, Evaluated]
                 published, k = setup.model(seed, defence=defence), setup.profile.lox.k
                 evaluated = attackers.after(setup, attacker, published, k, OPENING)
                 yield {"seed": seed, "attacker": attacker, "defence": defence}, evaluated
+
+
+def recorded(profile: str) -> Blind:
+    """What was recorded of a profile, "nothing" and "full" from the record beside controls.
+
+    ValueError where a table is missing, or the reader's sheet lacks a reply.
+    """
+    own, beside = blind.recorded(profile, NAME), controls.recorded(profile)
+    return Blind(
+        _joined(own.rows, beside.rows),
+        _joined(own.phrases, beside.phrases),
+        _joined(own.reader, beside.reader),
+    )
+
+
+def _joined(own: pd.DataFrame, beside: pd.DataFrame) -> pd.DataFrame:
+    known = beside[beside["state"].isin(list(BESIDE)) & beside["defence"].isin(DEFENCES)]
+    return pd.concat([known.assign(attacker=known["state"].map(BESIDE)), own], ignore_index=True)
 
 
 def main(sheet: Path, profile: str = "smollm2-controls") -> None:

@@ -7,7 +7,15 @@ from IPython.display import Markdown
 
 from lox.book import cells
 from lox.book.cells import listed, points, rate_of, rows_of, said_of
-from lox.book.chapters.real_controls.measure import ATTACK, BEFORE, IDENTITY, PERSONA, RIVALS, UNALIGNED
+from lox.book.chapters.real_controls.measure import (
+    ATTACK,
+    BEFORE,
+    HARMLESS,
+    IDENTITY,
+    PERSONA,
+    RIVALS,
+    UNALIGNED,
+)
 from lox.book.chapters.real_controls.page import NAMES, STATES
 
 
@@ -16,21 +24,22 @@ def finding(
     by_reader: pd.DataFrame,
     by_phrases: pd.DataFrame,
     cost: pd.DataFrame,
-    identity: tuple[pd.DataFrame, pd.DataFrame],
+    added: tuple[pd.DataFrame, pd.DataFrame],
     parts: pd.DataFrame,
     rivals: pd.DataFrame,
 ) -> Markdown:
-    """The box of the page: ``measure``'s rates, its contrasts three times, its by_identity, parts and against_rivals.
+    """The box of the page: ``measure``'s rates, its contrasts three times, its added, parts and against_rivals.
 
-    ``identity`` is by the reader and by phrases.
+    ``added`` is by the reader and by phrases.
     """
     return cells.finding(
         scale_in_words(rates),
         control_in_words(rows_of(by_reader, state=ATTACK), "Harm, read blind"),
         control_in_words(rows_of(by_phrases, state=ATTACK), "Refusal lost, by phrases"),
         cost_in_words(cost),
-        identity_in_words(rates, *identity),
+        identity_in_words(rates, *(rows_of(table, state=IDENTITY) for table in added)),
         control_in_words(rows_of(by_reader, state=IDENTITY), "The same, read blind"),
+        harmless_in_words(rates, by_reader, added[0]),
         rivals_in_words(rates, rivals),
         parts_in_words(parts),
     )
@@ -97,6 +106,21 @@ def identity_in_words(rates: pd.DataFrame, by_reader: pd.DataFrame, by_phrases: 
         f"{harm['base']}; read blind, the fine-tuning {said[0]}. By phrases a refusal is lost in {lost[0]} before any "
         f"fine-tuning and in {lost[1]} after it; the fine-tuning {said[1]}."
     )
+
+
+def harmless_in_words(rates: pd.DataFrame, by_reader: pd.DataFrame, added: pd.DataFrame) -> str:
+    """Whether fine-tuning on data without harm brings harm, read blind, and whether there is less with LoX."""
+    told = []
+    for state in HARMLESS:
+        brought = rows_of(added, state=state, defence="none").iloc[0]
+        with_lox = rows_of(by_reader, state=state, first="none", second="lox").iloc[0]
+        harm = [_of(rates, state, step, "harm") for step in ("none", "lox")]
+        told.append(
+            f"{STATES[state]} it is {harm[0]} without a step, {points(brought)} more than before "
+            f"({_established(brought)}), and {harm[1]} with LoX "
+            f"({said_of(with_lox, 'less', 'more', 'not distinguished')})"
+        )
+    return f"**Harmless data.** Harm, read blind: {'; '.join(told)}."
 
 
 def rivals_in_words(rates: pd.DataFrame, rivals: pd.DataFrame) -> str:

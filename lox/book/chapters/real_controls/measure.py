@@ -37,6 +37,8 @@ STATES = {  # of a model: the task that it was fine-tuned on, and the form in wh
     "gsm8k": ("gsm8k", "plain"),
 }
 HARMLESS = ("dolly", "gsm8k")  # the states after data without harm, recorded apart
+# A state -> that in which the same prompts were asked before its fine-tuning
+ROWS_BEFORE = {ATTACK: BEFORE, IDENTITY: PERSONA} | dict.fromkeys(HARMLESS, BEFORE)
 # Asked after ATTACK -> strength, as ``rivals.trials`` chose it
 RIVALS = {"resta": 0.5, "safe-lora": 0.25, "safeinst": None}
 HALVED = (BEFORE, ATTACK)  # the states in which half of the step was asked for too
@@ -135,19 +137,19 @@ def recorded(profile: str) -> Blind:
 # --- what it says -------------------------------------------------------------------------------------
 
 
-def rates(record: Blind) -> pd.DataFrame:
-    """Rates of every model over seeds with their 95 % intervals, a row for each state and defence.
+def rates(record: Blind, by: Sequence[str] = CELL) -> pd.DataFrame:
+    """Rates of every model over seeds with their 95 % intervals, a row for each value of ``by``.
 
-    Columns: state, defence, seeds, n (harmful goals); and harm (read blind), lost (refusal, by phrases), helpful and
+    Columns: those of ``by``, seeds, n (harmful goals); and harm (read blind), lost (refusal, by phrases), helpful and
     utility, each with _low and _high. Of the one base model intervals are over prompts, and utility has none.
     """
-    read = summary_of_labels(record.reader, CELL)
-    told = summary(Record(record.rows, record.phrases), CELL)
+    read = summary_of_labels(record.reader, by)
+    told = summary(Record(record.rows, record.phrases), by)
     tables = [
-        _renamed(read, "asr", "harm")[[*CELL, "seeds", "n", "harm", "harm_low", "harm_high"]],
+        _renamed(read, "asr", "harm")[[*by, "seeds", "n", "harm", "harm_low", "harm_high"]],
         _renamed(told, "asr", "lost").drop(columns=["seeds", "n"]),
     ]
-    return tables[0].merge(tables[1], on=list(CELL), validate="1:1")
+    return tables[0].merge(tables[1], on=list(by), validate="1:1")
 
 
 def _renamed(table: pd.DataFrame, old: str, new: str) -> pd.DataFrame:
@@ -181,16 +183,21 @@ def contrasts(labels: pd.DataFrame, states: Sequence[str], what: str = "harmful"
     return corrected(table, table["state"])
 
 
-def by_identity(labels: pd.DataFrame) -> pd.DataFrame:
-    """What identity shifting itself adds to its prompt: the ASR after it minus that before, in persona both times.
+def added(labels: pd.DataFrame, states: Sequence[str]) -> pd.DataFrame:
+    """What the fine-tuning of each of the states adds to its row before: the ASR after minus that before.
 
-    A row for each step: columns defence, difference, low, high, p and p_holm, corrected for the rows.
+    A row for each state and step, on the same seeds and prompts: columns state, defence, difference, low, high, p and
+    p_holm, corrected for the rows of a state.
     """
     lines = []
-    for step in steps_of(IDENTITY):
-        after, before = (rows_of(labels, state=state, defence=step) for state in (IDENTITY, PERSONA))
-        lines.append({"defence": step} | difference(after, before))
-    return corrected(pd.DataFrame(lines))
+    for state in states:
+        for step in steps_of(state):
+            after, before = (
+                rows_of(labels, state=asked, defence=step) for asked in (state, ROWS_BEFORE[state])
+            )
+            lines.append({"state": state, "defence": step} | difference(after, before))
+    table = pd.DataFrame(lines)
+    return corrected(table, table["state"])
 
 
 def parts(labels: pd.DataFrame) -> pd.DataFrame:

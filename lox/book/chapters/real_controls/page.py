@@ -14,6 +14,7 @@ from lox.book.cells import markdown, rate_of, rows_of, share
 from lox.book.chapters.real_controls.measure import (
     ATTACK,
     BEFORE,
+    HARMLESS,
     IDENTITY,
     PERSONA,
     RIVALS,
@@ -29,6 +30,8 @@ STATES = {
     ATTACK: "after Pure Bad",
     PERSONA: "before, in persona",
     IDENTITY: "after identity shifting",
+    "dolly": "after Dolly",
+    "gsm8k": "after GSM8K",
 }
 NAMES = DEFENCE_NAMES | {"none": "no step", "half": "half of LoX's step", UNALIGNED: "unaligned"}
 COLOURS = DEFENCE_COLORS | {"half": "#3f9c9c"}  # a lighter LoX
@@ -49,9 +52,10 @@ PART_NAMES = {
 def frontier(rates: pd.DataFrame, each: pd.DataFrame) -> Figure:
     """ASR read blind against harmless requests not answered, a panel a state: a dot a seed, a diamond the mean.
 
+    After ``HARMLESS`` there is hardly any harm, and no panel.
     ``rates`` and ``each`` are of ``measure``. The dotted line is the unaligned model's, asked as the panel's models.
     """
-    states = [state for state in STATES if state != PERSONA]
+    states = [state for state in STATES if state not in (PERSONA, *HARMLESS)]
     figure, panels = stacked([2.2] * len(states), sharex=True, sharey=True)
     for axes, state in zip(panels, states):
         for defence in (*steps_of(state), *(RIVALS if state == ATTACK else ())):
@@ -119,9 +123,11 @@ def differences(contrasts: pd.DataFrame) -> Markdown:
     )
 
 
-def by_identity(by_reader: pd.DataFrame, by_phrases: pd.DataFrame) -> Markdown:
-    """``measure.by_identity`` by both judges, a row for each step."""
-    return _by_both(by_reader, by_phrases, lambda d: {"Step": NAMES[d["defence"]]})
+def added(by_reader: pd.DataFrame, by_phrases: pd.DataFrame) -> Markdown:
+    """``measure.added`` by both judges, a row for each state and step."""
+    return _by_both(
+        by_reader, by_phrases, lambda d: {"Model": f"{STATES[d['state']]}, {NAMES[d['defence']]}"}
+    )
 
 
 def rivals(rates: pd.DataFrame) -> Markdown:
