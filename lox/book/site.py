@@ -16,6 +16,10 @@ from lox.lab import profile as profiles
 from lox.lab import stages
 
 JOBS = 2  # notebooks run at once: most of each is work that one core does
+FEW = (
+    "attackers",
+    "rivals",
+)  # need only the seeds that the first notebook makes first, so they run beside it
 LONG = ("degradation",)  # begun among the last, it would run on alone while a core idles
 
 
@@ -36,8 +40,8 @@ def build(profile: str = "toy", report: Callable[[str], None] = print) -> Path:
 def run_all(waiting: Sequence[str], profile: str, report: Callable[[str], None] = print) -> None:
     """Run several notebooks, ``JOBS`` at once; ChildProcessError, with every failure, if some failed.
 
-    The first is run by itself, with as many workers: it makes models that most of the others begin from, and would
-    wait for.
+    The first has as many workers: it makes models that most of the others begin from. The next one waits for those
+    that it needs, and fills the core that is idle while the first makes its last.
     """
     threads = max(1, (os.cpu_count() or 1) // JOBS)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # two jobs that each take all cores slow each other down
@@ -45,12 +49,12 @@ def run_all(waiting: Sequence[str], profile: str, report: Callable[[str], None] 
     done = count(1)
     # Threads, for each only waits for a kernel, and kernels end when this process does.
     with ThreadPoolExecutor(JOBS) as pool:
-        for names, workers in ((waiting[:1], JOBS * threads), (waiting[1:], threads)):
-            jobs = {pool.submit(run.run, name, profile, workers=workers): name for name in names}
-            for job in as_completed(jobs):
-                error = job.exception()
-                failures += [str(error)] if error else []
-                report(f"[{next(done)}/{len(waiting)}] {jobs[job]}{' failed' if error else ''}")
+        workers = dict.fromkeys(waiting, threads) | dict.fromkeys(waiting[:1], JOBS * threads)
+        jobs = {pool.submit(run.run, name, profile, workers=workers[name]): name for name in waiting}
+        for job in as_completed(jobs):
+            error = job.exception()
+            failures += [str(error)] if error else []
+            report(f"[{next(done)}/{len(waiting)}] {jobs[job]}{' failed' if error else ''}")
     if failures:
         raise ChildProcessError("\n".join(failures))
 
@@ -65,10 +69,11 @@ def _require_own_folder() -> None:
 
 
 def in_order() -> list[str]:
-    """The notebooks in the order of the table of contents, but ``LONG`` ones right after robustness."""
+    """The notebooks as in the table of contents, but ``FEW`` right after the first, ``LONG`` after robustness."""
     text = paths.project("_toc.yml").read_text()
     place = {name: text.find(f"/{name}\n") for name in run.names()}
-    return sorted(place, key=lambda name: (place["robustness" if name in LONG else name], name in LONG))
+    after = dict.fromkeys(FEW, "intro") | dict.fromkeys(LONG, "robustness")
+    return sorted(place, key=lambda name: (place[after.get(name, name)], name in after, place[name]))
 
 
 def _build_site(profile: str) -> Path:
