@@ -85,27 +85,32 @@ def in_points(d: pd.Series) -> str:
     return f"{100 * d['difference']:z.0f} [{100 * d['low']:z.0f}, {100 * d['high']:z.0f}]"
 
 
-def holds(difference: pd.Series) -> bool:
-    """Whether a difference is distinguished from 0: by its p_holm if it is read with others, else by its interval."""
+def holds(difference: pd.Series, even: float = 0.0) -> bool:
+    """Whether an estimate is distinguished from ``even``: by its p_holm if it is read with others, or its interval."""
     if pd.notna(difference.get("p_holm")):
         return bool(difference["p_holm"] < SIGNIFICANT)
-    return _excludes_zero(difference)
+    return _excludes(difference, even)
 
 
-def _excludes_zero(difference: pd.Series) -> bool:
-    return bool(difference["low"] > 0 or difference["high"] < 0)
+def _excludes(difference: pd.Series, even: float) -> bool:
+    return bool(difference["low"] > even or difference["high"] < even)
 
 
 def left_open(difference: pd.Series) -> bool:
     """Whether a difference is not distinguished from 0 although its interval, taken alone, excludes 0."""
-    return _excludes_zero(difference) and not holds(difference)
+    return _excludes(difference, even=0.0) and not holds(difference)
 
 
-def said_of(difference: pd.Series, above: str, below: str, neither: str = "not distinguished") -> str:
-    """What may be said of an estimate with low and high, by ``holds``: that it is above 0, below 0, or neither."""
-    if not holds(difference):
+def said_of(
+    difference: pd.Series, above: str, below: str, neither: str = "not distinguished", even: float = 0.0
+) -> str:
+    """What may be said of an estimate with low and high, by ``holds``: that it is above ``even``, below it, or neither.
+
+    ``even`` is where nothing is gained: 0 for a difference, 1 for a ratio.
+    """
+    if not holds(difference, even):
         return neither
-    return above if difference["low"] + difference["high"] > 0 else below
+    return above if difference["low"] + difference["high"] > 2 * even else below
 
 
 def by_verdict(differences: pd.DataFrame) -> dict[str, pd.DataFrame]:

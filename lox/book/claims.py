@@ -15,6 +15,7 @@ import pandas as pd
 from lox.book.cells import rows_of
 from lox.book.names import DEFENCE_NAMES, TASK_NAMES
 from lox.lab.doses import breaking_dose
+from lox.lab.evaluation import form_of
 from lox.lab.statistics import mean_of_seeds
 from lox.lab.worlds import TASKS
 
@@ -91,13 +92,9 @@ def _column(rows: pd.DataFrame, column: str, **values) -> pd.Series:
     return rows_of(rows, **values).set_index("seed")[column]
 
 
-def _form(task: str) -> str:
-    return "identity" if task == "identity" else "plain"
-
-
 def _damage(task: str) -> Claim:
     def of_seeds(rows: pd.DataFrame) -> pd.Series:
-        before = _column(rows, "asr", task="none", form=_form(task), defence="none")
+        before = _column(rows, "asr", task="none", form=form_of(task), defence="none")
         return _column(rows, "asr", task=task, defence="none") - before
 
     name = TASK_NAMES[task]

@@ -20,13 +20,13 @@ MERGED_SHARE = 0.5  # of the matrices that SafeMERGE merges, those that point le
 # Of three trials each on the selection seeds of the toy, after Pure Bad and Dolly (``lox.book.chapters.rivals.trials``)
 STRENGTHS = {
     "safe-lora": 0.5,
-    "resta": 0.5,
+    "resta": 1.0,
     "safemerge": 1.0,
     "wise-ft": 0.5,
-    "guarded": 4.0,
+    "guarded": 16.0,
     "proximal": 0.001,
-    "longer": 2.0,
-    "slower": 0.5,
+    "longer": 4.0,
+    "slower": 0.75,
 }
 
 

@@ -96,3 +96,19 @@ def test_a_mean_of_one_seed_has_no_interval(low, sign, said):
 
 def test_a_share_that_rounds_to_nothing_has_no_sign():
     assert (cells.share(-0.001), cells.share(-0.02), cells.share(0.305)) == ("0 %", "-2 %", "30 %")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p_holm", "word"),
+    [
+        (1.2, 2.0, None, "above"),
+        (0.8, 2.0, None, "neither"),
+        (0.4, 0.9, None, "below"),
+        (1.2, float("inf"), 0.01, "above"),
+        (0.4, 0.9, 0.01, "below"),
+        (1.2, 2.0, 0.2, "neither"),
+    ],
+)
+def test_a_ratio_gains_above_1(low, high, p_holm, word):
+    ratio = pd.Series({"low": low, "high": high, "p_holm": p_holm})
+    assert cells.said_of(ratio, "above", "below", "neither", even=1.0) == word

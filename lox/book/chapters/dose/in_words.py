@@ -10,7 +10,7 @@ from IPython.display import Markdown
 
 from lox.book import cells
 from lox.book.cells import listed, points, rows_of, said_of, share
-from lox.book.chapters.dose.measure import Judged, gain
+from lox.book.chapters.dose.measure import Judged
 from lox.book.chapters.dose.page import times
 from lox.book.names import DEFENCE_NAMES, TASK_NAMES, attacks_in
 
@@ -59,10 +59,11 @@ def delay_in_words(ratio: pd.Series, broken: pd.DataFrame, run: str) -> str:
         said = f"with {defence} nothing can be said of the number of steps"
     else:
         said = f"with {defence} " + said_of(
-            gain(ratio),
+            ratio,
             f"it takes {times(ratio)} as many steps to break the model",
             f"it takes fewer steps to break the model, {times(ratio)} as many",
             f"no change of the number of steps is established, {times(ratio)} as many",
+            even=1.0,
         )
     left_out = f"; {ratio['left_out']} seeds are left out, in which a model is broken before any step"
     return f"{head}: {said}. {within}{left_out if ratio['left_out'] else ''}."
@@ -82,7 +83,7 @@ def twice_in_words(records: Mapping[str, pd.DataFrame], defence: str) -> Markdow
     more = pd.DataFrame(
         {
             name: {
-                r["task"]: said_of(gain(r), "more", "fewer") == "more"
+                r["task"]: said_of(r, "more", "fewer", even=1.0) == "more"
                 for _, r in rows_of(table, second=defence).iterrows()
             }
             for name, table in records.items()

@@ -156,11 +156,6 @@ def recorded_twice() -> dict[str, pd.DataFrame]:
     return {name: ratios(breaking(results.recorded(folder, NAME))) for folder, name in RECORDS.items()}
 
 
-def gain(ratio: pd.Series) -> pd.Series:
-    """A ratio with its interval as a difference to 1, for ``lox.book.cells.said_of``."""
-    return pd.Series(dict(ratio) | {"low": ratio["low"] - 1, "high": ratio["high"] - 1})
-
-
 def _ratio(without: pd.Series, with_: pd.Series, last: float) -> dict:
     if without.empty:
         return {"ratio": np.nan, "low": 0.0, "high": np.inf, "seeds": 0, "measured": 0, "p": 1.0}

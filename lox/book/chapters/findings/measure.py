@@ -95,8 +95,8 @@ def beyond(recorded: Callable[[str], pd.DataFrame]) -> pd.DataFrame:
     ]
     columns = ["page", "of", "second", "value", "low", "high", "even", "p_holm", "seeds"]
     rows = pd.concat([table[columns].astype({"p_holm": float}) for table in tables], ignore_index=True)
-    gains = rows.assign(low=rows["low"] - rows["even"], high=rows["high"] - rows["even"])
-    return rows.assign(word=[said_of(gain, "holds", "not here", "open") for _, gain in gains.iterrows()])
+    words = [said_of(row, "holds", "not here", "open", even=row["even"]) for _, row in rows.iterrows()]
+    return rows.assign(word=words)
 
 
 def _numbers(claim: Claim, rows: pd.DataFrame) -> dict:

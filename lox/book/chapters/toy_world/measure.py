@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import takewhile
 
 import numpy as np
 import pandas as pd
 
-from lox.book import results
+from lox.book import claims, results
 from lox.book.cells import rows_of
 from lox.book.names import TASK_NAMES
 from lox.lab import models
@@ -277,3 +277,10 @@ def arithmetics(profile: str) -> dict[str, tuple[pd.DataFrame, pd.DataFrame]]:
         )
         for name in names
     }
+
+
+def flipped(
+    recorded: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], rows: pd.DataFrame
+) -> dict[str, list[str]]:
+    """The claims that hold on the recorded ``rows`` and that each of ``arithmetics`` contradicts, a line for each."""
+    return {name: claims.flipped(own, rows, claims.CLAIMS) for name, (own, _) in recorded.items()}

@@ -229,7 +229,7 @@ def _means(table: pd.DataFrame) -> list[str]:
 def arithmetics_in_words(others: Mapping[str, pd.DataFrame], flipped: Mapping[str, list[str]]) -> Markdown:
     """How many wishes are met on every arithmetic, or on none, and on which ones it depends; and which claims flip.
 
-    ``flipped`` are ``lox.book.claims.flipped``'s lines of each arithmetic against all recorded seeds.
+    ``flipped`` is ``measure.flipped`` against all recorded seeds.
     """
     met = pd.DataFrame({name: table.set_index("wish")["met"] for name, table in others.items()})
     split = met.index[met.any(axis=1) & ~met.all(axis=1)]
