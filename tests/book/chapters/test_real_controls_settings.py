@@ -1,16 +1,9 @@
-"""How k and α are chosen on the selection seed, on goals of their own, and what is said of it and of rivals' trials."""
+"""How k and α are chosen on the selection seed, on goals of their own, and what is said of it."""
 
 import pandas as pd
 
 from lox.book.chapters.real_controls import choice, in_words, page
 from lox.lab.setup import load
-
-
-def test_what_was_chosen_is_bold():
-    trials = pd.DataFrame({"defence": ["none", "resta", "resta"], "strength": [None, 0.25, 1.0]})
-    trials = trials.assign(asr=[0.6, 0.5, 0.1], helpful=0.8, utility=0.4, left=1.0)
-    lines = page.trials(trials, {"resta": 1.0}).data.splitlines()
-    assert "**1**" in lines[-1] and "10 %" in lines[-1] and "**" not in "".join(lines[:-1])
 
 
 def test_k_and_alpha_are_chosen_on_goals_that_no_page_reports():

@@ -99,3 +99,10 @@ def test_most_unanswered_prompts_are_named_and_those_of_lox():
     assert f"with {DEFENCE_NAMES['resta']}, 40 %" in said and said.endswith("with LoX 20 %.")
     without = page.answers_in_words(table[table["defence"] == "none"])
     assert without == "Most benign prompts are left unanswered with no defence, 10 %."
+
+
+def test_what_was_chosen_is_bold():
+    trials = pd.DataFrame({"defence": ["none", "resta", "resta"], "strength": [None, 0.25, 1.0]})
+    trials = trials.assign(asr=[0.6, 0.5, 0.1], helpful=0.8, utility=0.4, left=1.0)
+    lines = page.trials(trials, {"resta": 1.0}).data.splitlines()
+    assert "**1**" in lines[-1] and "10 %" in lines[-1] and "**" not in "".join(lines[:-1])

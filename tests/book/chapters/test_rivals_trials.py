@@ -3,6 +3,8 @@
 import pandas as pd
 import pytest
 
+from lox.book import results
+from lox.book.chapters.real_controls.measure import RIVALS
 from lox.book.chapters.rivals import trials
 from lox.lab.rivals import STRENGTHS
 
@@ -57,3 +59,9 @@ def test_every_rival_is_tried_at_three_strengths_and_those_before_leave_all(setu
 def test_whoever_has_a_strength_has_three_trials():
     assert trials.STRENGTHS.keys() == STRENGTHS.keys()
     assert all(len(set(tried)) == 3 and STRENGTHS[name] in tried for name, tried in trials.STRENGTHS.items())
+
+
+def test_strengths_are_those_that_the_recorded_trials_choose():
+    assert trials.chosen(results.recorded("toy", trials.NAME)) == STRENGTHS
+    real = trials.chosen(results.recorded("smollm2-controls", trials.NAME))
+    assert real == {rival: strength for rival, strength in RIVALS.items() if strength}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pandas as pd
 from IPython.display import Markdown
@@ -172,26 +172,6 @@ def choice(table: pd.DataFrame) -> Markdown:
                     for (_, row), is_asked in zip(table.iterrows(), asked)
                 ],
             }
-        )
-    )
-
-
-def trials(table: pd.DataFrame, chosen: Mapping[str, float | None]) -> Markdown:
-    """``trials``'s recorded rows, a row for each rival and strength; what the rule chose is bold."""
-    return markdown(
-        pd.DataFrame(
-            {
-                "Rival": NAMES[row["defence"]],
-                "strength": "–"
-                if pd.isna(row["strength"])
-                else f"**{row['strength']:g}**"
-                if chosen[row["defence"]] == row["strength"]
-                else f"{row['strength']:g}",
-                "refusal lost": share(row["asr"]),
-                "answered; utility": f"{share(row['helpful'])}; {row['utility']:.3f}",
-                "fine-tuning left": share(row["left"]),
-            }
-            for _, row in table.iterrows()
         )
     )
 

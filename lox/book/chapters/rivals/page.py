@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pandas as pd
@@ -11,6 +12,7 @@ from matplotlib.figure import Figure
 from lox.book import cells, trade_plot
 from lox.book.cells import in_points, markdown, rate_of, rows_of, share
 from lox.book.chapters.baselines.page import ASR_WITH, defence_with_points
+from lox.book.chapters.rivals.trials import RATES
 from lox.book.names import DEFENCE_NAMES
 
 
@@ -136,3 +138,23 @@ def beside_lox(against: pd.DataFrame) -> Markdown:
             for _, d in rows_of(against, first="lox").iterrows()
         )
     )
+
+
+def trials(means: pd.DataFrame, chosen: Mapping[str, float | None]) -> Markdown:
+    """``trials.means``, a row for each rival and strength; what the rule chose is bold."""
+    lines = []
+    for _, row in means.iterrows():
+        none = pd.isna(row["strength"])
+        strength = "–" if none else f"{row['strength']:g}"
+        is_chosen = not none and chosen[row["defence"]] == row["strength"]
+        asr, helpful, utility, left = row[RATES]
+        lines.append(
+            {
+                "Rival": DEFENCE_NAMES[row["defence"]],
+                "Strength": f"**{strength}**" if is_chosen else strength,
+                "ASR": share(asr),
+                "Answered; utility": f"{share(helpful)}; {utility:.3f}",
+                "Left of ΔW_ft": share(left),
+            }
+        )
+    return markdown(pd.DataFrame(lines))
