@@ -28,7 +28,7 @@ FIRSTS = {
 def differences(value, p):
     return pd.DataFrame(
         {"task": task, "defence": defence, "first": first, "second": second}
-        | {"difference": value, "low": value - 0.1, "high": value + 0.1, "p": p, "p_holm": p}
+        | {"difference": value, "low": value - 0.1, "high": value + 0.1, "p": p, "p_holm": p, "seeds": 3}
         for defence, pairs in FIRSTS.items()
         for first, second in pairs
         for task in ("dolly", "all")
@@ -90,7 +90,8 @@ def shares():
     ],
 )
 def test_the_finding_says_what_the_corrected_p_allows(geometry, shares, value, p, said):
-    found = in_words.finding(differences(value, p), shares, geometry).data
+    found = in_words.finding(differences(value, p), shares, geometry, recorded=True).data
+    assert "Recorded, over 3 seeds: fine-tuning as a whole" in found
     for sentence in said:
         assert sentence in found
     assert (
@@ -100,7 +101,10 @@ def test_the_finding_says_what_the_corrected_p_allows(geometry, shares, value, p
 
 
 def test_without_damage_there_is_no_share_of_it(geometry, shares):
-    found = in_words.finding(differences(0.3, 0.3), shares.assign(share=math.nan), geometry).data
+    found = in_words.finding(
+        differences(0.3, 0.3), shares.assign(share=math.nan), geometry, recorded=False
+    ).data
+    assert "This run, over 3 seeds: fine-tuning" in found
     assert "of the damage" not in found
     table = tables.damage(shares).data
     assert "no damage" in table and "25 %" in table and "mean over tasks" in table and "40 [20, 60]" in table

@@ -17,12 +17,19 @@ CHANGES = ("raises the ASR", "lowers the ASR", "does not distinguishably change 
 COMPARED = ("higher than", "lower than", "not distinguished from")
 
 
-def finding(differences: pd.DataFrame, shares: pd.DataFrame, geometry: pd.DataFrame) -> Markdown:
-    """What the causal test and the geometry say; tables of ``measure``, the differences of both defences."""
+def finding(
+    differences: pd.DataFrame, shares: pd.DataFrame, geometry: pd.DataFrame, recorded: bool
+) -> Markdown:
+    """What the causal test and the geometry say of a recorded run, or of this one.
+
+    ``differences`` are ``causal.contrasts`` of both defences, ``shares`` is ``causal.damage``, ``geometry`` is
+    ``measure.geometry``.
+    """
     overall = differences[differences["task"] == "all"].set_index(["defence", "first", "second"])
     plain, lox = overall.loc["none"], overall.loc["lox"]
+    whose = f"{'Recorded' if recorded else 'This run'}, over {int(differences['seeds'].max())} seeds"
     return cells.finding(
-        _damage_in_words(plain.loc["all: whole", "all: nothing"]),
+        f"{whose}: " + _damage_in_words(plain.loc["all: whole", "all: nothing"]),
         _inside_in_words(plain),
         _outside_in_words(plain, rows_of(shares, task="all").iloc[0]),
         _special_in_words(plain),
@@ -33,7 +40,7 @@ def finding(differences: pd.DataFrame, shares: pd.DataFrame, geometry: pd.DataFr
 
 def _damage_in_words(damage: pd.Series) -> str:
     said = said_of(damage, *CHANGES[:2], "leaves an ASR that is not distinguished from the start's")
-    return f"Fine-tuning as a whole, averaged over the tasks, {said}: a difference of {points(damage)}."
+    return f"fine-tuning as a whole, averaged over the tasks, {said}: a difference of {points(damage)}."
 
 
 def _inside_in_words(plain: pd.DataFrame) -> str:

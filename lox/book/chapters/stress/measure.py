@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from torch import Tensor
 
+from lox.book import results
 from lox.book.chapters.stress import parts
 from lox.lab import rows
 from lox.lab.evaluation import Evaluated, evaluate, form_of
@@ -49,6 +50,7 @@ VARIANTS = (
 # the protection is the start's alone.
 LOX_VARIANTS = (NOTHING, WHOLE, INSIDE, OUTSIDE, TRANSPLANT)
 BY_DEFENCE = {"none": VARIANTS, "lox": LOX_VARIANTS}
+SETTINGS = ["k", "alpha", "lr", "judge", "n"]
 NUMBERS = ["share", "counteraction", "undone"]  # that describe the inside
 
 
@@ -151,14 +153,22 @@ def stresses_of(
 
 
 def variant_rows(stresses: Iterable[Stress], workers: int) -> pd.DataFrame:
-    """Rates of every variant of every model: seed, task, defence, subspace, part, and those of ``rows.rates``."""
+    """Rates of every variant of every model, a row for each.
+
+    Columns: those of ``rows.head``, seed, task, defence, subspace, part, k, alpha and lr, and those of ``rows.rates``.
+    """
     made = side_by_side([partial(_rows, stress) for stress in stresses], workers)
     return pd.DataFrame(row for of_one in made for row in of_one)
 
 
 def _rows(stress: Stress) -> list[dict]:
+    made = {"k": stress.k, "alpha": stress.model.alpha, "lr": stress.model.lr}
     return [
-        stress.head | dict(zip(("subspace", "part"), variant)) | rows.rates(stress.evaluate(variant))
+        rows.head(stress.setup)
+        | stress.head
+        | dict(zip(("subspace", "part"), variant))
+        | made
+        | rows.rates(stress.evaluate(variant))
         for variant in BY_DEFENCE[stress.model.defence]
     ]
 
@@ -167,6 +177,16 @@ def geometry(stresses: Iterable[Stress]) -> pd.DataFrame:
     """``Stress.geometry`` of several models, means over their matrices."""
     matrices = pd.concat([stress.geometry() for stress in stresses]).drop(columns="name")
     return matrices.groupby(["seed", "task", "defence", "subspace"], sort=False).mean().reset_index()
+
+
+def recorded(table: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
+    """The recorded tables "rows", "means", "paired" and "geometry" of the profile of ``variant_rows``.
+
+    None where nothing was recorded, or where it was with other settings.
+    """
+    ends = {"rows": "", "means": "_means", "paired": "_paired", "geometry": "_geometry"}
+    names = {what: f"stress{end}" for what, end in ends.items()}
+    return results.recorded_alike(table, names, ["task", "defence"], SETTINGS)
 
 
 # --- weights ------------------------------------------------------------------------------------------
