@@ -43,11 +43,17 @@ def record(*tables):
 
 @pytest.mark.parametrize(("last", "expected"), [(1, [0, 1]), (8, [0, 1, 2, 4, 8]), (10, [0, 1, 2, 4, 8, 10])])
 def test_doses_double_up_to_the_last_step(last, expected):
-    assert measure.doses(last) == expected
+    assert measure.doses(last, first=1, per_doubling=1) == expected
 
 
 def test_doses_may_begin_later():
-    assert measure.doses(40, first=4) == [0, 4, 8, 16, 32, 40] and measure.doses(4, first=4) == [0, 4]
+    assert measure.doses(40, first=4, per_doubling=1) == [0, 4, 8, 16, 32, 40]
+    assert measure.doses(4, first=4) == measure.doses(4, first=7) == [0, 4]
+
+
+def test_each_doubling_may_have_several_looks_at_whole_steps():
+    assert measure.doses(20) == [0, 4, 5, 6, 8, 10, 13, 16, 20]
+    assert measure.doses(9, first=1, per_doubling=4) == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
 
 
 def test_a_dose_is_read_off_the_logarithm():
@@ -161,5 +167,5 @@ def test_another_judges_labels_give_the_asr_and_keep_the_utility():
 def test_a_real_models_runs_are_asked_from_the_first_step_on(setup):
     asked = list(recording.evaluated_runs(setup, "pure_bad", times=1, first=2))
     cells = [(cell["seed"], cell["defence"], cell["step"]) for cell, _ in asked]
-    steps = measure.doses(setup.steps(setup.model(1, "pure_bad")), first=2)
+    steps = measure.doses(setup.steps(setup.model(1, "pure_bad")), first=2, per_doubling=1)
     assert cells == [(seed, d, s) for seed in setup.seeds for d in ("none", "lox") for s in steps]

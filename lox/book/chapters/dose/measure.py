@@ -27,11 +27,13 @@ NAME = "dose"  # of the recorded tables
 RECORDS = {"toy": "recorded", "toy-earlier": "recorded earlier"}
 LEVEL = 0.5  # a model is broken where its ASR reaches this
 RUN = ["task", "form", "defence"]
+FIRST, PER_DOUBLING = 4, 3  # many a toy model breaks wholly within one doubling
 
 
-def doses(last: int, first: int = 1) -> list[int]:
-    """0, the first step that is looked at, 1 or more, twice that, four times that, …, and the last step."""
-    return sorted({0, *itertools.takewhile(last.__gt__, (first * 2**i for i in itertools.count())), last})
+def doses(last: int, first: int = FIRST, per_doubling: int = PER_DOUBLING) -> list[int]:
+    """0, the first step that is looked at, 1 or more, so many whole steps to each doubling of it, and the last step."""
+    looks = (round(first * 2 ** (i / per_doubling)) for i in itertools.count())
+    return sorted({0, *itertools.takewhile(last.__gt__, looks), last})
 
 
 def model_of(setup: Setup, seed: int, task: str, defence: str, times: int, rate: float) -> Model:
@@ -83,14 +85,16 @@ def rows_and_labels(setup: Setup, model: Model) -> tuple[pd.DataFrame, pd.DataFr
     return pd.DataFrame(lines), pd.concat(labels, ignore_index=True)
 
 
-def evaluated_doses(setup: Setup, model: Model, first: int = 1) -> Iterator[tuple[dict, Evaluated]]:
+def evaluated_doses(
+    setup: Setup, model: Model, first: int = FIRST, per_doubling: int = PER_DOUBLING
+) -> Iterator[tuple[dict, Evaluated]]:
     """(cell, what came out) at each of a run's ``doses``; always asked in the form of its task.
 
     A cell is seed, task, form, defence, lr and step.
     """
     form = form_of(model.task)
     cell = {"seed": model.seed, "task": model.task, "form": form, "defence": model.defence, "lr": model.lr}
-    for step, folder in setup.course(model, doses(setup.steps(model), first)).items():
+    for step, folder in setup.course(model, doses(setup.steps(model), first, per_doubling)).items():
         yield cell | {"step": step}, evaluate(setup, folder, form)
 
 

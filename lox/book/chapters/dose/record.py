@@ -23,7 +23,8 @@ def main(
 ) -> None:
     """Write the tables of PROFILE, without texts, under results/, and a blank SHEET of what nobody has read yet.
 
-    A run lasts TIMES the profile's epochs at its learning rate, and is looked at from the FIRST step on.
+    A run lasts TIMES the profile's epochs at its learning rate, and is looked at from the FIRST step on, at every
+    doubling of it.
     """
     setup = load(profile)
     options = f"--profile {profile} --task {task} --times {times} --first {first}"
@@ -36,7 +37,7 @@ def evaluated_runs(setup: Setup, task: str, times: int, first: int) -> Iterator[
     for seed in setup.seeds:
         for defence in DEFENCES:
             model = measure.model_of(setup, seed, task, defence, times, rate=1.0)
-            yield from measure.evaluated_doses(setup, model, first)
+            yield from measure.evaluated_doses(setup, model, first, per_doubling=1)
 
 
 if __name__ == "__main__":
