@@ -20,7 +20,7 @@ FEW = (
     "attackers",
     "rivals",
 )  # need only the seeds that the first notebook makes first, so they run beside it
-LONG = ("degradation",)  # begun among the last, it would run on alone while a core idles
+LONG = ("degradation", "judge_free_rank")  # begun among the last, one would run on alone while a core idles
 
 
 def build(profile: str = "toy", report: Callable[[str], None] = print) -> Path:
