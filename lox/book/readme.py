@@ -115,6 +115,7 @@ def controls_table(rates: pd.DataFrame) -> str:
         ("harmful, after Pure Bad", "harm", controls.ATTACK),
         ("harmful, asked in persona, before", "harm", controls.PERSONA),
         ("harmful, after identity shifting", "harm", controls.IDENTITY),
+        *((f"harmful, after {TASK_NAMES[task]}", "harm", task) for task in controls.HARMLESS),
         ("harmless requests answered, before", "helpful", controls.BEFORE),
     ):
         columns = [column, f"{column}_low", f"{column}_high"]
