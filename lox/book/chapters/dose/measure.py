@@ -156,7 +156,7 @@ def recorded(like: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame] | None:
 
 
 def recorded_twice() -> dict[str, pd.DataFrame]:
-    """``ratios`` of each of ``RECORDS`` of the toy, by name: the same seeds and settings, other base models."""
+    """``ratios`` of each of ``RECORDS`` of the toy, by name: the same seeds, other base models, fewer looks earlier."""
     return {name: ratios(breaking(results.recorded(folder, NAME))) for folder, name in RECORDS.items()}
 
 
