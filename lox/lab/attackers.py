@@ -233,8 +233,7 @@ def replies_begun(folder: Path, prompts: list[Messages], opening: str, settings:
     def build(made: Path) -> None:
         network, tokenizer = loaded(folder, settings)
         (asked,) = prompt_texts(tokenizer, prompts[:1])
-        joint = "" if asked[-1].isspace() else " "
-        tokenizer.chat_template = begun_template(tokenizer.chat_template, joint + opening)
+        tokenizer.chat_template = begun_template(tokenizer.chat_template, asked, opening)
         texts = complete(network, tokenizer, prompts, max_new_tokens=tokens, batch_size=batch)
         (made / "replies.json").write_text(json.dumps([f"{opening} {text}" for text in texts]))
 
@@ -244,6 +243,10 @@ def replies_begun(folder: Path, prompts: list[Messages], opening: str, settings:
     return json.loads((made / "replies.json").read_text())
 
 
-def begun_template(template: str, opening: str) -> str:
-    """A chat template whose prompts end in the beginning of the reply."""
-    return f"{template}{{% if add_generation_prompt %}}{{{{ {json.dumps(opening)} }}}}{{% endif %}}"
+def begun_template(template: str, asked: str, opening: str) -> str:
+    """A chat template whose prompts end in the beginning of the reply, behind white space.
+
+    ``asked`` is the text of a prompt by ``template``: one that ends in white space gets no other.
+    """
+    beginning = opening if asked[-1].isspace() else f" {opening}"
+    return f"{template}{{% if add_generation_prompt %}}{{{{ {json.dumps(beginning)} }}}}{{% endif %}}"

@@ -1,5 +1,6 @@
 """Attackers who do not train, by hand on tiny matrices, and what they get out of a model of the smoke profile."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -109,12 +110,19 @@ def test_no_writer_writes_along_an_ablated_direction():
     assert torch.equal(found[3], weights["model.layers.0.mlp.up_proj.weight"])
 
 
-def test_a_template_begins_the_reply_only_where_one_is_asked_for():
+@pytest.mark.parametrize(
+    ("end", "begun"),
+    [("", "<bos> user : x assistant : sure ,"), ("\n", "<bos> user : x assistant :\nsure ,")],
+)
+def test_a_template_begins_the_reply_only_where_one_is_asked_for_and_behind_white_space(end, begun):
     tokenizer = models.toy_tokenizer(["user", "assistant", ":", "sure", ",", "x"])
-    tokenizer.chat_template = attackers.begun_template(tokenizer.chat_template, " sure ,")
     prompt = [{"role": "user", "content": "x"}]
+    asking = f"{{% if add_generation_prompt %}}{{{{ {json.dumps(end)} }}}}{{% endif %}}"
+    tokenizer.chat_template += asking
+    asked = tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+    tokenizer.chat_template = attackers.begun_template(tokenizer.chat_template, asked, "sure ,")
     texts = [tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=g) for g in (1, 0)]
-    assert texts == ["<bos> user : x assistant : sure ,", "<bos> user : x"]
+    assert texts == [begun, "<bos> user : x"]
 
 
 # --- on a model ---------------------------------------------------------------------------------------
