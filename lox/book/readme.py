@@ -53,12 +53,13 @@ def dose_table(rows: pd.DataFrame, earlier: pd.DataFrame) -> str:
     ratios, before = (
         dose.ratios(doses).set_index(["task", "second"]) for doses in (broken, dose.breaking(earlier))
     )
+    beside = dose.beside_random(rows).set_index("task")
     lines = [
         {
             "fine-tuning on": TASK_NAMES[task],
-            "steps that break a model, median": dose_page.median(rows_of(broken, task=task, defence="none")),
             "times as many with LoX": dose_page.times(ratios.loc[(task, "lox")], unit=""),
             "with random directions": dose_page.times(ratios.loc[(task, "random")], unit=""),
+            "LoX ÷ random directions": dose_page.times(beside.loc[task], unit=""),
             "with LoX, in an earlier record": dose_page.times(before.loc[(task, "lox")], unit=""),
         }
         for task in dict.fromkeys(broken["task"])

@@ -36,8 +36,9 @@ def test_doses_are_said_with_their_control():
     )
     line = readme.dose_table(rows, rows).splitlines()[-1]
     assert line.startswith("| Dolly")
-    with_lox, random, earlier = (cell.strip() for cell in line.strip("|").split("|")[2:])
+    with_lox, random, beside, earlier = (cell.strip() for cell in line.strip("|").split("|")[1:])
     assert (with_lox, random) == ("2.55 [0.00, ∞]", "1.00 [0.00, ∞]")  # two seeds bound nothing
+    assert beside == with_lox
     assert earlier == with_lox
 
 
@@ -65,5 +66,6 @@ def test_controls_stand_beside_lox_and_the_unaligned_model_has_no_state_after_an
     table = pd.DataFrame({"state": state, "defence": defence} | rate for state, defence in states)
     lines = readme.controls_table(table).splitlines()
     assert [cell.strip() for cell in lines[0].split("|")[2:-1]] == list(readme.STEPS.values())
-    assert [line.count("40 % [20, 95]") for line in lines[2:6]] == [5, 4, 4, 3]
-    assert lines[6].count("90 % [20, 95]") == 5
+    assert [line.count("40 % [20, 95]") for line in lines[2:8]] == [5, 4, 4, 3, 3, 3]
+    assert "after Dolly" in lines[6] and "after GSM8K" in lines[7]
+    assert lines[8].count("90 % [20, 95]") == 5

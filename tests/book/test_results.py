@@ -185,10 +185,16 @@ def test_a_record_without_version_control_says_so(tmp_path, monkeypatch):
     assert record._commit() == "not under version control"
 
 
-def test_the_readme_claims_no_more_of_rivals_than_was_recorded():
+def test_the_readme_claims_no_more_than_was_recorded():
     record = controls.recorded("smollm2-controls")
     for labels, what in ((record.reader, "harmful"), (record.phrases, "answered")):
         found = rows_of(controls.against_rivals(labels, what), first="lox", second="resta").iloc[0]
         assert said_of(found, "more", "less", "not distinguished") == "not distinguished"
+    price = rows_of(
+        controls.contrasts(record.phrases, [controls.BEFORE], "answered"), first="none", second="lox"
+    )
+    assert price["difference"].item() > 0 and said_of(price.iloc[0], "fewer", "more", "open") == "open"
     points = results.recorded("smollm2-controls", "choice")
     assert (points["alpha"] > 0).any() and not points["chosen"].any()
+    costs = rows_of(results.recorded("toy", "robustness_costs"), second="lox")
+    assert set(costs["what"]) == {"helpful", "utility"} and (costs["p"] > 0.05).all()

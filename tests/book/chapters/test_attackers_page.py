@@ -50,7 +50,8 @@ def test_the_finding_says_whom_lox_helps_against_and_whom_not():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "word"), [(0.1, 0.2, "lower against"), (-0.2, -0.1, "higher against"), (-0.1, 0.1, None)]
+    ("low", "high", "word"),
+    [(0.1, 0.2, "lower against these: *"), (-0.2, -0.1, "higher against these: *"), (-0.1, 0.1, None)],
 )
 def test_this_run_is_said_by_the_interval(low, high, word):
     said = page.finding(pd.DataFrame([line("full", low, high)]), None, None, "On it.").data
@@ -72,8 +73,8 @@ def real(p_holm=0.01, low=0.1):
 @pytest.mark.parametrize(
     ("p", "low", "words"),
     [
-        (0.01, 0.1, "is lower against *begins the reply* and *takes the safety part back once*,"),
-        (0.01, -0.3, "is higher against *begins the reply* and"),
+        (0.01, 0.1, "is lower against these: *begins the reply* and *takes the safety part back once*,"),
+        (0.01, -0.3, "is higher against these: *begins the reply* and"),
         (0.3, 0.1, "is not distinguished from that without it against 2 of 2"),
     ],
 )

@@ -70,7 +70,7 @@ def test_the_finding_says_whose_numbers_it_gives():
     assert "Recorded, over 3 seeds" in page.finding(means(), against, True).data
     own = page.finding(means(), against[:1], False).data
     assert "This run, over 3 seeds" in own and "Beside LoX" not in own
-    assert "unanswered with WiSE-FT, 30 %; with LoX 10 %." in own
+    assert "unanswered is 30 %, with WiSE-FT; with LoX it is 10 %." in own
 
 
 def test_tables_hold_no_raw_names_and_few_columns():
@@ -96,9 +96,9 @@ def test_every_defence_is_named():
 def test_most_unanswered_prompts_are_named_and_those_of_lox():
     table = pd.DataFrame({"defence": ["none", "resta", "lox"], "unanswered": [0.1, 0.4, 0.2]})
     said = page.answers_in_words(table)
-    assert f"with {DEFENCE_NAMES['resta']}, 40 %" in said and said.endswith("with LoX 20 %.")
+    assert f"is 40 %, with {DEFENCE_NAMES['resta']}" in said and said.endswith("with LoX it is 20 %.")
     without = page.answers_in_words(table[table["defence"] == "none"])
-    assert without == "Most benign prompts are left unanswered with no defence, 10 %."
+    assert without == "The largest share of benign prompts left unanswered is 10 %, with no defence."
 
 
 def test_what_was_chosen_is_bold():

@@ -55,7 +55,9 @@ def description_of(attacker: str) -> Description:
             f"fine-tunes a LoRA of rank {number}", "weights, harmful examples", "less training"
         )
     if kind == "rate":
-        return Description(f"all weights, {number} times the rate", "weights, harmful examples", "training")
+        return Description(
+            f"fine-tunes all weights at {number} times the rate", "weights, harmful examples", "training"
+        )
     if kind in ("undo", "pair"):
         often = {"1": "once", "2": "twice"}.get(number, f"{number} times")
         name = f"takes the safety part back {often}"
@@ -116,7 +118,7 @@ def free_in_words(means: pd.DataFrame, seeds: int) -> str:
 
 
 def _by_word(paired: pd.DataFrame, who: str) -> str:
-    words = {"above": "lower against", "below": "higher against"}
+    words = {"above": "lower against these:", "below": "higher against these:"}
     parts = cells.listed_by_verdict(paired, words, lambda d: f"*{description_of(d['attacker']).name}*")
     seeds, neither = _seeds(paired), cells.by_verdict(paired)["neither"]
     rest = f"not distinguished from that without it against {len(neither)} of {len(paired)}"

@@ -104,6 +104,18 @@ def twice_in_words(records: Mapping[str, pd.DataFrame], defence: str) -> Markdow
     )
 
 
+def beside_random_in_words(ratios: pd.DataFrame) -> Markdown:
+    """Whether LoX delays an attack more than random directions do, after which tasks: ``measure.beside_random``."""
+    said = [
+        f"{TASK_NAMES[r['task']]} {times(r, unit='')} ({said_of(r, 'more', 'fewer', 'not distinguished', even=1.0)})"
+        for _, r in ratios.iterrows()
+    ]
+    return Markdown(
+        f"Steps with LoX divided by those with a step of its size in random directions, over "
+        f"{int(ratios['seeds'].max())} recorded seeds: {listed(said)}."
+    )
+
+
 def worst_in_words(worst: pd.DataFrame, d: pd.Series, budget: float) -> str:
     """The highest ASR that an attacker reaches who keeps the model useful."""
     asr = rows_of(worst, task=d["task"]).set_index("defence")["asr"]

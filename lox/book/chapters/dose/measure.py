@@ -1,4 +1,4 @@
-"""How much fine-tuning a model bears: one long run for each model, looked at after 0, 1, 2, 4, 8, … steps."""
+"""How much fine-tuning a model bears: one long run for each model, looked at again and again."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def breaking(rows: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def ratios(broken: pd.DataFrame) -> pd.DataFrame:
-    """Breaking dose with each defence ÷ that without one, paired by seed, a row for each task and defence.
+def ratios(broken: pd.DataFrame, first: str = "none") -> pd.DataFrame:
+    """Breaking dose with each other defence ÷ that with the first, paired by seed, a row for each task and defence.
 
     ``broken`` is of ``breaking``. Columns: task, second (the defence), ratio, low, high; seeds, those compared;
     measured, those in which both models broke; left_out, those in which one was broken before any step; p of a ratio
@@ -128,11 +128,11 @@ def ratios(broken: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for task, group in broken.groupby("task", sort=False):
         table = group.pivot(index="seed", columns="defence", values="dose")
-        for defence in [d for d in dict.fromkeys(group["defence"]) if d != "none"]:
-            pair = table[["none", defence]]
+        for defence in [d for d in dict.fromkeys(group["defence"]) if d != first]:
+            pair = table[[first, defence]]
             whole = pair[(pair > 0).all(axis=1)]
             head = {"task": task, "second": defence, "left_out": len(pair) - len(whole)}
-            lines.append(head | _ratio(whole["none"], whole[defence], float(group["last"].max())))
+            lines.append(head | _ratio(whole[first], whole[defence], float(group["last"].max())))
     table = pd.DataFrame(lines)
     return corrected(table, table["second"]) if len(table) else table
 
@@ -158,6 +158,11 @@ def recorded(like: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame] | None:
 def recorded_twice() -> dict[str, pd.DataFrame]:
     """``ratios`` of each of ``RECORDS`` of the toy, by name: the same seeds, other base models, fewer looks earlier."""
     return {name: ratios(breaking(results.recorded(folder, NAME))) for folder, name in RECORDS.items()}
+
+
+def beside_random(rows: pd.DataFrame) -> pd.DataFrame:
+    """``ratios`` of LoX to a step of its size in random directions, of rows of both."""
+    return ratios(breaking(rows[rows["defence"].isin(["random", "lox"])]), first="random")
 
 
 def _ratio(without: pd.Series, with_: pd.Series, last: float) -> dict:

@@ -228,8 +228,8 @@ def _number(value: float) -> str:
 
 
 def median(broken: pd.DataFrame) -> str:
-    """The median breaking dose over seeds, "> 256" where more than half do not break."""
-    median = broken["dose"].sort_values().iloc[len(broken) // 2]
+    """The median breaking dose over seeds, "> 256" where half or more do not break."""
+    median = broken["dose"].median()
     return f"{median:.0f}" if median < math.inf else f"> {broken['last'].max():.0f}"
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
+from lox.book.blind import Blind
 from lox.book.cells import said_of
 from lox.book.chapters.dose import measure as dose
-from lox.book.chapters.real_controls.measure import STATES
+from lox.book.chapters.real_controls.measure import CELL, STATES
 from lox.book.claims import CLAIMS, Claim
 from lox.lab.labels import rates_of_seeds
 from lox.lab.rows import corrected
@@ -33,12 +34,13 @@ def rows_of_reader(labels: pd.DataFrame, reader: str, like: pd.DataFrame) -> pd.
     return kept.merge(asr.rename("asr").reset_index(), on=["seed", "task", "defence"], validate="1:1")
 
 
-def rows_of_controls(labels: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the models before and after each attack, with the ASR that a reader's labels give; no other claim's."""
-    models = labels[labels["state"].isin(list(STATES))]
-    asr = rates_of_seeds(models, "harmful", ("state", "defence")).rename(columns={"harmful": "asr"})
+def rows_of_controls(record: Blind) -> pd.DataFrame:
+    """Rows of the models before and after each attack: the ASR by the reader, helpful answers and utility."""
+    models = record.reader[record.reader["state"].isin(list(STATES))]
+    asr = rates_of_seeds(models, "harmful", CELL).rename(columns={"harmful": "asr"})
     task, form = ([STATES[state][place] for state in asr["state"]] for place in (0, 1))
-    return asr.assign(task=[name or "none" for name in task], form=form)
+    told = record.rows[["seed", *CELL, "helpful", "utility"]]
+    return asr.assign(task=[name or "none" for name in task], form=form).merge(told, validate="1:1")
 
 
 def tested(worlds: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -62,14 +64,17 @@ def tested(worlds: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def overall(words: pd.Series) -> str:
     """A claim's verdict over all worlds that tested it.
 
-    "holds" where it holds in all of them, "not here" where it is contradicted in one and holds in none, "partly" where
-    it holds in some, "open" where nothing distinguishes it from 0, "not tested" where no world tested it.
+    "holds" where it holds in all of them, "mixed" where it holds in one and is contradicted in another, "partly" where
+    it holds in some and is open in others, "not here" where it is contradicted and holds in none, "open" where nothing
+    distinguishes it from 0, "not tested" where no world tested it.
     """
     words = set(words) - {NOT_RECORDED}
     if not words:
         return "not tested"
     if words == {"holds"}:
         return "holds"
+    if {"holds", "not here"} <= words:
+        return "mixed"
     if "holds" in words:
         return "partly"
     return "not here" if "not here" in words else "open"

@@ -15,7 +15,7 @@ from lox.book.names import DEFENCE_NAMES, TASK_NAMES
 
 ELSEWHERE = {
     "A low rank stands where full rank breaks.": "ablation",
-    "High learning rates partly defeat LoX.": "dose",
+    "High learning rates partly defeat LoX.": "attackers",
     "The aligned model sits in a narrow valley of the safety landscape, the LoX model on a plateau.": "landscape",
     "A few ranks of the update carry the safety (the effective rank is small).": "effective_rank",
 }  # claims that a page tests in its own run
@@ -26,9 +26,10 @@ def finding(tested: pd.DataFrame) -> Markdown:
     words = tested.groupby("claim", sort=False)["word"].agg(overall)
     said = {
         "holds": "hold wherever they were tested",
-        "partly": "hold in some of the worlds that tested them",
+        "partly": "hold in some of the worlds that tested them and are open in the others",
+        "mixed": "hold in one world and are contradicted in another",
         "open": "are open: nothing distinguishes their number from zero",
-        "not here": "are contradicted",
+        "not here": "are contradicted, and hold in none",
     }
     lines = [f"**{(words == word).sum()}** of {len(words)} claims {text}." for word, text in said.items()]
     return cells.finding(*lines)

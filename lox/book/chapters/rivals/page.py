@@ -80,8 +80,8 @@ def answers_in_words(means: pd.DataFrame) -> str:
     name = "no defence" if worst["defence"] == "none" else DEFENCE_NAMES[worst["defence"]]
     unanswered = share(worst["unanswered"])
     lox = rows_of(means, defence="lox")
-    text = f"Most benign prompts are left unanswered with {name}, {unanswered}"
-    return text + (f"; with LoX {share(lox['unanswered'].iloc[0])}." if len(lox) else ".")
+    text = f"The largest share of benign prompts left unanswered is {unanswered}, with {name}"
+    return text + (f"; with LoX it is {share(lox['unanswered'].iloc[0])}." if len(lox) else ".")
 
 
 def trade(means: pd.DataFrame, seeds: pd.DataFrame) -> Figure:
