@@ -101,6 +101,16 @@ def test_most_unanswered_prompts_are_named_and_those_of_lox():
     assert without == "The largest share of benign prompts left unanswered is 10 %, with no defence."
 
 
+def test_the_lowest_utility_is_named_beside_that_without_a_defence():
+    table = pd.DataFrame({"defence": ["none", "resta", "lox"], "utility": [0.9, 0.5, 0.8]})
+    assert page.utility_in_words(table).startswith(
+        f"The lowest utility is 50 %, with {DEFENCE_NAMES['resta']};"
+    )
+    assert page.utility_in_words(table[:1]).endswith(
+        "is 90 %, with no defence; without a defence it is 90 %."
+    )
+
+
 def test_what_was_chosen_is_bold():
     trials = pd.DataFrame({"defence": ["none", "resta", "resta"], "strength": [None, 0.25, 1.0]})
     trials = trials.assign(asr=[0.6, 0.5, 0.1], helpful=0.8, utility=0.4, left=1.0)

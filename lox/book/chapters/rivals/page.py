@@ -58,7 +58,7 @@ def finding(means: pd.DataFrame, against: pd.DataFrame, recorded: bool) -> Markd
     beside = rows_of(against, first="lox")
     if len(beside):
         sentences.append(beside_lox_in_words(beside))
-    sentences.append(answers_in_words(means))
+    sentences += [answers_in_words(means), utility_in_words(means)]
     return cells.finding(*sentences)
 
 
@@ -82,6 +82,14 @@ def answers_in_words(means: pd.DataFrame) -> str:
     lox = rows_of(means, defence="lox")
     text = f"The largest share of benign prompts left unanswered is {unanswered}, with {name}"
     return text + (f"; with LoX it is {share(lox['unanswered'].iloc[0])}." if len(lox) else ".")
+
+
+def utility_in_words(means: pd.DataFrame) -> str:
+    """Which defence leaves the least utility, and what there is of it without one."""
+    worst, none = means.loc[means["utility"].idxmin()], rows_of(means, defence="none").iloc[0]
+    name = "no defence" if worst["defence"] == "none" else DEFENCE_NAMES[worst["defence"]]
+    least, whole = share(worst["utility"]), share(none["utility"])
+    return f"The lowest utility is {least}, with {name}; without a defence it is {whole}."
 
 
 def trade(means: pd.DataFrame, seeds: pd.DataFrame) -> Figure:
