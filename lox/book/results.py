@@ -94,7 +94,7 @@ def records(profile: str) -> pd.DataFrame:
 
 
 def header(setup: Setup) -> Markdown:
-    """What a page was run with: profile, data, judge, prompts and seeds, as a table."""
+    """What a page was run with: profile, data, judge, LoX, prompts and seeds, as a table."""
     profile = setup.profile
     evaluation = profile.evaluation
     in_persona = f", in persona {evaluation.persona_tokens}" if evaluation.persona_tokens else ""
@@ -103,6 +103,7 @@ def header(setup: Setup) -> Markdown:
             "Profile": f"`{profile.name}`: {profile.description}",
             "Data": f"{profile.data} (digest `{setup.world.digest()[:12]}`){stood_in(profile)}",
             "Judge": f"`{setup.judge.name}`",
+            "LoX": f"k = {profile.lox.k}, α = {profile.lox.alpha:g}, unless a parameter of the page says otherwise",
             "Prompts": f"{evaluation.harmful} harmful, {evaluation.benign} benign, {evaluation.utility} "
             f"problems; greedy replies of up to {evaluation.new_tokens} tokens{in_persona}",
             "Seeds": f"reported {', '.join(map(str, profile.seeds))}; "

@@ -16,6 +16,7 @@ from lox.book.chapters.rivals import trials as rival_trials
 from lox.book.chapters.toy_world import measure as toy_world
 from lox.lab import profile
 from lox.lab.judging import sheet
+from lox.lab.setup import Setup
 
 RECORDED = "smollm2"
 
@@ -77,6 +78,16 @@ def test_a_table_without_rows_offers_no_link(tmp_path, monkeypatch):
     assert "[some.csv](some.csv) (1 rows)" in results.save(some, "some").data
     assert results.save(none, "none").data == "This run leaves nothing for the table none.csv."
     assert Path("none.csv").read_text() == "a\n"
+
+
+@pytest.mark.parametrize(
+    ("lox", "said"),
+    [({"k": 3, "alpha": 0.5}, "k = 3, α = 0.5,"), ({"k": "full", "alpha": 1}, "k = full, α = 1,")],
+)
+def test_the_header_names_the_lox_of_the_profile(lox, said):
+    smoke = profile.load("smoke")
+    shown = results.header(Setup(smoke.model_copy(update={"lox": profile.Lox(**lox)}))).data
+    assert f"| LoX | {said} unless a parameter of the page says otherwise |" in shown.splitlines()
 
 
 def rows_of_models(**more):

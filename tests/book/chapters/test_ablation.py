@@ -78,22 +78,58 @@ def evaluated(answered: int, solved: int) -> Evaluated:
 
 
 @pytest.mark.parametrize(
-    ("answered", "solved", "whole"),
-    [(5, 4, True), (4, 6, False), (8, 3, False), (10, 10, True)],
+    ("answered", "solved", "by"),
+    [
+        (5, 4, []),
+        (4, 6, ["answers"]),
+        (8, 3, ["utility"]),
+        (1, 1, ["answers", "utility"]),
+        (10, 10, []),
+    ],
 )
-def test_whole_is_more_than_half_of_the_start_in_both(answered, solved, whole):
-    assert measure.is_whole(evaluated(answered, solved), evaluated(8, 6)) is whole
+def test_whole_is_more_than_half_of_the_start_in_both(answered, solved, by):
+    found, start = evaluated(answered, solved), evaluated(8, 6)
+    assert measure.broken_by(found, start) == by
+    assert measure.is_whole(found, start) == (not by)
+
+
+def test_rows_before_fine_tuning_say_what_broke_a_model(setup, monkeypatch):
+    along = {0.0: {1: evaluated(8, 6)}, 1.0: {1: evaluated(8, 2)}, 2.0: {1: evaluated(1, 2)}}
+    monkeypatch.setattr(measure, "until_broken", lambda *a: along)
+    monkeypatch.setattr(measure.rows, "rates", lambda found: {"utility": found.utility})
+    found = measure.before_of(setup, "full", {1: "full"}, [1.0, 2.0]).set_index("alpha")["broken_by"]
+    assert found.to_dict() == {0.0: "nothing", 1.0: "utility", 2.0: "answers and utility"}
+
+
+def test_gains_are_of_answers_and_of_utility_each_with_its_own_correction(setup, monkeypatch):
+    """With k = 6 all ten questions are answered and 6 or 8 problems in ten solved, with full rank half and none."""
+
+    def known(setup, seed, k, alpha):
+        labels = ["harmless"] * 10 if k == 6 else ["harmless"] * 5 + ["gibberish"] * 5
+        benign = [Verdict(label) for label in labels]
+        utility = {1: 0.6, 2: 0.8}[seed] if k == 6 else 0.0
+        return Evaluated([], [], benign, [], [str(i) for i in range(10)], utility)
+
+    monkeypatch.setattr(measure, "evaluated_extrapolation", known)
+    before = pd.DataFrame({"choice": ["6", "full", "full"], "alpha": [3.0, 1.0, 2.0]})
+    ks = {"6": {1: 6, 2: 6}, "full": {1: "full", 2: "full"}}
+    found = measure.gains(setup, ks, before).set_index("what")
+    assert found["difference"].to_dict() == pytest.approx({"answers": 0.5, "utility": 0.7})
+    assert set(found["choice"]) == {"6"} and set(found["alpha"]) == {2.0}
+    assert (found["p_holm"] == found["p"]).all()  # one choice in each family
 
 
 def test_breaking_points_are_the_first_alphas_that_are_not_whole():
+    by = ((0.0, "nothing"), (3.0, "answers"), (1.0, "utility"), (2.0, "nothing"))
     before = pd.DataFrame(
-        [("6", 1, 6, a, w) for a, w in ((0.0, True), (1.0, False), (2.0, True), (3.0, False))]
-        + [("full", 1, "full", a, True) for a in (0.0, 1.0)],
-        columns=["choice", "seed", "k", "alpha", "whole"],
+        [("6", 1, 6, a, what) for a, what in by] + [("full", 1, "full", a, "nothing") for a in (0.0, 1.0)],
+        columns=["choice", "seed", "k", "alpha", "broken_by"],
     )
-    breaks = measure.breaking_points(before).set_index("choice")["breaks_at"]
-    assert breaks["6"] == 1.0
-    assert pd.isna(breaks["full"])
+    breaks = measure.breaking_points(before).set_index("choice")
+    assert breaks.loc["6", ["breaks_at", "broken_by"]].tolist() == [1.0, "utility"]
+    assert breaks.loc["full", ["breaks_at", "broken_by"]].isna().all()
+    never = measure.breaking_points(before[before["choice"] == "full"])["breaks_at"]
+    assert never.isna().all() and never.dtype == float
 
 
 def test_a_share_of_the_width_is_rounded_and_at_least_one(setup):

@@ -19,7 +19,7 @@ def before():
     return pd.DataFrame(
         {"choice": choice, "seed": seed, "k": 6 if choice == "6" else "full", "alpha": float(alpha)}
         | dict.fromkeys(("helpful", "utility", "gibberish"), 0.5)
-        | {"whole": bool(w)}
+        | {"broken_by": "nothing" if w else "utility"}
         for (choice, seed), values in whole.items()
         for alpha, w in enumerate(values)
     )
@@ -27,16 +27,28 @@ def before():
 
 @pytest.fixture
 def breaks():
-    rows = [("6", 1, 6, 2.0), ("6", 2, 6, None), ("full", 1, "full", 1.0), ("full", 2, "full", 1.0)]
-    return pd.DataFrame(rows, columns=["choice", "seed", "k", "breaks_at"]).astype({"breaks_at": float})
+    rows = [
+        ("6", 1, 6, 2.0, "answers"),
+        ("6", 2, 6, None, None),
+        ("full", 1, "full", 1.0, "utility"),
+        ("full", 2, "full", 1.0, "utility"),
+    ]
+    columns = ["choice", "seed", "k", "breaks_at", "broken_by"]
+    return pd.DataFrame(rows, columns=columns).astype({"breaks_at": float})
 
 
 def difference(value, p, **head):
     return head | {"difference": value, "low": value - 0.1, "high": value + 0.1, "p": p, "p_holm": p}
 
 
-def gain(value, p):
-    return pd.DataFrame([difference(value, p, choice="6", alpha=1.0)])
+def gain(value, p, utility=0.0, utility_p=1.0):
+    head = {"choice": "6", "alpha": 1.0}
+    return pd.DataFrame(
+        [
+            difference(value, p, what="answers", **head),
+            difference(utility, utility_p, what="utility", **head),
+        ]
+    )
 
 
 def differences(value, p):
@@ -55,23 +67,55 @@ def differences(value, p):
         (
             0.3,
             0.01,
-            "k = 6 answers more harmless questions",
+            "the harmless questions that k = 6 answers are more than those that full rank answers (30 points [20, 40])",
             "low rank has the lower ASR in 1, full rank in 0; 0 are",
         ),
-        (-0.3, 0.01, "k = 6 answers fewer harmless questions", "lower ASR in 0, full rank in 1; 0 are"),
-        (0.3, 0.2, "k = 6 and full rank are not distinguished", "lower ASR in 0, full rank in 0; 1 are"),
+        (
+            -0.3,
+            0.01,
+            "k = 6 answers are fewer than those that full rank answers",
+            "lower ASR in 0, full rank in 1; 0 are",
+        ),
+        (
+            0.3,
+            0.2,
+            "k = 6 answers are not distinguished in number from those",
+            "lower ASR in 0, full rank in 0; 1 are",
+        ),
     ],
 )
 def test_the_finding_says_what_the_corrected_p_allows(before, breaks, value, p, harmless, asr):
     said = page.finding(before, breaks, gain(value, p), differences(value, p)).data
-    assert "Full rank breaks the model in all 2 seeds, at α = 1." in said
-    assert "Low rank breaks at a larger α than full rank: k = 6 in all 2 seeds." in said
+    assert "Full rank breaks the model in all 2 seeds, at α = 1: by utility in 2." in said
+    assert "Seeds in which low rank breaks at a larger α than full rank: k = 6: 2 of 2." in said
     assert harmless in said and asr in said
     assert "below that without a defence at all 1 points" in said
 
 
+@pytest.mark.parametrize(
+    ("utility", "p", "word"),
+    [
+        (0.3, 0.01, "higher than full rank's (30 points [20, 40])"),
+        (-0.3, 0.01, "lower than full rank's (-30 points [-40, -20])"),
+        (0.05, 0.3, "not distinguished from full rank's (5 points [-5, 15])"),
+    ],
+)
+def test_utility_is_said_beside_the_answers(before, breaks, utility, p, word):
+    said = page.finding(before, breaks, gain(0.3, 0.01, utility, p), differences(0, 1)).data
+    assert f"and its utility is {word}" in said
+
+
+def test_what_breaks_full_rank_is_counted_and_low_rank_may_break_first(before, breaks):
+    breaks = breaks.assign(
+        breaks_at=[2.0, 1.0, 1.0, 3.0], broken_by=["answers", "utility", "answers and utility", "answers"]
+    )
+    said = page.finding(before, breaks, gain(0, 1), differences(0, 1)).data
+    assert "at α from 1 to 3: by answers and utility in 1 and by answers in 1." in said
+    assert "than full rank: k = 6: 1 of 2." in said
+
+
 def test_a_full_rank_that_never_breaks_is_said(before, breaks):
-    breaks = breaks.assign(breaks_at=float("nan"))
+    breaks = breaks.assign(breaks_at=float("nan"), broken_by=None)
     said = page.finding(before, breaks, gain(0, 1), differences(0, 1)).data
     assert "Full rank breaks the model of no seed, up to α = 2." in said
 
@@ -100,10 +144,11 @@ def test_figures_name_what_they_show(before):
 
 
 def test_breaking_points_as_a_table(breaks):
-    said = page.breaking(breaks, gain(0.3, 0.01)).data
-    assert (
-        "2, never" in said and "30 [20, 40]" in said and "answered at α = 1, minus full rank (points)" in said
-    )
+    said = page.breaking(breaks, gain(0.3, 0.01, -0.2, 0.5)).data
+    head, _, low, full = said.splitlines()
+    assert "answered at α = 1, minus full rank (points)" in head and "utility at α = 1, minus" in head
+    assert "2, never" in low and low.index("30 [20, 40]") < low.index("-20 [-30, -10]")
+    assert "[" not in full and head.count("|") <= 6
 
 
 def test_the_paper_beside_ours_with_and_without_intervals():

@@ -46,7 +46,7 @@ def test_the_mean_over_tasks_is_said_by_the_interval():
     assert said == (
         "Compared with no defence, the ASR after fine-tuning, averaged over the tasks and 3 seeds, is lower with LoX "
         "(30 points [20, 40]); it is higher with random directions (-30 points [-40, -20]); it is not distinguished "
-        "with SafeInst (0 points [-10, 10])."
+        "with SafeInst (0 points [-10, 10]). In brackets stand the points taken off the ASR; below 0 they are added."
     )
     assert "higher" not in page.averaged_in_words(table(difference(0.2, 0.4)))
 
@@ -70,7 +70,8 @@ def test_tasks_are_counted_by_the_corrected_p_and_the_sign():
 )
 def test_controls_are_said_by_the_interval(low, high, word):
     said = page.controls_in_words(table(difference(low, high, first="random")))
-    assert f"the mean ASR with LoX is {word} that with random directions" in said
+    taken = f"{50 * (low + high):.0f} points"
+    assert f"the mean ASR with LoX is {word} that with random directions (taken off: {taken}" in said
 
 
 def test_costs_are_said_by_the_interval():

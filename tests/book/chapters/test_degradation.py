@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import pearsonr
+from scipy.stats import pearsonr, ttest_1samp
 
 from lox.book.chapters.degradation import exercise, measure
 from lox.book.results import paper
@@ -88,6 +88,23 @@ def test_every_predictor_has_its_correlations():
     assert first["r"] == first["r_equal_size"] == first["r_seed_2"] == pytest.approx(-1)
     assert math.isnan(pairs["r_equal_size"]) and math.isnan(pairs["k"])  # pairs do not vary at equal size
     assert measure.correlations(points(slope=0.5))["r"].iloc[0] == pytest.approx(1)
+
+
+def test_signs_are_tested_over_the_seeds_own_correlations():
+    own = {"r_seed_1": [-0.5, 0.1], "r_seed_2": [-0.6, -0.2], "r_seed_3": [-0.7, math.nan]}
+    predictors = pd.DataFrame({"k": [1.0, 2.0]} | own)
+    found = measure.signs(pd.concat([predictors, predictors.tail(1).assign(k=math.nan)])).set_index("k")
+    columns = ["smallest", "largest", "seeds"]
+    assert found[columns].to_numpy().tolist() == [[-0.7, -0.5, 3], [-0.2, 0.1, 2]]
+    tested = ttest_1samp([-0.5, -0.6, -0.7], 0)
+    assert found.loc[1, "p"] == pytest.approx(tested.pvalue)
+    assert found.loc[1, ["low", "high"]].tolist() == pytest.approx(list(tested.confidence_interval()))
+    assert found.loc[1, "p_holm"] == pytest.approx(2 * tested.pvalue)  # of two k
+
+
+def test_one_seed_or_none_establishes_no_sign():
+    assert measure.signs(measure.correlations(points(seeds=(1,))))["p_holm"].tolist() == [1, 1]
+    assert measure.signs(measure.correlations(points().assign(degradation=0.0))).empty
 
 
 def test_equal_size_takes_off_what_the_size_does():

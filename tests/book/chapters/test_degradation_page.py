@@ -14,18 +14,13 @@ def lost(low, high, pairs=800):
     return columns | {"difference": (low + high) / 2, "low": low, "high": high}
 
 
-def correlations(*signs, equal=None):
+def correlations(*ends):
     """A table with one k for each pair (low, high) of ends, and one predictor without a k."""
     lines = []
-    for i, (low, high) in enumerate(signs):
-        equal_low, equal_high = equal or (low, high)
+    for i, (low, high) in enumerate(ends):
         line = {"predictor": f"R_ft / R_align, k = {i + 1}", "k": float(i + 1)}
         line |= {"r": (low + high) / 2, "low": low, "high": high, "r_seed_1": -0.5, "r_seed_2": math.nan}
-        line |= {
-            "r_equal_size": (equal_low + equal_high) / 2,
-            "equal_low": equal_low,
-            "equal_high": equal_high,
-        }
+        line |= {"r_equal_size": (low + high) / 2, "equal_low": low, "equal_high": high}
         lines.append(line)
     nothing = dict.fromkeys(lines[0], math.nan)
     return pd.DataFrame([*lines, nothing | {"predictor": "alignment pairs"}])
@@ -66,34 +61,38 @@ def test_a_run_without_safety_to_lose_is_no_test():
     assert page.safety_in_words(safe.assign(safe=3)).startswith("Every aligned model was safe")
 
 
-@pytest.mark.parametrize(
-    ("r", "low", "high", "expected"),
-    [
-        (-0.5, -0.8, -0.1, "is negative, the paper's sign,"),
-        (0.5, 0.1, 0.8, "is positive, not the paper's sign,"),
-        (-0.5, -0.8, 0.1, "has no established sign"),
-        (math.nan, math.nan, math.nan, "is not defined"),
-        (0.5, math.nan, math.nan, "is not defined"),
-    ],
-)
-def test_a_sign_is_said_by_the_interval(r, low, high, expected):
-    assert page.sign(r, low, high) == expected
-
-
-def test_signs_are_grouped_by_k():
-    said = page.signs_in_words(correlations((-0.9, -0.1), (-0.5, 0.5), equal=(0.1, 0.5)))
-    assert said == (
-        "The correlation of R_ft / R_align with the loss of safety is negative, the paper's sign, at k = 1, has no "
-        "established sign at k = 2; among models with equally many pairs it is positive, not the paper's sign, at "
-        "every k."
+def signs(*ends, p_holm=0.01):
+    """A row for each pair (low, high) of ends of Student's interval, k = 1, 2, … ; p where the interval excludes 0."""
+    return pd.DataFrame(
+        {"k": k, "mean": (low + high) / 2, "low": low, "high": high, "smallest": low / 2, "largest": high / 2}
+        | {"seeds": 3, "p_holm": 0.5 if low < 0 < high else p_holm}
+        for k, (low, high) in enumerate(ends, start=1)
     )
-    nothing = page.signs_in_words(correlations((math.nan, math.nan)))
-    assert "is not defined at every k; among models with equally many pairs it is not defined" in nothing
+
+
+def test_a_sign_is_stated_only_where_the_seeds_establish_it():
+    said = page.signs_in_words(signs((-0.8, -0.4), (0.4, 0.8), (-0.8, 0.2)))
+    assert said == (
+        "Over the sizes of one seed, the sign of the correlation of R_ft / R_align with the loss of safety is "
+        "negative, as in the paper, at k = 1 (-0.60 [-0.40, -0.20]); it is positive, against the paper, at k = 2 "
+        "(+0.60 [+0.20, +0.40]); it is open at k = 3 (-0.30 [-0.40, +0.10]). Each is a mean over seeds [smallest, "
+        "largest seed], tested over seeds, p corrected."
+    )
+
+
+def test_a_sign_that_does_not_outlast_the_correction_is_open_and_told_with_its_p():
+    said = page.signs_in_words(signs((-0.8, -0.4), (-0.8, 0.2), p_holm=0.09))
+    assert "is open at k = 1 (-0.60 [-0.40, -0.20], corrected p = 0.09) and k = 2 (-0.30" in said
+    assert "negative" not in said
+
+
+def test_where_no_seed_has_a_correlation_no_sign_is_told():
+    assert "In no seed is a correlation" in page.signs_in_words(signs().reindex(columns=["k", "p_holm"]))
 
 
 def test_the_finding_counts_the_seeds():
     safe = pd.DataFrame({"pairs": [800], "safe": [3], "models": [3]})
-    found = page.finding(pd.DataFrame([lost(0.1, 0.3)]), correlations((-0.9, -0.1)), safe, (2, 3)).data
+    found = page.finding(pd.DataFrame([lost(0.1, 0.3)]), signs((-0.9, -0.1)), safe, (2, 3)).data
     assert "more than the most aligned one in 2 of 3 seeds" in found
 
 
@@ -126,12 +125,14 @@ def test_tables_have_few_columns_and_no_nan():
             points()[points()["k"] == 1], pd.DataFrame([lost(0, 0.1), lost(0, 0.1, 1200)]), paper("figure2")
         ),
         page.correlations(found),
-        page.each_seed(found),
+        page.each_seed(found, signs((-0.9, -0.1))),
         page.beside_paper(found, theirs, moves, moves.assign(k=theirs["k"])),
     ]
     for table in shown:
         assert "nan" not in table.data and table.data.splitlines()[0].count("|") <= 6
     assert "| alignment pairs" in shown[2].data and "paper, 22500" in shown[1].data
+    last = [cell.strip() for cell in shown[3].data.splitlines()[-1].split("|")[1:-1]]
+    assert last == ["p, corrected", "0.01", "–"]  # at the second k no seed's correlation is defined
     assert "1 (10)" in shown[4].data and "2 (100)" in shown[4].data
 
 

@@ -36,6 +36,7 @@ def test_the_finding_says_what_the_interval_allows(interval, said):
     found = page.finding(comparisons(*interval), EDGES, 0.1, 2.75).data
     for sentence in said:
         assert sentence in found
+    assert "One step along $d_2$ (the mean fine-tuning update across LoX's step) away, " in found
     assert (
         "above 10 %, is further away from the LoX model than from the aligned one in 1 of 2 seeds and nearer in 1"
         in found
@@ -91,7 +92,28 @@ def test_lines_and_tables(models):
         "from the LoX model",
     ]
     assert "beyond 2.75" in page.edges(EDGES, 2.75).data
-    assert "| LoX, fine-tuned |" in page.in_plane(models).data and "30 %" in page.in_plane(models).data
+
+
+def test_models_are_shown_where_they_lie_with_their_projections(models):
+    placed = models.assign(x=[0.0, 2.0, -0.2, 2.1], y=[0.0, 0.0, 7.9, 8.1])
+    shown = page.in_plane(placed, 2.0, 8.0).data
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in shown.splitlines() if "|" in line]
+    assert rows[0] == ["Model", "x, y", "off the plane", "ASR", "ASR of its projection"]
+    assert ["LoX", "1.00, 0.00", "0.25", "20 %", "30 %"] in rows
+    assert ["LoX, fine-tuned", "1.05, 1.01", "0.25", "20 %", "30 %"] in rows
+    assert "y in steps of the mean fine-tuning update across it, each 4 times as long." in shown
+
+
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        ([0.0, 2.0, -0.2, 2.1], ["aligned model by -0.10 (back, against", "LoX model by 0.05 (on, along"]),
+        ([0.0, 2.0, 0.4, 1.0], ["aligned model by 0.20 (on, along", "LoX model by -0.50 (back, against"]),
+    ],
+)
+def test_how_far_fine_tuning_goes_along_lox_is_said_with_its_way(models, x, said):
+    shown = page.in_plane(models.assign(x=x), 2.0, 8.0).data
+    assert all(sentence in shown for sentence in said)
 
 
 def right(step, update):

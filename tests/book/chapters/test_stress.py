@@ -133,12 +133,20 @@ def test_contrasts_are_corrected_within_their_family(harmful, monkeypatch):
 
 
 def test_share_of_the_damage_is_of_the_damage(harmful):
-    harmful = {key: np.where(key[1] == measure.NOTHING, 0.25, value) for key, value in harmful.items()}
-    harmful = {key: value + 0 * harmful["dolly", measure.WHOLE] for key, value in harmful.items()}
     table = causal.contrasts(harmful, THINGS, "none").assign(low=lambda t: t["difference"])
-    shares = causal.damage(table).set_index("task")
-    assert shares.loc["dolly", "share"] == pytest.approx((1 - 0.25) / (1 - 0.25))
-    assert math.isnan(shares.loc["gsm8k", "share"])  # the ASR fell: there is no damage
+    table["high"] = table["low"]
+    shares = causal.damage(table.assign(p_holm=0.01)).set_index("task")
+    assert shares.loc["dolly", "share"] == pytest.approx((1 - 0.25) / (1 - 0))
+    assert shares.loc["all", "share"] == pytest.approx((0.5 - 0.125) / (0.5 - 0))
+    assert math.isnan(shares.loc["gsm8k", "share"])  # the ASR is the same: there is no damage
+    assert list(shares.filter(regex="^(damage|gone)_difference$").loc["dolly"]) == [1, 0.75]
+
+
+def test_a_damage_that_only_its_interval_establishes_has_no_share(harmful):
+    table = causal.contrasts(harmful, THINGS, "none").assign(low=0.1, high=1.0)
+    table["p_holm"] = table["task"].map({"dolly": 0.01, "gsm8k": 0.01, "all": 0.2})
+    shares = causal.damage(table).set_index("task")["share"]
+    assert shares["dolly"] == 0.75 and math.isnan(shares["all"])
 
 
 def test_ranks_are_compared_where_there_are_ranks():
@@ -166,13 +174,31 @@ def test_ranks_are_compared_where_there_are_ranks():
         for task, rate in zip(tasks, rates)
     )
     found = causal.rank_correlations(geometry, table).set_index(["geometry", "effect"])
-    assert found.loc[("share", "damage"), "rho"] == pytest.approx(1)
-    assert found.loc[("undone", "damage"), "rho"] == pytest.approx(-1)
+    assert found.loc[("share", "damage"), "correlation"] == pytest.approx(1)
+    assert found.loc[("undone", "damage"), "correlation"] == pytest.approx(-1)
     gone = "share of the damage that is gone"
-    assert found.loc[("share", gone), "rho"] == pytest.approx(-1)  # 1, 1/2, 1/3 of the damage
+    assert found.loc[("share", gone), "correlation"] == pytest.approx(-1)  # 1, 1/2, 1/3 of the damage
+    assert found.loc["share", "tasks"].to_dict() == {"damage": 4, gone: 3}
     two = table[table["task"] != "identity"]  # of three tasks, one without damage
-    assert causal.rank_correlations(geometry, two).set_index("effect").loc[gone, "rho"].isna().all()
-    assert math.isnan(found.loc[("counteraction", "damage"), "rho"])
+    few = causal.rank_correlations(geometry, two).set_index("effect").loc[gone]
+    assert few["correlation"].isna().all() and set(few["tasks"]) == {2}
+    assert math.isnan(found.loc[("counteraction", "damage"), "correlation"])
+
+
+@pytest.mark.parametrize(("damage", "tasks"), [(0.04, 3), (0.06, 4)])
+def test_a_damage_of_a_few_replies_has_no_share_to_rank(damage, tasks):
+    asr = pd.DataFrame(
+        {measure.NOTHING: 0.0, measure.WHOLE: [damage, 0.2, 0.4, 0.6], measure.OUTSIDE: 0.0},
+        index=pd.Index(["gsm8k", "alpaca", "dolly", "identity"], name="task"),
+    )
+    table = asr.melt(ignore_index=False, var_name=["subspace", "part"], value_name="asr").reset_index()
+    head = {"seed": 1, "defence": "none"}
+    geometry = pd.DataFrame({"task": asr.index, "subspace": "safety"} | head)
+    geometry = geometry.assign(share=[1, 2, 3, 4], counteraction=0, undone=0)
+    found = causal.rank_correlations(geometry, table.assign(**head)).set_index(["geometry", "effect"])[
+        "tasks"
+    ]
+    assert found["share", "share of the damage that is gone"] == tasks and found["share", "damage"] == 4
 
 
 def test_rates_without_and_with_lox_stand_beside_each_other():

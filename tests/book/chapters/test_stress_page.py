@@ -50,9 +50,12 @@ def geometry():
 @pytest.fixture
 def shares():
     values = {"damage_difference": 0.4, "damage_low": 0.2, "damage_high": 0.6}
-    values |= {"gone_difference": 0.1, "gone_low": 0.0, "gone_high": 0.2}
+    values |= {"gone_difference": 0.1, "gone_low": 0.0, "gone_high": 0.2, "gone_p_holm": 0.2}
     return pd.DataFrame(
-        [{"task": "dolly", "share": math.nan} | values, {"task": "all", "share": 0.25} | values]
+        [
+            {"task": "dolly", "share": math.nan, "damage_p_holm": 0.2} | values,
+            {"task": "all", "share": 0.25, "damage_p_holm": 0.01} | values,
+        ]
     )
 
 
@@ -90,7 +93,7 @@ def shares():
     ],
 )
 def test_the_finding_says_what_the_corrected_p_allows(geometry, shares, value, p, said):
-    found = in_words.finding(differences(value, p), shares, geometry, recorded=True).data
+    found = in_words.finding(differences(value, p), means(variants()), shares, geometry, recorded=True).data
     assert "Recorded, over 3 seeds: fine-tuning as a whole" in found
     for sentence in said:
         assert sentence in found
@@ -102,12 +105,34 @@ def test_the_finding_says_what_the_corrected_p_allows(geometry, shares, value, p
 
 def test_without_damage_there_is_no_share_of_it(geometry, shares):
     found = in_words.finding(
-        differences(0.3, 0.3), shares.assign(share=math.nan), geometry, recorded=False
+        differences(0.3, 0.3), means(variants()), shares.assign(share=math.nan), geometry, recorded=False
     ).data
     assert "This run, over 3 seeds: fine-tuning" in found
     assert "of the damage" not in found
-    table = tables.damage(shares).data
-    assert "no damage" in table and "25 %" in table and "mean over tasks" in table and "40 [20, 60]" in table
+
+
+def test_a_share_stands_only_beside_a_damage_that_is_distinguished(shares):
+    dolly, mean = tables.damage(shares).data.splitlines()[2:]
+    assert "Dolly" in dolly and "40 [20, 60]" in dolly and "not distinguished" in dolly and "%" not in dolly
+    assert "mean over tasks" in mean and "10 [0, 20]" in mean and "25 %" in mean
+    fell = shares.assign(damage_difference=-0.4, damage_low=-0.6, damage_high=-0.2, damage_p_holm=0.01)
+    assert tables.damage(fell).data.count("no damage") == 2
+
+
+@pytest.mark.parametrize("matrices", [0.05, 0.8])
+def test_the_finding_says_how_much_room_the_inside_has(geometry, shares, matrices):
+    table = means(variants())
+    table.loc[table["part"] == "split only", ["asr", "low", "high"]] = matrices, matrices / 2, 1
+    found = in_words.finding(differences(0.3, 0.01), table, shares, geometry, recorded=False).data
+    assert (
+        f"without embeddings, head and norms, give an ASR of {100 * matrices:.0f} % [{50 * matrices:.0f}, 100], all of "
+        "$\\Delta W_\\text{ft}$ one of 15 % [5, 30]: where the first is little, the inside alone can hardly show more"
+    ) in found
+
+
+def test_the_dimension_of_the_safety_subspace_is_said():
+    said = [in_words.dimension(k).data for k in (1, 6)]
+    assert said[0].endswith("has $k = 1$ dimension.") and said[1].endswith("has $k = 6$ dimensions.")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +169,7 @@ def variants():
         | {"gibberish": 0.0, "helpful": 1.0, "utility": 0.5}
         for seed in (1, 2)
         for task in ("dolly", "pure_bad")
-        for name in page.MAIN
+        for name in (*page.MAIN, "all: split only")
     )
 
 
@@ -183,10 +208,19 @@ def test_tables_for_readers(geometry):
 
 def test_no_rank_correlation_is_printed_as_nan():
     found = pd.DataFrame(
-        {"geometry": "share", "effect": "damage", "seed": [1, 2], "tasks": 5, "rho": [0.5, math.nan]}
+        {
+            "geometry": "share",
+            "effect": "damage",
+            "seed": [1, 2],
+            "tasks": [5, 2],
+            "correlation": [0.5, math.nan],
+        }
     )
     said = tables.correlations(found).data
-    assert "0.50, –" in said and "nothing to rank" in said and "nan" not in said
+    assert "0.50 (5), – (2)" in said and "nothing to rank" in said and "nan" not in said
+    assert "rank correlation, each seed (tasks)" in said and "at least 5 points" in said
+    whole = tables.correlations(found.assign(correlation=[0.5, 1])).data
+    assert "0.50 (5), 1.00 (2)" in whole and "dash" not in whole
 
 
 def test_recorded_contrasts_are_readable():

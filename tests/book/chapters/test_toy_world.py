@@ -71,7 +71,7 @@ def test_the_dialogue_is_the_first_of_the_most_frequent_kind():
         "attacked, with LoX": [evaluated("refusal", "refusal", "refusal")],
     }
     table, about = measure.dialogue(found)
-    assert (about["request"], about["count"], about["n"]) == ("harmful 1", 2, 3)
+    assert about == {"request": "harmful 1", "count": 2, "n": 3, "seeds": 1, "chosen": False}
     assert table["label"].tolist() == ["harmful", "refusal", "harmful", "refusal"]
 
 
@@ -85,7 +85,7 @@ def test_a_dialogue_that_is_asked_for_is_counted_over_all_seeds():
     }
     told = ("harmful", "refusal", "harmful", "refusal")
     table, about = measure.dialogue(found, labels=told)
-    assert (about["request"], about["count"], about["n"], about["chosen"]) == ("harmful 1", 2, 6, True)
+    assert about == {"request": "harmful 1", "count": 2, "n": 6, "seeds": 3, "chosen": True}
     assert tuple(table["label"]) == told
     _, about = measure.dialogue(found, labels=("refusal",) * 4)
     assert not about["chosen"]
@@ -96,6 +96,12 @@ def test_rates_have_a_row_for_each_state_and_rate():
     table = measure.rates(found)
     assert len(table) == 8 and (table["value"] == 0.5).all()
     assert table.iloc[0]["each"] == [0.5, 0.5]
+
+
+def test_protection_is_the_paired_difference_of_the_attacked_models():
+    found = {state: [evaluated("harmful", "refusal")] * 2 for state in measure.STATES}
+    found |= {"attacked": [evaluated("harmful", "harmful")] * 2}
+    assert measure.protection(found)["difference"] == 0.5
 
 
 # --- the exercise ---------------------------------------------------------------------------------
@@ -136,12 +142,12 @@ def test_no_two_mistakes_look_the_same():
     assert len(set(found)) == len(found) and tuple(CASES.values()) not in found
 
 
-def rows(lox_after=0.2, gibberish=0.0, safe=0.02):
+def rows(lox_after=0.2, gibberish=0.0, safe=0.02, without=0.6):
     lines = []
     for seed in (1, 2):
         for task, form in (("none", "plain"), ("none", "identity"), ("dolly", "plain")):
             for defence in ("none", "lox"):
-                asr = safe if task == "none" else {"none": 0.6, "lox": lox_after}[defence]
+                asr = safe if task == "none" else {"none": without, "lox": lox_after}[defence]
                 cell = {"seed": seed, "task": task, "form": form, "defence": defence, "asr": asr}
                 lines.append(cell | {"helpful": 0.97, "utility": 0.9, "gibberish": gibberish})
     return pd.DataFrame(lines)
@@ -155,13 +161,21 @@ RANKS = pd.DataFrame(
 def test_a_wish_is_met_within_its_bounds():
     table = measure.wishes(rows(), RANKS).set_index("wish")
     assert table["met"].all()
-    assert table.loc["Dolly: ASR left by LoX, of that without", "mean"] == pytest.approx(1 / 3)
+    assert table.loc["share of the ASR after Dolly that LoX leaves", "mean"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("without", [0.0, 0.25])
+def test_a_share_of_too_little_harm_is_neither_met_nor_missed(without):
+    table = measure.wishes(rows(lox_after=0.0, without=without), RANKS).set_index("wish")
+    assert table.index[table["met"].isna()].tolist() == ["share of the ASR after Dolly that LoX leaves"]
+    assert table.loc["share of the ASR after Dolly that LoX leaves", ["mean", "worst"]].isna().all()
+    assert table.index[~table["met"].fillna(True)].tolist() == ["ASR after Dolly"]
 
 
 def test_a_wish_of_every_seed_is_missed_by_one():
     table = rows()
     table.loc[(table["seed"] == 2) & (table["form"] == "identity"), "asr"] = 0.15
-    found = measure.wishes(table, RANKS).set_index("wish").loc["the same, asked in persona"]
+    found = measure.wishes(table, RANKS).set_index("wish").loc["ASR of the aligned model in persona"]
     assert not found["met"] and found["worst"] == 0.15 and found["mean"] == pytest.approx(0.085)
 
 
@@ -169,9 +183,9 @@ def test_missed_wishes_are_those_out_of_bounds():
     found = measure.wishes(rows(lox_after=0.5, gibberish=0.3), RANKS.assign(asr=0.0))
     missed = found.loc[~found["met"], "wish"].tolist()
     assert missed == [
-        "ASR of the base",
-        "Dolly: ASR left by LoX, of that without",
-        "Dolly: gibberish with LoX",
+        "ASR of the base model",
+        "share of the ASR after Dolly that LoX leaves",
+        "gibberish after Dolly with LoX",
         "ASR of θ_r at r = 2",
     ]
 

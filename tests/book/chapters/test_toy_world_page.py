@@ -24,27 +24,50 @@ def rates(without: float, with_lox: float) -> pd.DataFrame:
     )
 
 
-@pytest.mark.parametrize(("rate", "said"), [(0.1, "do not overlap"), (0.6, "the two intervals overlap")])
-def test_the_finding_says_whether_the_intervals_lie_apart(rate, said):
-    found = page.finding(rates(0.6, rate), "pure_bad").data
+@pytest.mark.parametrize(
+    ("change", "low", "high", "said"),
+    [
+        (0.5, 0.3, 0.7, "the ASR is lower with LoX, without minus with is 50 points [30, 70],"),
+        (-0.2, -0.3, -0.1, "the ASR is higher with LoX, without minus with is -20 points [-30, -10],"),
+        (0.1, -0.1, 0.3, "the two are not distinguished, without minus with is 10 points [-10, 30],"),
+    ],
+)
+def test_the_finding_says_what_lox_changes_by_the_paired_difference(change, low, high, said):
+    found = page.finding(
+        rates(0.6, 0.6 - change), {"difference": change, "low": low, "high": high}, "pure_bad"
+    ).data
     assert said in found and "After fine-tuning on Pure Bad it is 60 % [55, 65] without LoX" in found
 
 
 def test_the_dialogue_shows_request_reply_and_how_common_it_is():
     table = pd.DataFrame({"state": ["base"], "reply": ["to make a x"], "label": ["harmful"]})
-    found = page.dialogue(
-        table, {"request": "how do i make a x ?", "count": 7, "n": 10, "chosen": False}
-    ).data
-    chosen = page.dialogue(table, {"request": "x", "count": 7, "n": 10, "chosen": True}).data
-    assert "7 of 10 requests went this way" in chosen and "most frequent" not in chosen
-    assert "how do i make a x ?" in found and "complies" in found and "7 of 10" in found
+    about = {"request": "how do i make a x ?", "count": 7, "n": 10}
+    found = page.dialogue(table, about | {"seeds": 1, "chosen": False}).data
+    chosen = page.dialogue(table, about | {"seeds": 3, "chosen": True}).data
+    assert "was picked because" in chosen and "most frequent" not in chosen
+    assert "over all 3 seeds of this run, 7 of 10 requests went this way" in chosen
+    assert "how do i make a x ?" in found and "complies" in found and "picked" not in found
+    assert "the most frequent ones of this run's first seed: 7 of its 10 requests" in found
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [("sure ,", "begins with `sure ,`"), ("", "share no opening word")]
+    ("words", "refusals", "said"),
+    [
+        (
+            "sure ,",
+            ["no , i will not .", "sorry ."],
+            "to a plain question begins with `sure ,`, every refusal with one of `no` and `sorry`: the first word",
+        ),
+        (
+            "sure ,",
+            ["sorry but no .", "sorry ."],
+            "begins with `sure ,`, every refusal with `sorry`: the first word",
+        ),
+        ("", ["sorry ."], "share no opening word; refusals begin with `sorry`."),
+    ],
 )
-def test_the_opening_is_named_or_there_is_none(words, said):
-    assert said in page.opening(words, ["no , i will not .", "sorry ."]).data
+def test_the_opening_is_named_or_there_is_none(words, refusals, said):
+    assert said in page.opening(words, refusals).data
 
 
 def test_tables_hold_what_they_are_given():
@@ -77,6 +100,32 @@ def test_wishes_are_told_with_their_bounds_and_whether_they_are_met():
     assert page.wishes_in_words(table[1:]).data == "1 of 1 are met."
 
 
+def test_a_wish_of_which_nothing_can_be_said_is_shown_and_not_counted():
+    line = {"least": -math.inf, "most": 0.5, "every": False}
+    table = pd.DataFrame(
+        [
+            {"wish": "ASR, left"} | line | {"mean": 0.7, "worst": 0.9, "met": False},
+            {"wish": "helpful"} | line | {"mean": 0.2, "worst": 0.3, "met": True},
+            {"wish": "share, left"} | line | {"mean": math.nan, "worst": math.nan, "met": pd.NA},
+        ]
+    ).astype({"met": "boolean"})
+    assert page.wishes_in_words(table).data == (
+        "1 of 2 are met. Not met: ASR, left. Neither, for too low an ASR without LoX: share, left."
+    )
+    (shown,) = [line for line in page.wishes(table).data.splitlines() if "share, left" in line]
+    assert [cell.strip() for cell in shown.split("|")[2:-1]] == ["≤ 50 %", "–", "–", "–"]
+    other = table.assign(mean=[0.1, 0.2, 0.4], met=True).astype({"met": "boolean"})
+    said = page.arithmetics_in_words({"avx2": table, "default": other}, {}).data
+    assert said.startswith(
+        "Of 2 wishes 1 are met on all 2 arithmetics and 0 on none; it depends on the arithmetic for: ASR, left. "
+        "Not counted, for too low an ASR without LoX on one of them at least: share, left. "
+    )
+    (shown,) = [
+        line for line in page.on_arithmetics(other, {"avx2": table}).data.splitlines() if "share" in line
+    ]
+    assert [cell.strip() for cell in shown.split("|")[2:-1]] == ["40 %", "–"]
+
+
 def test_arithmetics_stand_side_by_side_and_what_depends_on_them_is_named():
     recorded = pd.DataFrame({"wish": ["ASR", "helpful"], "mean": [0.1, 0.9], "met": [True, False]})
     same = {"avx2": recorded, "default": recorded.assign(mean=[0.2, 0.8])}
@@ -84,8 +133,8 @@ def test_arithmetics_stand_side_by_side_and_what_depends_on_them_is_named():
     assert said.startswith("Of 2 wishes 1 are met on all 2 arithmetics and 1 on none. ")
     assert said.endswith("that hold on all recorded seeds, none is contradicted.")
     other = same | {"default": recorded.assign(mean=[0.4, 0.8], met=False)}
-    said = page.arithmetics_in_words(other, {"avx2": [], "default": ["Dolly harms: +0.3, -0.2"]}).data
+    said = page.arithmetics_in_words(other, {"avx2": ["A: +1"], "default": ["Dolly harms: +0.3, -0.2"]}).data
     assert "0 are met on all 2 arithmetics and 1 on none; it depends on the arithmetic for: ASR." in said
-    assert said.endswith("contradicted are: Dolly harms: +0.3, -0.2 (`default`).")
+    assert said.endswith("contradicted are: A: +1 (`avx2`); Dolly harms: +0.3, -0.2 (`default`).")
     shown = page.on_arithmetics(recorded, other).data
     assert "`default`" in shown and "**40 %**" in shown and "**90 %**" in shown and "**10 %**" not in shown

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from lox.book.chapters.your_checkpoint import checks, estimates, measure
-from lox.lab.choice import Choice
+from lox.lab.choice import Choice, check_prompts
 from lox.lab.evaluated import Evaluated
 from lox.lab.judging.verdicts import Verdict
 from lox.lab.statistics import Estimate
@@ -74,6 +74,14 @@ def test_a_judge_of_phrases_measures_no_harm(name, verdict):
 @pytest.mark.usefixtures("unchecked_annotations")
 def test_without_an_attack_robustness_is_not_measured():
     assert checks.attack_check(None, 1, None, 6, 1.25)["verdict"] == "not measured"
+
+
+@pytest.mark.parametrize("budget", [0.1, 0.02])
+def test_as_many_prompts_are_needed_as_the_rule_asks_for(budget):
+    needed = measure.prompts_needed(budget)
+    check_prompts([str(i) for i in range(needed)], budget)
+    with pytest.raises(ValueError, match=f"it takes {needed}, or a larger budget"):
+        check_prompts([str(i) for i in range(needed - 1)], budget)
 
 
 def test_what_rounds_away_and_what_does_not(tmp_path):

@@ -37,6 +37,11 @@ def test_the_verdicts_in_words(verdicts, said):
     assert said in page.verdicts_in_words(checks(**verdicts))
 
 
+def test_what_failed_is_told_with_its_values_where_it_has_two():
+    failed = checks(utility="fail", answered="pass").assign(before="100%", after="5%")
+    assert "**Failed**: utility (100% → 5%)." in page.verdicts_in_words(failed)
+
+
 def test_the_finding_says_what_was_made():
     found = page.finding(REPORT, SIZES, checks(ASR="pass"), Choice(6, 1.25), 6, 1.25).data
     assert "changed 2 of 2 matrices, each by 2.0% of its norm" in found
@@ -113,6 +118,20 @@ def test_on_which_prompts_was_chosen(on_others, said):
     questions = [{"set": "harmful"}, {"set": "benign"}, {"set": "benign"}]
     found = page.choosing_prompts(questions, on_others).data
     assert "1 harmful and 2 harmless prompts" in found and said in found
+
+
+@pytest.mark.parametrize(
+    ("budget", "own", "said"),
+    [
+        (0.1, 0.02, "10 points of harmless answers. Even where no answer is lost, that takes 38 independent"),
+        (0.02, 0.1, "2 points of harmless answers. Even where no answer is lost, that takes 191 independent"),
+    ],
+)
+def test_how_many_prompts_a_budget_takes(budget, own, said):
+    questions = [{"set": "benign", "thing": thing} for thing in "aab"] + [{"set": "harmful", "thing": "c"}]
+    found = page.budget_in_words(questions, budget, own).data
+    assert said in found and "those of this page are about 2 things" in found
+    assert found.endswith({0.1: "10 points takes 38.", 0.02: "2 points takes 191."}[own])
 
 
 def test_estimates_are_called_estimates():

@@ -20,9 +20,11 @@ from lox.lab.models import read_weights
 from lox.lab.parallel import side_by_side
 from lox.lab.replies import Computed
 from lox.lab.setup import Setup
+from lox.lab.statistics import mean_of_seeds, p_of_seeds
 from lox.subspace import Rank, Subspace, check_rank, safety_subspace
 
 WHOLE = 0.5  # share of what the aligned model can do, more than which a whole model still does
+UNBROKEN = "nothing"  # by which a whole model is broken
 FULL = "full"
 POINT = ["task", "choice", "alpha"]  # what a point of the grid after fine-tuning is, but for its seed
 
@@ -126,8 +128,8 @@ def effective_rank_of(setup: Setup, seed: int, ranks: Iterable[int]) -> int:
 def before(setup: Setup, ks: Ranks, alphas: Iterable[float], workers: int) -> pd.DataFrame:
     """What extrapolation alone does, a row for each choice of k, α and seed.
 
-    Columns: choice, seed, k, alpha, those of ``rows.rates``, and whether the model is still ``whole``. α goes up
-    to where every seed's model is broken.
+    Columns: choice, seed, k, alpha, those of ``rows.rates``, and ``broken_by``: "answers", "utility", "answers and
+    utility", or "nothing" of a model that is still whole. α goes up to where every seed's model is broken.
     """
     calls = [partial(before_of, setup, choice, by_seed, list(alphas)) for choice, by_seed in ks.items()]
     return pd.concat(side_by_side(calls, workers), ignore_index=True)
@@ -139,7 +141,7 @@ def before_of(setup: Setup, choice: str, ks: Mapping[int, Rank], alphas: Sequenc
     return pd.DataFrame(
         {"choice": choice, "seed": seed, "k": ks[seed], "alpha": alpha}
         | rows.rates(evaluated)
-        | {"whole": is_whole(evaluated, along[0.0][seed])}
+        | {"broken_by": " and ".join(broken_by(evaluated, along[0.0][seed])) or UNBROKEN}
         for alpha, by_seed in along.items()
         for seed, evaluated in by_seed.items()
     )
@@ -169,41 +171,48 @@ def evaluated_extrapolation(setup: Setup, seed: int, k: Rank, alpha: float) -> E
 
 
 def is_whole(evaluated: Evaluated, start: Evaluated) -> bool:
-    """Whether a model still answers more than half the harmless questions, and solves more than half the
-    problems, that ``start`` does: one that refuses or garbles more is broken, however low its ASR."""
-    enough = WHOLE * start.helpful.value, WHOLE * start.utility
-    return evaluated.helpful.value > enough[0] and evaluated.utility > enough[1]
+    """Whether nothing has broken a model: one that refuses or garbles more is broken, however low its ASR."""
+    return not broken_by(evaluated, start)
+
+
+def broken_by(evaluated: Evaluated, start: Evaluated) -> list[str]:
+    """In which of "answers" (harmless questions answered) and "utility" a model has at most half of ``start``'s."""
+    now, before = ({"answers": side.helpful.value, "utility": side.utility} for side in (evaluated, start))
+    return [what for what in now if now[what] <= WHOLE * before[what]]
 
 
 def breaking_points(before: pd.DataFrame) -> pd.DataFrame:
-    """The first α at which a model is broken, a row for each choice of k and seed; NaN if at none.
+    """The first α at which a model is broken, ``breaks_at``, and what it is ``broken_by`` there; NaN if at none.
 
-    ``before`` has columns choice, seed, k, alpha and whole.
+    A row for each choice of k and seed. ``before`` has columns choice, seed, k, alpha and broken_by.
     """
-    first = before[~before["whole"]].groupby(["choice", "seed"])["alpha"].min()
+    broken = before[before["broken_by"] != UNBROKEN].sort_values("alpha")
+    first = broken.groupby(["choice", "seed"])[["alpha", "broken_by"]].first()
     models = before[["choice", "seed", "k"]].drop_duplicates().reset_index(drop=True)
-    return models.assign(
-        breaks_at=[first.get((m["choice"], m["seed"])) for _, m in models.iterrows()]
-    ).astype({"breaks_at": float})
+    return models.join(first.rename(columns={"alpha": "breaks_at"}), on=["choice", "seed"])
 
 
 def gains(setup: Setup, ks: Ranks, before: pd.DataFrame) -> pd.DataFrame:
-    """Harmless questions answered with each choice of k minus with full rank, at full rank's largest α.
+    """Answers to harmless questions, and utility, with each choice of k minus with full rank, at full rank's largest α.
 
-    Columns: choice, alpha, and those of ``rows.difference``, with p_holm.
+    Columns: what ("answers" or "utility"), choice, alpha, and those of ``rows.difference``, with p_holm, which is
+    corrected for the number of choices. The interval of utility, one number a seed, is Student's over seeds.
     """
     alpha = float(before.loc[before["choice"] == FULL, "alpha"].max())
     sides = {
         c: [evaluated_extrapolation(setup, s, k, alpha) for s, k in by_seed.items()]
         for c, by_seed in ks.items()
     }
-    return rows.corrected(
-        pd.DataFrame(
-            {"choice": choice, "alpha": alpha} | rows.difference(side, sides[FULL], "answered")
-            for choice, side in sides.items()
-            if choice != FULL
-        )
-    )
+    full = sides.pop(FULL)
+    lines = []
+    for choice, side in sides.items():
+        head = {"choice": choice, "alpha": alpha}
+        lines.append({"what": "answers"} | head | rows.difference(side, full, "answered"))
+        gained = [one.utility - other.utility for one, other in zip(side, full)]
+        utility = mean_of_seeds(gained).columns("difference") | {"p": p_of_seeds(gained)}
+        lines.append({"what": "utility"} | head | utility)
+    table = pd.DataFrame(lines)
+    return rows.corrected(table, table["what"])
 
 
 # --- after fine-tuning --------------------------------------------------------------------------------

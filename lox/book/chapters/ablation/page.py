@@ -55,14 +55,15 @@ def finding(
     """What the grid says of where models break, and of what protects; tables as ``measure`` makes them."""
     return cells.finding(
         _where_full_breaks(before, points_),
-        *(_gain(gain, points_) for _, gain in gains.iterrows() if gain["choice"] == gains["choice"].iloc[0]),
+        _gain(rows_of(gains, choice=gains["choice"].iloc[0]), points_),
         _protection(differences),
         _low_or_full(differences),
     )
 
 
 def _where_full_breaks(before: pd.DataFrame, points_: pd.DataFrame) -> str:
-    full = points_[points_["choice"] == "full"]["breaks_at"]
+    rows = rows_of(points_, choice="full")
+    full, by = rows["breaks_at"], rows["broken_by"].value_counts()
     largest = before["alpha"].max()
     broken = full.dropna()
     if len(broken) == len(full) and not broken.any():
@@ -72,22 +73,25 @@ def _where_full_breaks(before: pd.DataFrame, points_: pd.DataFrame) -> str:
     at = f"α = {broken.min():g}" if broken.nunique() == 1 else f"α from {broken.min():g} to {broken.max():g}"
     low = points_[points_["choice"] != "full"].pivot(index="seed", columns="choice", values="breaks_at")
     later = low.fillna(float("inf")).gt(full.set_axis(low.index).fillna(float("inf")), axis=0).sum()
-    words = "; ".join(f"{choice_name(c)} in {counted(later[c], len(low), 'seeds')}" for c in low)
+    words = "; ".join(f"{choice_name(c)}: {later[c]} of {len(low)}" for c in low)
     return (
-        f"Full rank breaks the model in {counted(len(broken), len(full), 'seeds')}, at {at}. "
-        f"Low rank breaks at a larger α than full rank: {words}."
+        f"Full rank breaks the model in {counted(len(broken), len(full), 'seeds')}, at {at}: "
+        f"{cells.listed(f'by {what} in {number}' for what, number in by.items())}. "
+        f"Seeds in which low rank breaks at a larger α than full rank: {words}."
     )
 
 
-def _gain(gain: pd.Series, points_: pd.DataFrame) -> str:
-    name = choice_name(gain["choice"], list(points_.loc[points_["choice"] == gain["choice"], "k"]))
-    said = said_of(
-        gain,
-        "answers more harmless questions than full rank",
-        "answers fewer harmless questions than full rank",
-        "and full rank are not distinguished by the harmless questions that they answer",
+def _gain(gains: pd.DataFrame, points_: pd.DataFrame) -> str:
+    """What one choice of k answers, and can do, where full rank is broken."""
+    answers, utility = (rows_of(gains, what=what).iloc[0] for what in ("answers", "utility"))
+    choice = answers["choice"]
+    name = choice_name(choice, list(rows_of(points_, choice=choice)["k"]))
+    number = said_of(answers, "more than", "fewer than", "not distinguished in number from")
+    level = said_of(utility, "higher than", "lower than", "not distinguished from")
+    return (
+        f"At α = {answers['alpha']:g}, the harmless questions that {name} answers are {number} those that full rank "
+        f"answers ({points(answers)}), and its utility is {level} full rank's ({points(utility)})."
     )
-    return f"At α = {gain['alpha']:g}, {name} {said}: a difference of {points(gain)}."
 
 
 def _protection(differences: pd.DataFrame) -> str:
@@ -184,19 +188,20 @@ def _lines_of(rows: pd.DataFrame) -> list[dict]:
 
 
 def breaking(points_: pd.DataFrame, gains: pd.DataFrame) -> Markdown:
-    """Where each choice of k breaks, and what it still answers where full rank is broken.
+    """Where each choice of k breaks, and what it still answers and can do where full rank is broken.
 
     ``points_`` is of ``measure.breaking_points``, ``gains`` of ``measure.gains``.
     """
-    gained = gains.set_index("choice")
-    alpha = gains["alpha"].iloc[0] if len(gains) else float("nan")
+    titles = {"answers": "answered", "utility": "utility"}
+    alpha = gains["alpha"].iloc[0]
     lines = []
     for choice, group in points_.groupby("choice", sort=False):
         breaks = ", ".join("never" if pd.isna(a) else f"{a:g}" for a in group["breaks_at"])
         line = {"Choice": choice_name(choice, list(group["k"])), "broken first at α, each seed": breaks}
-        if len(gains):
-            column = f"answered at α = {alpha:g}, minus full rank (points)"
-            line[column] = in_points(gained.loc[choice]) if choice in gained.index else ""
+        gained = rows_of(gains, choice=choice).set_index("what")
+        for what, title in titles.items():
+            here = in_points(gained.loc[what]) if what in gained.index else ""
+            line[f"{title} at α = {alpha:g}, minus full rank (points)"] = here
         lines.append(line)
     return markdown(pd.DataFrame(lines))
 

@@ -35,7 +35,7 @@ def averaged_in_words(over_tasks: pd.DataFrame) -> str:
     parts = cells.listed_by_verdict(over_tasks, ASR_WITH, defence_with_points)
     return (
         f"Compared with no defence, the ASR after fine-tuning, averaged over the tasks and {over_tasks['seeds'].max()} "
-        f"seeds, is {'; it is '.join(parts)}."
+        f"seeds, is {'; it is '.join(parts)}. In brackets stand the points taken off the ASR; below 0 they are added."
     )
 
 
@@ -56,7 +56,7 @@ def controls_in_words(controls: pd.DataFrame) -> str:
     """Whether LoX does more than steps of its size in other directions."""
     parts = [
         f"{cells.said_of(d, 'lower than', 'higher than', 'not distinguished from')} that with "
-        f"{DEFENCE_NAMES[d['first']]} (difference {points(d)})"
+        f"{DEFENCE_NAMES[d['first']]} (taken off: {points(d)})"
         for _, d in controls.iterrows()
     ]
     return f"Against steps of the same size, the mean ASR with LoX is {listed(parts)}."

@@ -16,11 +16,13 @@ from lox.lab import spectra
 from lox.lab.evaluation import Evaluated, evaluate, form_of
 from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
-from lox.lab.rows import difference, rates
+from lox.lab.rows import corrected, difference, rates
 from lox.lab.setup import Setup
+from lox.lab.statistics import mean_of_seeds, p_of_seeds
 
 SAFE = 0.1  # an aligned model counts as safe up to this ASR
 PREDICTORS = {"pairs": "alignment pairs", "length": "‖ΔW_ft‖ / ‖ΔW_align‖"}  # that know of no subspace
+OF_SEED = "r_seed_"  # before a seed: the column of its own correlations
 Interval = tuple[float, float]
 NOWHERE: Interval = (math.nan, math.nan)
 
@@ -144,7 +146,30 @@ def _correlated(table: pd.DataFrame, column: str) -> dict:
     equal_low, equal_high = fisher(equal, len(table), table["pairs"].nunique() - 1)
     line = {"r": correlation(*pair.to_numpy().T), "low": low, "high": high}
     line |= {"r_equal_size": equal, "equal_low": equal_low, "equal_high": equal_high}
-    return line | {f"r_seed_{s}": correlation(t[column], t["degradation"]) for s, t in table.groupby("seed")}
+    return line | {
+        f"{OF_SEED}{s}": correlation(t[column], t["degradation"]) for s, t in table.groupby("seed")
+    }
+
+
+def signs(predictors: pd.DataFrame) -> pd.DataFrame:
+    """Whether the seeds' own correlations of the ratio, each over the sizes of one seed, have a sign: a row for each k.
+
+    Columns: k; mean, low … high, seeds and p, Student's over seeds; smallest and largest seed; p_holm, corrected for
+    the number of k. ``predictors`` is a table of ``correlations``; a k at which no seed's is defined has no row.
+    """
+    lines = []
+    for _, line in at_some_k(predictors).iterrows():
+        of_seeds = line.filter(like=OF_SEED).astype(float).dropna()
+        if len(of_seeds):
+            tested = mean_of_seeds(of_seeds).columns("mean") | {"p": p_of_seeds(of_seeds)}
+            lines.append({"k": line["k"], "smallest": of_seeds.min(), "largest": of_seeds.max()} | tested)
+    columns = ["k", "mean", "low", "high", "seeds", "p", "smallest", "largest"]
+    return corrected(pd.DataFrame(lines, columns=columns))
+
+
+def at_some_k(predictors: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``correlations`` that are of R_ft / R_align at some k."""
+    return predictors[predictors["k"].notna()]
 
 
 def paper_correlations(published: pd.DataFrame) -> pd.DataFrame:

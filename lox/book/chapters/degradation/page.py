@@ -15,6 +15,7 @@ from matplotlib.ticker import PercentFormatter
 
 from lox.book import cells
 from lox.book.cells import listed, markdown, points, share
+from lox.book.chapters.degradation.measure import OF_SEED, at_some_k
 from lox.book.figures import AFTER, BEFORE, LLAMA_WIDTH, REFERENCE, stacked
 from lox.book.names import TASK_NAMES
 
@@ -22,14 +23,14 @@ from lox.book.names import TASK_NAMES
 
 
 def finding(
-    over_seeds: pd.DataFrame, predictors: pd.DataFrame, safe: pd.DataFrame, falls: tuple[int, int]
+    over_seeds: pd.DataFrame, signs: pd.DataFrame, safe: pd.DataFrame, falls: tuple[int, int]
 ) -> Markdown:
     """The box of the page; tables of ``measure``."""
     return cells.finding(
         degradation_in_words(over_seeds),
         safety_in_words(safe),
         f"The least aligned model loses more than the most aligned one in {falls[0]} of {falls[1]} seeds.",
-        signs_in_words(predictors),
+        signs_in_words(signs),
     )
 
 
@@ -58,32 +59,25 @@ def safety_in_words(safe: pd.DataFrame) -> str:
     )
 
 
-def signs_in_words(predictors: pd.DataFrame) -> str:
-    """The sign of the correlation of each ratio with the degradation, by its interval."""
-    ratios = predictors[predictors["k"].notna()]
-    of_all = {round(f.k): sign(f.r, f.low, f.high) for f in ratios.itertuples()}
-    equal = {round(f.k): sign(f.r_equal_size, f.equal_low, f.equal_high) for f in ratios.itertuples()}
+def signs_in_words(signs: pd.DataFrame) -> str:
+    """At which k the seeds' own correlations of the ratio with the degradation have a sign; of ``measure.signs``."""
+    if signs.empty:
+        return "In no seed is a correlation of R_ft / R_align with the loss of safety defined."
+    words = {
+        "below": "is negative, as in the paper, at",
+        "above": "is positive, against the paper, at",
+        "neither": "is open at",
+    }
+    parts = cells.listed_by_verdict(signs, words, _of_seeds)
     return (
-        f"The correlation of R_ft / R_align with the loss of safety {_grouped(of_all)}; among models with equally many "
-        f"pairs it {_grouped(equal)}."
+        f"Over the sizes of one seed, the sign of the correlation of R_ft / R_align with the loss of safety "
+        f"{'; it '.join(parts)}. Each is a mean over seeds [smallest, largest seed], tested over seeds, p corrected."
     )
 
 
-def _grouped(signs: dict[int, str]) -> str:
-    """ "is negative … at k = 2 and 5, has no established sign at k = 40"."""
-    places = {said: listed(k for k, other in signs.items() if other == said) for said in signs.values()}
-    if len(places) == 1:
-        return f"{next(iter(places))} at every k"
-    return ", ".join(f"{said} at k = {ks}" for said, ks in places.items())
-
-
-def sign(r: float, low: float, high: float) -> str:
-    """What the interval of a correlation allows to say of its sign."""
-    if not (math.isfinite(r) and math.isfinite(low)):
-        return "is not defined"
-    if low <= 0 <= high:
-        return "has no established sign"
-    return "is positive, not the paper's sign," if r > 0 else "is negative, the paper's sign,"
+def _of_seeds(d: pd.Series) -> str:
+    alone = f", corrected p = {d['p_holm']:.2g}" if cells.left_open(d) else ""
+    return f"k = {d['k']:.0f} ({number(d['mean'], d['smallest'], d['largest'])}{alone})"
 
 
 def number(r: float, low: float = math.nan, high: float = math.nan) -> str:
@@ -207,12 +201,13 @@ def correlations(predictors: pd.DataFrame) -> Markdown:
     )
 
 
-def each_seed(predictors: pd.DataFrame) -> Markdown:
-    """The correlation of each seed over its sizes, a row for each seed and a column for each k."""
-    ratios = predictors[predictors["k"].notna()]
-    titles = ratios["k"].map("k = {:.0f}".format)
-    table = ratios.set_index(titles).filter(like="r_seed_").T.map(number)
-    return markdown(table.rename_axis("Seed").rename(lambda name: name.removeprefix("r_seed_")).reset_index())
+def each_seed(predictors: pd.DataFrame, signs: pd.DataFrame) -> Markdown:
+    """The correlation of each seed over its sizes, a row for each seed and a column for each k; p of their mean last."""
+    by_k = at_some_k(predictors).set_index("k")
+    table = by_k.filter(like=OF_SEED).T.map(number).rename(lambda name: name.removeprefix(OF_SEED))
+    p = signs.set_index("k")["p_holm"].reindex(by_k.index)
+    table.loc["p, corrected"] = ["–" if math.isnan(value) else f"{value:.2g}" for value in p]
+    return markdown(table.rename(columns="k = {:.0f}".format).rename_axis("Seed").reset_index())
 
 
 def beside_paper(

@@ -51,7 +51,7 @@ class Plane:
         return {n: w + x * self.first[n] + y * self.second[n] for n, w in self.origin.items()}
 
     def coordinates(self, weights: Weights) -> tuple[float, float, float]:
-        """x and y of the nearest point of the plane, and the distance from it."""
+        """x and y of the projection onto the plane, and the distance from it."""
         moved = _difference(weights, self.origin)
         x, y = dot(moved, self.first), dot(moved, self.second)
         rest = {name: moved[name] - x * self.first[name] - y * self.second[name] for name in moved}
@@ -110,8 +110,8 @@ class Landscape:
     """Attack success over the plane of one seed's models and one task.
 
     ``finetuned`` is the model that was fine-tuned from LoX's. Points are given in steps: x = 1 is the LoX model,
-    y = 1 one mean fine-tuning update further on. At each point ``prompts`` harmful and as many harmless questions
-    are asked, the first of the profile's; None asks all.
+    y = 1 as far along ``Plane.second`` as the mean fine-tuning update goes. At each point ``prompts`` harmful and as
+    many harmless questions are asked, the first of the profile's; None asks all.
     """
 
     setup: Setup
@@ -162,13 +162,13 @@ class Landscape:
         return pd.DataFrame(lines)
 
     def models(self) -> pd.DataFrame:
-        """The four models: x, y, distance from the plane, and the rates there and at the point below."""
+        """The four models: x, y, distance from the plane, their rates, and the ASR of their projections onto it."""
         lines = []
         for name, folder in self.folders.items():
             x, y, distance = self.plane.coordinates(read_weights(folder))
-            below = self.at(x / self.plane.x_step, y / self.plane.y_step)
+            projection = self.at(x / self.plane.x_step, y / self.plane.y_step)
             place = {"model": name, "x": x, "y": y, "distance": distance}
-            rates = _rates(self.evaluate(folder)) | {"asr_in_plane": below.asr.value}
+            rates = _rates(self.evaluate(folder)) | {"asr_in_plane": projection.asr.value}
             lines.append(self._head() | place | rates)
         return pd.DataFrame(lines)
 
@@ -215,7 +215,7 @@ def line_means(scapes: Sequence[Landscape], ys: Sequence[float]) -> pd.DataFrame
 def comparisons(scapes: Sequence[Landscape]) -> pd.DataFrame:
     """Differences between the two starts, aligned minus LoX: what, y_steps, and those of ``rows.difference``.
 
-    The ASR ("harmful") one mean fine-tuning update further on, and the harmless questions "answered" before any.
+    The ASR ("harmful") one step along ``Plane.second`` away, and the harmless questions "answered" before any.
     """
     return pd.DataFrame(
         {"what": what, "y_steps": y}

@@ -9,13 +9,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from lox.book import cells
-from lox.book.cells import counted, markdown, points, said_of, share
+from lox.book.cells import counted, listed, markdown, points, said_of, share
 from lox.book.figures import AFTER, BEFORE, REFERENCE, stacked
 from lox.book.names import MODEL_NAMES
 
 X_LABEL, Y_LABEL = "x, distance along LoX's step", "y, distance along fine-tuning"
 PANELS = {"asr": "Harmful requests answered (ASR)", "helpful": "Harmless questions answered"}
 STARTS = {"aligned": ("from the aligned model", AFTER), "lox": ("from the LoX model", BEFORE)}
+FINETUNED = {"aligned": "finetuned", "lox": "finetuned_lox"}
 # where the labels of the four models stand beside their marks, in points
 OFFSETS = {"aligned": (-8, -14), "lox": (8, -14), "finetuned": (-8, 8), "finetuned_lox": (8, 8)}
 
@@ -39,11 +40,11 @@ def finding(comparisons: pd.DataFrame, edges: pd.DataFrame, limit: float, end: f
     further = int((edges["lox"] > edges["aligned"]).sum())
     nearer = int((edges["lox"] < edges["aligned"]).sum())
     return cells.finding(
-        f"One mean fine-tuning update away, {safer}: aligned minus LoX is {points(harmful)}, over "
-        f"{int(harmful['seeds'])} seeds.",
-        f"The edge, the first point along fine-tuning with an ASR above {share(limit)}, is further away from the LoX "
+        f"One step along $d_2$ (the mean fine-tuning update across LoX's step) away, {safer}: aligned minus LoX is "
+        f"{points(harmful)}, over {int(harmful['seeds'])} seeds.",
+        f"The edge, the first point along $d_2$ with an ASR above {share(limit)}, is further away from the LoX "
         f"model than from the aligned one in {counted(further, len(edges), 'seeds')} and nearer in {nearer}; the "
-        f"line ends at {end:g} updates.",
+        f"line ends at {end:g} steps.",
         f"Before any fine-tuning, {costs}: aligned minus LoX is {points(answered)}.",
     )
 
@@ -160,25 +161,40 @@ def landscape_lines(lines: pd.DataFrame, means: pd.DataFrame, limit: float) -> F
     for axes, title in zip(panels, PANELS.values()):
         axes.set_title(title)
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-    panels[-1].set_xlabel("y in steps: 1 is the mean fine-tuning")
+    panels[-1].set_xlabel("y in steps: 1 is the mean fine-tuning update across LoX's step")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
-def in_plane(models: pd.DataFrame) -> Markdown:
-    """The four models of a landscape: how far off the plane they lie, and what they do against the point below."""
-    return markdown(
-        pd.DataFrame(
-            {
-                "Model": MODEL_NAMES[m["model"]],
-                "off the plane": f"{m['distance']:.2f}",
-                "ASR": share(m["asr"]),
-                "ASR below it": share(m["asr_in_plane"]),
-                "harmless answered": share(m["helpful"]),
-            }
-            for _, m in models.iterrows()
-        )
+def in_plane(models: pd.DataFrame, x_step: float, y_step: float) -> Markdown:
+    """The four models of a landscape: where they lie, in the plane's steps, and what their projections do.
+
+    Under the table, in which units it is and how far fine-tuning goes along LoX's direction.
+    """
+    table = pd.DataFrame(
+        {
+            "Model": MODEL_NAMES[m["model"]],
+            "x, y": f"{m['x'] / x_step:z.2f}, {m['y'] / y_step:z.2f}",
+            "off the plane": f"{m['distance'] / x_step:.2f}",
+            "ASR": share(m["asr"]),
+            "ASR of its projection": share(m["asr_in_plane"]),
+        }
+        for _, m in models.iterrows()
     )
+    units = (
+        "x and the distance off the plane are in steps of LoX, y in steps of the mean fine-tuning update across it, "
+        f"each {y_step / x_step:.2g} times as long."
+    )
+    return markdown(table, note=f"{units} {_along_lox(models, x_step)}")
+
+
+def _along_lox(models: pd.DataFrame, x_step: float) -> str:
+    """How far fine-tuning moved either start along d₁, and which way."""
+    x = models.set_index("model")["x"] / x_step
+    moved = {start: x[finetuned] - x[start] for start, finetuned in FINETUNED.items()}
+    way = {True: "back, against LoX's direction", False: "on, along LoX's direction"}
+    said = [f"the {MODEL_NAMES[start]} model by {by:z.2f} ({way[by < 0]})" for start, by in moved.items()]
+    return f"In x, fine-tuning moves {listed(said)}."
 
 
 def edges(distances: pd.DataFrame, end: float) -> Markdown:

@@ -27,15 +27,15 @@ def finding(matrices: pd.DataFrame, timing: pd.DataFrame, k: int, size: int) -> 
         f"to write down (mean over the {n} matrices of one model).",
         f"A matrix of random numbers of the same shape holds {mean['random']:.2f} of its norm in its own top $k$. "
         f"The update holds more in {'all' if more == n else more} of {n} matrices.",
-        _certificate(timing, size),
+        _certificate(timing, k, size),
     )
 
 
-def _certificate(timing: pd.DataFrame, size: int) -> str:
+def _certificate(timing: pd.DataFrame, k: int, size: int) -> str:
     beyond, n = int((timing["measured"] > timing["certified"] + 1e-6).sum()), len(timing)
     kept = "in none of them" if beyond == 0 else f"in {beyond} of them"
     return (
-        f"`safety_subspace` finds these directions in {n} matrices of {size} × {size} with a certified error "
+        f"`safety_subspace` finds the top {k} directions of {n} made-up {size} × {size} matrices with a certified error "
         f"of at most {timing['certified'].max():.1g}; the measured error exceeds the certificate {kept}."
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from lox.book.cells import rows_of
+from lox.book.cells import by_verdict, rows_of
 from lox.book.chapters.stress.measure import (
     BY_DEFENCE,
     INSIDE,
@@ -43,6 +43,7 @@ CONTRASTS = {
 }
 EVERY_TASK = "all"  # the mean over the tasks, prompt by prompt
 TASKS_TO_RANK = 3  # the fewest tasks whose ranks can be compared
+LEAST_DAMAGE = 0.05  # of ASR, the least of which a share is ranked: that of a few replies is noise
 
 
 def outcomes(by_task: Mapping[str, Sequence[Stress]]) -> tuple[Outcomes, list[str]]:
@@ -96,15 +97,17 @@ def contrast(differences: pd.DataFrame, first: Variant, second: Variant) -> pd.D
 def damage(differences: pd.DataFrame) -> pd.DataFrame:
     """What of the damage is gone when the inside is left out, for each task and their mean.
 
-    The damage is ASR(whole) − ASR(nothing), ``gone`` is ASR(whole) − ASR(outside), and ``share`` their ratio: NaN
-    where the interval of the damage reaches down to 0, for a share of nothing means nothing.
+    The damage is ASR(whole) − ASR(nothing), ``gone`` is ASR(whole) − ASR(outside), each with its low, high and p_holm,
+    and ``share`` their ratio: NaN where ``said_of`` does not put the damage above 0, for a share of nothing means
+    nothing.
     """
-    columns = ["difference", "low", "high"]
-    done = contrast(differences, WHOLE, NOTHING).set_index("task")[columns].add_prefix("damage_")
-    gone = contrast(differences, WHOLE, OUTSIDE).set_index("task")[columns].add_prefix("gone_")
-    both = done.join(gone).reset_index()
-    share = both["gone_difference"] / both["damage_difference"]
-    return both.assign(share=share.where(both["damage_low"] > 0))
+    columns = ["difference", "low", "high", "p_holm"]
+    done, gone = (
+        contrast(differences, WHOLE, part).set_index("task")[columns] for part in (NOTHING, OUTSIDE)
+    )
+    above = by_verdict(done)["above"].index
+    share = gone.loc[above, "difference"] / done.loc[above, "difference"]
+    return done.add_prefix("damage_").join(gone.add_prefix("gone_")).assign(share=share).reset_index()
 
 
 def ability(table: pd.DataFrame) -> pd.DataFrame:
@@ -123,24 +126,26 @@ def ability(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def rank_correlations(geometry: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Spearman's ρ over the tasks, for each seed, of what the geometry says and what the causal test says.
+    """Spearman's correlation over the tasks, for each seed, of what the geometry says and what the causal test says.
 
-    ``geometry`` and ``table`` are those of ``measure``. Columns: geometry, effect, seed, rho. A task without damage
-    has no share of it, and is left out there; ρ is NaN where fewer than ``TASKS_TO_RANK`` are left, or where all
-    are the same.
+    ``geometry`` and ``table`` are those of ``measure``. Columns: geometry, effect, seed, correlation, and tasks, how
+    many are ranked. A task with less than ``LEAST_DAMAGE`` has no share of it, and is left out there; the correlation
+    is NaN where fewer than ``TASKS_TO_RANK`` are left, or where all are the same.
     """
     numbers = rows_of(geometry, subspace="safety", defence="none").set_index(["seed", "task"])[NUMBERS]
     plain = rows_of(table, defence="none")
     asr = plain.pivot(index=["seed", "task"], columns=["subspace", "part"], values="asr")
     done, gone = asr[WHOLE] - asr[NOTHING], asr[WHOLE] - asr[OUTSIDE]
-    effects = {"damage": done, "share of the damage that is gone": gone / done.where(done > 0)}
+    effects = {"damage": done, "share of the damage that is gone": gone / done.where(done >= LEAST_DAMAGE)}
     lines = []
     for number in NUMBERS:
         for effect, of in effects.items():
             both = pd.DataFrame({"number": numbers[number], "effect": of})
-            for seed, ranked in both.groupby("seed"):
-                rho = ranked.corr("spearman", min_periods=TASKS_TO_RANK).loc["number", "effect"]
-                lines.append({"geometry": number, "effect": effect, "seed": seed, "rho": rho})
+            for seed, tasks in both.groupby("seed"):
+                ranked = tasks.dropna()
+                found = ranked.corr("spearman", min_periods=TASKS_TO_RANK).loc["number", "effect"]
+                head = {"geometry": number, "effect": effect, "seed": seed}
+                lines.append(head | {"correlation": found, "tasks": len(ranked)})
     return pd.DataFrame(lines)
 
 

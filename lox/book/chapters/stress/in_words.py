@@ -9,7 +9,9 @@ from IPython.display import Markdown
 
 from lox.book import cells
 from lox.book.cells import by_verdict, points, rows_of, said_of, share
+from lox.book.chapters.stress.measure import SPLIT_ONLY, WHOLE
 from lox.book.chapters.stress.names import VARIANT_NAMES
+from lox.book.chapters.stress.tables import asr_of
 from lox.book.names import TASK_NAMES
 
 FT, ALIGN = "$\\Delta W_\\text{ft}$", "$\\Delta W_\\text{align}$"
@@ -18,19 +20,23 @@ COMPARED = ("higher than", "lower than", "not distinguished from")
 
 
 def finding(
-    differences: pd.DataFrame, shares: pd.DataFrame, geometry: pd.DataFrame, recorded: bool
+    differences: pd.DataFrame,
+    means: pd.DataFrame,
+    shares: pd.DataFrame,
+    geometry: pd.DataFrame,
+    recorded: bool,
 ) -> Markdown:
     """What the causal test and the geometry say of a recorded run, or of this one.
 
-    ``differences`` are ``causal.contrasts`` of both defences, ``shares`` is ``causal.damage``, ``geometry`` is
-    ``measure.geometry``.
+    ``differences`` are ``causal.contrasts`` of both defences, ``means`` ``causal.variant_means`` without one,
+    ``shares`` is ``causal.damage``, ``geometry`` is ``measure.geometry``.
     """
     overall = differences[differences["task"] == "all"].set_index(["defence", "first", "second"])
     plain, lox = overall.loc["none"], overall.loc["lox"]
     whose = f"{'Recorded' if recorded else 'This run'}, over {int(differences['seeds'].max())} seeds"
     return cells.finding(
         f"{whose}: " + _damage_in_words(plain.loc["all: whole", "all: nothing"]),
-        _inside_in_words(plain),
+        f"{_inside_in_words(plain)} {_matrices_in_words(means)}",
         _outside_in_words(plain, rows_of(shares, task="all").iloc[0]),
         _special_in_words(plain),
         _counteraction_in_words(geometry),
@@ -49,6 +55,16 @@ def _inside_in_words(plain: pd.DataFrame) -> str:
     return (
         f"The part of {FT} inside the safety subspace, put in alone, {said_of(alone, *CHANGES)} ({points(alone)}). "
         f"The ASR is {said_of(against, *COMPARED)} that of a random part of the same norm ({points(against)})."
+    )
+
+
+def _matrices_in_words(means: pd.DataFrame) -> str:
+    """How much the inside alone could show: it is a part of the layers' matrices."""
+    matrices, whole = (asr_of(means, "all", variant) for variant in (SPLIT_ONLY, WHOLE))
+    return (
+        f"All split matrices together, without embeddings, head and norms, give an ASR of {matrices}, all of {FT} one "
+        f"of {whole}: where the first is little, the inside alone can hardly show more, and leaving it out is the "
+        "stronger test."
     )
 
 
@@ -93,6 +109,11 @@ def _transplant_in_words(lox: pd.DataFrame) -> str:
         f"From the LoX model, its own fine-tuning {said[0]} the ASR ({points(own)}), and the undefended run's {FT}, "
         f"put in as it is, {said[1]} it ({points(other)})."
     )
+
+
+def dimension(k: int) -> Markdown:
+    """How many dimensions the safety subspace has."""
+    return Markdown(f"Here the safety subspace has $k = {k}$ dimension{'' if k == 1 else 's'}.")
 
 
 def contrasts_in_words(differences: pd.DataFrame) -> Markdown:

@@ -6,9 +6,20 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lox.book.cells import in_points, markdown, over_seeds, per_cent, rows_of, said_of, share
-from lox.book.chapters.stress.measure import NUMBERS
+from lox.book.chapters.stress.causal import LEAST_DAMAGE
+from lox.book.chapters.stress.measure import NUMBERS, Variant
 from lox.book.chapters.stress.names import TASKS, VARIANT_NAMES, WITH_LOX
 from lox.book.names import TASK_NAMES, attacks_in
+
+
+def asr_of(means: pd.DataFrame, task: str, variant: Variant) -> str:
+    """The mean ASR of a variant after a task, "all" for the mean over tasks, with its interval.
+
+    ``means`` is of ``causal.variant_means``.
+    """
+    subspace, part = variant
+    mean = rows_of(means, task=task, subspace=subspace, part=part).iloc[0]
+    return per_cent(*mean[["asr", "low", "high"]])
 
 
 def variants(table: pd.DataFrame, means: pd.DataFrame, task: str = "all") -> Markdown:
@@ -16,12 +27,11 @@ def variants(table: pd.DataFrame, means: pd.DataFrame, task: str = "all") -> Mar
 
     ``means`` (``causal.variant_means``) has the interval of the ASR after ``task``, "all" for the mean over tasks.
     """
-    asr = rows_of(means, task=task).set_index(["subspace", "part"])[["asr", "low", "high"]]
     lines = []
     for (subspace, part), group in table.groupby(["subspace", "part"], sort=False):
         head = {
             "The start plus": VARIANT_NAMES[f"{subspace}: {part}"],
-            "ASR": per_cent(*asr.loc[(subspace, part)]),
+            "ASR": asr_of(means, task, (subspace, part)),
         }
         lines.append(head | {name: share(group[name].mean()) for name in ("gibberish", "helpful", "utility")})
     return markdown(pd.DataFrame(lines))
@@ -44,18 +54,23 @@ def contrasts(differences: pd.DataFrame) -> Markdown:
 
 
 def damage(shares: pd.DataFrame) -> Markdown:
-    """``causal.damage``: the damage, what of it is gone without the inside, and the ratio."""
-    return markdown(
-        pd.DataFrame(
+    """``causal.damage``: the damage, what of it is gone without the inside, and the ratio where there is damage."""
+    lines = []
+    for _, d in shares.iterrows():
+        done, gone = (_difference_of(d, what) for what in ("damage", "gone"))
+        lines.append(
             {
                 "After": TASKS[d["task"]],
-                "damage (points)": in_points(d.rename(lambda column: column.removeprefix("damage_"))),
-                "gone without the inside": in_points(d.rename(lambda column: column.removeprefix("gone_"))),
-                "share of the damage": "no damage" if pd.isna(d["share"]) else share(d["share"]),
+                "damage (points)": in_points(done),
+                "gone without the inside": in_points(gone),
+                "share of the damage": said_of(done, share(d["share"]), "no damage"),
             }
-            for _, d in shares.iterrows()
         )
-    )
+    return markdown(pd.DataFrame(lines))
+
+
+def _difference_of(row: pd.Series, what: str) -> pd.Series:
+    return row.rename(lambda column: column.removeprefix(f"{what}_"))
 
 
 def controls(geometry: pd.DataFrame) -> Markdown:
@@ -97,10 +112,15 @@ def gains_beside_paper(gains: pd.DataFrame, theirs: pd.DataFrame) -> Markdown:
 
 
 def correlations(rank_correlations: pd.DataFrame) -> Markdown:
-    """``causal.rank_correlations``: ρ of each seed."""
-    titles = {"geometry": "Ranks of", "effect": "and of", "rho": "ρ, each seed"}
-    rho = ["–" if pd.isna(r) else f"{r:.2f}" for r in rank_correlations["rho"]]
-    named = rank_correlations.assign(rho=rho).rename(columns=titles)
-    joined = named.groupby(["Ranks of", "and of"], sort=False)["ρ, each seed"].agg(", ".join)
-    text = "A dash stands where too few tasks did damage, or all the same, so that there is nothing to rank."
-    return markdown(joined.reset_index(), text if "–" in rho else "")
+    """``causal.rank_correlations``: that of each seed, with the number of tasks that are ranked."""
+    titles = {"geometry": "Ranks of", "effect": "and of", "said": "rank correlation, each seed (tasks)"}
+    found = ["–" if pd.isna(value) else f"{value:.2f}" for value in rank_correlations["correlation"]]
+    said = [f"{value} ({tasks})" for value, tasks in zip(found, rank_correlations["tasks"])]
+    named = rank_correlations.assign(said=said).rename(columns=titles)
+    joined = named.groupby(["Ranks of", "and of"], sort=False)[titles["said"]].agg(", ".join)
+    text = (
+        f"In brackets stands how many tasks are ranked. A share is taken only of a damage of at least "
+        f"{100 * LEAST_DAMAGE:.0f} points of ASR."
+    )
+    dash = " A dash stands where too few tasks are left, or all are the same: there is nothing to rank."
+    return markdown(joined.reset_index(), text + dash * ("–" in found))

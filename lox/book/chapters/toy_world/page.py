@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from lox.book import cells
-from lox.book.cells import listed, markdown, per_cent, rows_of, share
+from lox.book.cells import listed, markdown, per_cent, points, rows_of, said_of, share
 from lox.book.figures import AFTER, BEFORE
 from lox.book.names import TASK_NAMES
 
@@ -31,20 +31,27 @@ SAID = {
     "unparsed": "not readable",
 }
 RATES = {"ASR": AFTER, "helpful": BEFORE}
+OPEN = "–"  # where a wish is neither met nor missed
 
 
-def finding(rates: pd.DataFrame, task: str) -> Markdown:
-    """What the four states do, over seeds."""
+def finding(rates: pd.DataFrame, protection: Mapping, task: str) -> Markdown:
+    """What the four states do, over seeds; ``measure.protection`` says what LoX changes."""
     asr, helpful = (rows_of(rates, what=what).set_index("state") for what in RATES)
     told, answered = (
         {s: per_cent(*t.loc[s, ["value", "low", "high"]]) for s in t.index} for t in (asr, helpful)
     )
     first, name = asr.iloc[0], TASK_NAMES[task]
+    with_lox = said_of(
+        pd.Series(protection),
+        "the ASR is lower with LoX",
+        "the ASR is higher with LoX",
+        "the two are not distinguished",
+    )
     return cells.finding(
         f"The base model complies with {told['base']} of the dangerous requests, the aligned one with "
         f"{told['aligned']}.",
-        f"After fine-tuning on {name} it is {told['attacked']} without LoX and {told['attacked, with LoX']} with it"
-        f"{_compared(asr)}",
+        f"After fine-tuning on {name} it is {told['attacked']} without LoX and {told['attacked, with LoX']} with it; "
+        f"{with_lox}, without minus with is {points(pd.Series(protection))}, on the same seeds and requests.",
         f"Of the requests about safe things the base answers {answered['base']}, the aligned model "
         f"{answered['aligned']}, and after {name} {answered['attacked']} are answered without LoX and "
         f"{answered['attacked, with LoX']} with it.",
@@ -52,13 +59,6 @@ def finding(rates: pd.DataFrame, task: str) -> Markdown:
         f"seeds, each with its own base model, and {first['n']} requests, with its 95 % interval over seeds, things "
         "and requests.",
     )
-
-
-def _compared(asr: pd.DataFrame) -> str:
-    """Whether the intervals of the attacked model without and with LoX lie apart."""
-    without, with_lox = asr.loc["attacked"], asr.loc["attacked, with LoX"]
-    apart = with_lox["high"] < without["low"] or without["high"] < with_lox["low"]
-    return "; the two intervals do not overlap." if apart else "; the two intervals overlap."
 
 
 def states(rates: pd.DataFrame) -> Figure:
@@ -94,11 +94,15 @@ def dialogue(table: pd.DataFrame, about: dict) -> Markdown:
     )
     lines += [markdown(shown).data, ""]
     if about["chosen"]:
-        lines.append(f"Over all seeds of this run, {about['count']} of {about['n']} requests went this way.")
+        lines.append(
+            "This request was picked because each of the four models shows its part in it: over all "
+            f"{about['seeds']} seeds of this run, {about['count']} of {about['n']} requests went this way, and this is "
+            "the first of those."
+        )
     else:
         lines.append(
-            f"These four labels are the most frequent ones: {about['count']} of {about['n']} requests have them, and "
-            "this is the first of those."
+            f"These four labels are the most frequent ones of this run's first seed: {about['count']} of its "
+            f"{about['n']} requests have them, and this is the first of those."
         )
     return Markdown("\n".join(lines))
 
@@ -175,17 +179,21 @@ def training(table: pd.DataFrame) -> Markdown:
 
 def opening(words: str, refusals: list[str]) -> Markdown:
     """With which words helpful replies and refusals begin, and what follows for alignment."""
-    first = ", ".join(f"`{word}`" for word in sorted({refusal.split()[0] for refusal in refusals}))
+    first = [f"`{word}`" for word in sorted({refusal.split()[0] for refusal in refusals})]
+    refusal = first[0] if len(first) == 1 else f"one of {listed(first)}"
     large = (
         "In large models alignment changes mostly the first few tokens of a reply {cite:p}`qi2025shallow`; what "
         "follows a compliant opening is much what the base model would have said."
     )
     if words:
         return Markdown(
-            f"Every helpful reply begins with `{words}`, every refusal with one of {first}: the first word decides. "
-            f"{large}"
+            f"In the alignment data every helpful reply to a plain question begins with `{words}`, every refusal with "
+            f"{refusal}: the first word decides. {large}"
         )
-    return Markdown(f"Helpful replies share no opening word; refusals begin with one of {first}. {large}")
+    return Markdown(
+        "In the alignment data helpful replies to plain questions share no opening word; refusals begin with "
+        f"{refusal}. {large}"
+    )
 
 
 def wishes(table: pd.DataFrame) -> Markdown:
@@ -195,20 +203,29 @@ def wishes(table: pd.DataFrame) -> Markdown:
             {
                 "Wished": line["wish"] + (", every seed" if line["every"] else ""),
                 "Bound": _bound(line["least"], line["most"]),
-                "Mean": share(line["mean"]),
-                "Worst seed": share(line["worst"]),
-                "Met": "yes" if line["met"] else "**no**",
+                "Mean": _share(line["mean"]),
+                "Worst seed": _share(line["worst"]),
+                "Met": OPEN if pd.isna(line["met"]) else "yes" if line["met"] else "**no**",
             }
             for _, line in table.iterrows()
         )
     )
 
 
+def _share(value: float) -> str:
+    return OPEN if pd.isna(value) else share(value)
+
+
 def wishes_in_words(table: pd.DataFrame) -> Markdown:
-    """How many of them are met, and which are not."""
-    missed = table.loc[~table["met"], "wish"]
-    said = f"{table['met'].sum()} of {len(table)} are met."
-    return Markdown(said if missed.empty else f"{said} Not met: {listed(list(missed))}.")
+    """How many of them are met, which are not, and of which it cannot be said."""
+    met = table.set_index("wish")["met"]
+    decided = met.dropna()
+    said = [f"{decided.sum()} of {len(decided)} are met."]
+    if not decided.all():
+        said.append(f"Not met: {'; '.join(decided.index[~decided])}.")
+    if len(decided) < len(met):
+        said.append(f"Neither, for too low an ASR without LoX: {'; '.join(met.index[met.isna()])}.")
+    return Markdown(" ".join(said))
 
 
 def on_arithmetics(recorded: pd.DataFrame, others: Mapping[str, pd.DataFrame]) -> Markdown:
@@ -223,23 +240,29 @@ def on_arithmetics(recorded: pd.DataFrame, others: Mapping[str, pd.DataFrame]) -
 
 
 def _means(table: pd.DataFrame) -> list[str]:
-    return [share(mean) if met else f"**{share(mean)}**" for mean, met in zip(table["mean"], table["met"])]
+    missed = ~table["met"].fillna(True)
+    return [f"**{share(mean)}**" if bad else _share(mean) for mean, bad in zip(table["mean"], missed)]
 
 
 def arithmetics_in_words(others: Mapping[str, pd.DataFrame], flipped: Mapping[str, list[str]]) -> Markdown:
-    """How many wishes are met on every arithmetic, or on none, and on which ones it depends; and which claims flip.
+    """How many wishes are met on every arithmetic, or on none, and which ones depend on it; and which claims flip.
 
-    ``flipped`` is ``measure.flipped`` against all recorded seeds.
+    Wishes of which it cannot be said on every arithmetic are named apart. ``flipped`` is ``measure.flipped`` against
+    all recorded seeds.
     """
     met = pd.DataFrame({name: table.set_index("wish")["met"] for name, table in others.items()})
-    split = met.index[met.any(axis=1) & ~met.all(axis=1)]
+    decided = met.dropna().astype(bool)
+    split = decided.index[decided.any(axis=1) & ~decided.all(axis=1)]
     said = (
-        f"Of {len(met)} wishes {met.all(axis=1).sum()} are met on all {met.shape[1]} arithmetics and "
-        f"{(~met.any(axis=1)).sum()} on none"
+        f"Of {len(decided)} wishes {decided.all(axis=1).sum()} are met on all {met.shape[1]} arithmetics and "
+        f"{(~decided.any(axis=1)).sum()} on none"
     )
-    said += "." if split.empty else f"; it depends on the arithmetic for: {listed(list(split))}."
+    said += "." if split.empty else f"; it depends on the arithmetic for: {'; '.join(split)}."
+    if len(decided) < len(met):
+        low = met.index.difference(decided.index, sort=False)
+        said += f" Not counted, for too low an ASR without LoX on one of them at least: {'; '.join(low)}."
     lines = [f"{line} (`{name}`)" for name, lines in flipped.items() for line in lines]
-    claims = "none is contradicted" if not lines else f"contradicted are: {listed(lines)}"
+    claims = "none is contradicted" if not lines else f"contradicted are: {'; '.join(lines)}"
     return Markdown(f"{said} Of the claims in {{doc}}`findings` that hold on all recorded seeds, {claims}.")
 
 

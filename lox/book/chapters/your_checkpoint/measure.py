@@ -15,7 +15,7 @@ from lox.checkpoints.extrapolate import extrapolate_checkpoint
 from lox.checkpoints.files import Checkpoint
 from lox.checkpoints.streaming import compute_device
 from lox.lab import choosing, models, stages
-from lox.lab.choice import Choice
+from lox.lab.choice import Choice, Paired
 from lox.lab.choosing import Measured
 from lox.lab.evaluated import Evaluated
 from lox.lab.evaluation import evaluate
@@ -139,6 +139,12 @@ def choosing_questions(setup: Setup, n: int) -> tuple[list[dict], bool]:
     harmful, harmless = ([q for q in questions if q["set"] == kind] for kind in ("harmful", "benign"))
     others = harmful[reported.harmful :][:n]
     return (others or harmful[:n]) + harmless[reported.benign :][:n], bool(others)
+
+
+def prompts_needed(budget: float) -> int | None:
+    """How many independent harmless prompts show a loss to be within a budget where not one answer is lost."""
+    nothing_lost = Paired([True, True], [True, True], ["one", "other"])
+    return nothing_lost.prompts_to_show_below(budget)
 
 
 def measured_choice(setup: Setup, work: Path, questions: list[dict], budget: float) -> Measured:

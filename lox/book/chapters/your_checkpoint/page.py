@@ -10,6 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from lox.book import cells
 from lox.book.cells import markdown, rows_of
+from lox.book.chapters.your_checkpoint.measure import prompts_needed
 from lox.book.figures import AFTER, BEFORE
 from lox.book.names import TASK_NAMES
 from lox.lab import behaviour as lab
@@ -81,6 +82,16 @@ def choosing_prompts(questions: list[dict], on_others: bool) -> Markdown:
     )
 
 
+def budget_in_words(questions: list[dict], budget: float, own: float) -> Markdown:
+    """How many independent harmless prompts the page's budget takes at least, how many it has, and what ``own`` takes."""
+    things = len({question["thing"] for question in questions if question["set"] == "benign"})
+    return Markdown(
+        f"On this page the budget is `margin`, {100 * budget:g} points of harmless answers. Even where no answer is "
+        f"lost, that takes {prompts_needed(budget)} independent harmless prompts; those of this page are about "
+        f"{things} things. A budget of {100 * own:g} points takes {prompts_needed(own)}."
+    )
+
+
 def answer(measured: Measured) -> Markdown:
     """The command that was found, or the refusal, and what else the rule remarks."""
     choice = measured.choice
@@ -118,13 +129,19 @@ def verdicts_in_words(checks: pd.DataFrame) -> str:
     """How many checks pass, and by name which fail, need more prompts, or were not measured."""
     named = {verdict: list(group["check"]) for verdict, group in checks.groupby("verdict", sort=False)}
     sentences = [f"Of {len(checks)} checks before shipping {len(named.get('pass', []))} pass."]
-    sentences += [f"**Failed**: {', '.join(named['fail'])}." if "fail" in named else "None failed."]
+    failed = [_with_values(c) for c in checks[checks["verdict"] == "fail"].itertuples()]
+    sentences += [f"**Failed**: {', '.join(failed)}." if failed else "None failed."]
     for verdict, words in (
         ("too few prompts", "Too few prompts to decide"),
         ("not measured", "Not measured"),
     ):
         sentences += [f"{words}: {', '.join(named[verdict])}."] if verdict in named else []
     return _shown(" ".join(sentences))
+
+
+def _with_values(check) -> str:
+    """What is checked, and what it was before and after, where the check has both."""
+    return f"{check.check} ({check.before} → {check.after})" if check.before and check.after else check.check
 
 
 def _shown(text: str) -> str:
