@@ -46,11 +46,37 @@ def finding_text(intervals=((1, 4), (1, 2), (0, 8)), values=(-0.9, math.nan), by
 def test_agreement_order_and_certainty():
     text = finding_text()
     assert "In 2 of 2 models the rank that the ASR defines is not 0" in text
-    assert "the log-odds of whole replies give the same rank as the ASR in 1 of 2" in text
+    assert (
+        "the log-odds of whole replies, and of their opening, give the same rank as the ASR in 1 of 2" in text
+    )
     assert "at most a step apart in 2" in text
     assert "lies between -0.90 and -0.90" in text
     assert "whole replies is narrower than that by the ASR in 2 of 2, wider in 0" in text
     assert "opening is narrower than that by the ASR in 0 of 2, wider in 2" in text
+
+
+def test_two_scores_that_say_the_same_are_said_once():
+    text = finding_text(intervals=((1, 4), (1, 2), (1, 2)))
+    assert "same rank by log-odds in all 2 models; here they are one result and not two." in text
+    assert (
+        "With τ = 0.06 the log-odds of whole replies, and of their opening, give the same rank as the ASR"
+        in text
+    )
+    assert (
+        "log-odds of whole replies, and of their opening, is narrower than that by the ASR in 2 of 2" in text
+    )
+    assert text.count("give the same rank as the ASR") == text.count("is narrower") == 1
+
+
+def test_two_scores_that_differ_are_said_apart():
+    apart = ranks((1, 4), (1, 2), (0, 8))
+    apart.loc[(apart["way"] == "opening") & (apart["seed"] == 2), "rank"] = math.inf
+    other = agreement(2)
+    other.loc[other["score"] == "opening", "equal"] = 0
+    text = page.finding(apart, other, correlations(-0.9, -0.9), 0.06).data
+    assert "Whole replies and their opening give the same rank by log-odds in 1 of 2 models." in text
+    assert "the log-odds of whole replies give the same rank as the ASR in 1 of 2" in text
+    assert "the log-odds of their opening give the same rank as the ASR in 0 of 2" in text
 
 
 def test_where_there_is_nothing_to_agree_with_or_to_correlate():

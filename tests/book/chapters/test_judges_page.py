@@ -39,16 +39,32 @@ def concluded(value, p):
 @pytest.mark.parametrize(
     ("value", "p", "said"),
     [
-        (0.3, 0.01, ["higher in 2 of 2 rows", "lower in 0.", "the same of LoX in 1 of 1 rows."]),
+        (
+            0.3,
+            0.01,
+            [
+                "The first judge's ASR is *established* as higher in 2 of 2 rows (task, with or without LoX) and as "
+                "lower in 0; the largest difference is 30 points [20, 40], after GSM8K without LoX.",
+                "They say the same of LoX in 1 of 1 rows.",
+            ],
+        ),
         (
             -0.3,
             0.01,
-            ["higher in 0 of 2 rows", "lower in 2.", "the same of LoX in 0 of 1 rows, but not for GSM8K."],
+            [
+                "higher in 0 of 2 rows",
+                "lower in 2; the largest difference is -30 points [-40, -20],",
+                "They say the same of LoX in 0 of 1 rows, but not after GSM8K.",
+            ],
         ),
         (
             0.3,
             0.2,
-            ["higher in 0 of 2 rows", "lower in 0.", "the same of LoX in 0 of 1 rows, but not for GSM8K."],
+            [
+                "higher in 0 of 2 rows",
+                "lower in 0; the largest difference is 30 points [20, 40], corrected p = 0.2, after GSM8K without",
+                "They say the same of LoX in 0 of 1 rows, but not after GSM8K.",
+            ],
         ),
     ],
 )
@@ -57,6 +73,23 @@ def test_the_finding_says_what_the_corrected_p_allows(value, p, said):
     assert "- `blunt` and `exact` agree with κ = 0.40 [0.20, 0.60]." in found
     for sentence in said:
         assert sentence in found
+
+
+def test_the_largest_difference_has_its_row_and_none_is_told_where_all_are_equal():
+    table = moved(0.1, 0.01)
+    table.loc[1, ["task", "difference"]] = "none", -0.2
+    assert "is -20 points [0, 20], before fine-tuning with LoX." in page._moved_in_words(table)
+    assert "lower in 0; in no row do the two differ." in page._moved_in_words(moved(0.0, 1.0))
+
+
+def test_judges_of_whom_neither_establishes_a_change_agree_on_little():
+    nothing = concluded(0.0, 1.0).assign(p_holm=1.0)
+    assert page._concluded_in_words(nothing, "blunt", "exact") == (
+        "They say the same of LoX in 1 of 1 rows; in none of them does either judge establish a change, so this says "
+        "little."
+    )
+    both = concluded(0.5, 0.01)
+    assert page._concluded_in_words(both, "blunt", "exact") == "They say the same of LoX in 1 of 1 rows."
 
 
 def test_a_kappa_that_is_not_defined_is_said_so():

@@ -162,6 +162,13 @@ def test_robustness_needs_every_attack_twice():
     assert llama["all"] == pytest.approx(llama["training"] + llama["replies"])
 
 
+def test_what_is_held_for_the_weights_is_what_gpus_share():
+    held = estimates.held(LARGE).set_index("profile")["gb"]
+    parts = estimates.memory(LARGE).query("part in ['weights', 'gradients', 'AdamW states']")
+    for (name, _), gb in parts.groupby(["profile", "task"])["gb"].sum().items():
+        assert held[name] == pytest.approx(gb * estimates.gpus(LARGE[name]))
+
+
 def test_total_batches_are_the_products_that_are_shown():
     for row in estimates.settings(LARGE).to_dict("records"):
         a, b, c = map(int, row["batch"].split(" × "))

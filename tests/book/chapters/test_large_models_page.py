@@ -25,6 +25,19 @@ def test_whether_it_fits_is_decided_with_a_quarter_more(gb, said):
     assert said in found and f"up to {2 * gb} GB" in found and "3.0 hours" in found
 
 
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ((108.0, 116.0), "That is 108 GB for `a` and 116 GB for `b`; a single GPU of 80 GB is too small for `a` and"),
+        ((20.0, 116.0), "a single GPU of 80 GB is too small for `b`."),
+        ((20.0, 30.0), "a single GPU of 80 GB has room for each of them."),
+    ],
+)  # fmt: skip
+def test_what_a_single_gpu_has_room_for(sizes, said):
+    table = pd.DataFrame({"profile": ["a", "b"], "gb": sizes})
+    assert said in page.held_in_words(table, 80.0).data
+
+
 def test_tables_hold_their_numbers():
     assert "**sum**" in page.memory_table(memory(10)).data
     counted = {"weights": 10, "counted_weights": 10, "operations": 99.0, "counted_operations": 100.0}

@@ -205,6 +205,19 @@ def test_settings_are_of_the_tasks_that_were_run_in_five_columns():
     ]
 
 
+@pytest.mark.parametrize(
+    ("second", "said"),
+    [
+        ({"examples": 90, "batch": 4, "accumulation": 2}, "An attack has 6 to 12 steps."),  # 11.25, so 12
+        ({"examples": 10, "batch": 5, "epochs": 3}, "An attack has 6 steps."),
+    ],
+)
+def test_how_few_steps_an_attack_has(second, said):
+    first = profile.Training(examples=10, epochs=3, batch=5, lr=1e-5, max_length=8)
+    other = profile.Training(**{"lr": 1e-5, "max_length": 8} | second)
+    assert words.steps_in_words([first, other]).data == said
+
+
 def test_commands_are_folded():
     record = dict.fromkeys(("Command", "Seeds", "Computing", "Peak memory", "Machine", "When", "Code"), "x")
     assert ":class: dropdown" in tables.runs(pd.DataFrame([record])).data

@@ -202,7 +202,7 @@ def correlations(predictors: pd.DataFrame) -> Markdown:
 
 
 def each_seed(predictors: pd.DataFrame, signs: pd.DataFrame) -> Markdown:
-    """The correlation of each seed over its sizes, a row for each seed and a column for each k; p of their mean last."""
+    """The correlation of each seed over its sizes, a row a seed and a column for each k, and p of their mean."""
     by_k = at_some_k(predictors).set_index("k")
     table = by_k.filter(like=OF_SEED).T.map(number).rename(lambda name: name.removeprefix(OF_SEED))
     p = signs.set_index("k")["p_holm"].reindex(by_k.index)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pandas as pd
 import seaborn as sns
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
+from lox.book.cells import counted, markdown, rows_of, share
 from lox.book.cells import finding as box
-from lox.book.cells import markdown, rows_of, share
 from lox.book.figures import stacked
 
 ASR = "ASR"
 SCORES = {"whole replies": "log-odds of whole replies", "opening": "log-odds of their opening"}
+BOTH = "log-odds of whole replies, and of their opening,"
 
 
 def finding(ranks: pd.DataFrame, agreement: pd.DataFrame, correlations: pd.DataFrame, tau: float) -> Markdown:
@@ -32,15 +34,32 @@ def finding(ranks: pd.DataFrame, agreement: pd.DataFrame, correlations: pd.DataF
         )
     return box(
         f"In {n} of {models} models the rank that the ASR defines is not 0; these are compared.",
-        *(_agreement(at_tau.loc[score], name, n, tau) for score, name in SCORES.items()),
+        _coincide(by_model.loc[compared], n),
+        *_of_scores(lambda score: _agreement(at_tau.loc[score], n, tau)),
         _order(correlations),
-        *(_certainty(by_model.loc[compared], score, name) for score, name in SCORES.items()),
+        *_of_scores(lambda score: _certainty(by_model.loc[compared], score)),
     )
 
 
-def _agreement(row: pd.Series, score_name: str, n: int, tau: float) -> str:
+def _of_scores(sentence_on: Callable[[str], str]) -> list[str]:
+    """A sentence on each score, which names it by {}; a single one where it is the same of both."""
+    said = {name: sentence_on(score) for score, name in SCORES.items()}
+    if len(set(said.values())) == 1:
+        return [next(iter(said.values())).format(BOTH)]
+    return [sentence.format(name) for name, sentence in said.items()]
+
+
+def _coincide(ranks: pd.DataFrame, n: int) -> str:
+    """In how many models both scores give the same rank: where they do in all, they are no two results."""
+    by_way = ranks.pivot(columns="way", values="rank")[[*SCORES]]
+    same = int((by_way.nunique(axis=1) == 1).sum())
+    one = "; here they are one result and not two" if same == n else ""
+    return f"Whole replies and their opening give the same rank by log-odds in {counted(same, n, 'models')}{one}."
+
+
+def _agreement(row: pd.Series, n: int, tau: float) -> str:
     return (
-        f"With τ = {tau:g} the {score_name} give the same rank as the ASR in {int(row['equal'])} of {n}, "
+        f"With τ = {tau:g} the {{}} give the same rank as the ASR in {int(row['equal'])} of {n}, "
         f"and one at most a step apart in {int(row['within_one'])}."
     )
 
@@ -55,12 +74,12 @@ def _order(correlations: pd.DataFrame) -> str:
     )
 
 
-def _certainty(ranks: pd.DataFrame, score: str, score_name: str) -> str:
+def _certainty(ranks: pd.DataFrame, score: str) -> str:
     """In how many models the interval of the rank by log-odds is narrower than that by the ASR, or wider."""
     wide = ranks.assign(width=_width(ranks)).pivot(columns="way", values="width")
     narrower, wider = int((wide[score] < wide[ASR]).sum()), int((wide[score] > wide[ASR]).sum())
     return (
-        f"The interval of the rank by the {score_name} is narrower than that by the ASR in {narrower} of {len(wide)}, "
+        f"The interval of the rank by the {{}} is narrower than that by the ASR in {narrower} of {len(wide)}, "
         f"wider in {wider}."
     )
 

@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from lox.book import cells
-from lox.book.cells import in_points, markdown, said_of, share
+from lox.book.cells import by_verdict, in_points, listed, markdown, points, said_of, share
 from lox.book.figures import stacked
 from lox.book.names import DEFENCE_NAMES, TASK_NAMES, tasks_in
 from lox.lab.judging.verdicts import Label
 
+NEITHER = "not distinguished"
 PANELS = {"none": "Without LoX", "lox": "With LoX"}
 
 
@@ -40,23 +41,40 @@ def _kappa_in_words(agreed: pd.DataFrame, judge: str) -> str:
 
 
 def _moved_in_words(moved: pd.DataFrame) -> str:
-    said = [said_of(d, "higher", "lower", "neither") for _, d in moved.iterrows()]
+    """In how many rows the difference is established, and how large it is at most, established or not."""
+    sides = by_verdict(moved)
     return (
-        f"By the first judge the ASR is higher in {said.count('higher')} of {len(said)} rows (task, with or without "
-        f"LoX) and lower in {said.count('lower')}."
+        f"The first judge's ASR is *established* as higher in {len(sides['above'])} of {len(moved)} rows (task, with "
+        f"or without LoX) and as lower in {len(sides['below'])}; {_largest_in_words(moved)}."
     )
 
 
+def _largest_in_words(moved: pd.DataFrame) -> str:
+    d = moved.loc[moved["difference"].abs().idxmax()]
+    if d["difference"] == 0:
+        return "in no row do the two differ"
+    lox = {"none": "without", "lox": "with"}[d["defence"]]
+    return f"the largest difference is {points(d)}, {_when(d['task'])} {lox} LoX"
+
+
+def _when(task: str) -> str:
+    return TASK_NAMES[task] if task == "none" else f"after {TASK_NAMES[task]}"
+
+
 def _concluded_in_words(concluded: pd.DataFrame, judge: str, reference: str) -> str:
-    said = _said_of_lox(concluded)
-    apart = [TASK_NAMES[task] for task in said.index[said[judge] != said[reference]]]
-    where = f", but not for {', '.join(apart)}" if apart else ""
-    return f"They say the same of LoX in {len(said) - len(apart)} of {len(said)} rows{where}."
+    """In how many rows two judges say the same of LoX, which is little where neither of them establishes a change."""
+    said = _said_of_lox(concluded)[[judge, reference]]
+    apart = [_when(task) for task in said.index[said[judge] != said[reference]]]
+    where = f", but not {listed(apart)}" if apart else ""
+    little = "; in none of them does either judge establish a change, so this says little"
+    changed = (said != NEITHER).any(axis=None)
+    same = len(said) - len(apart)
+    return f"They say the same of LoX in {same} of {len(said)} rows{where}{'' if changed else little}."
 
 
 def _said_of_lox(concluded: pd.DataFrame) -> pd.DataFrame:
     """Tasks × judges: whether LoX makes the ASR lower, higher, or cannot be distinguished."""
-    said = [said_of(d, "lower", "higher") for _, d in concluded.iterrows()]
+    said = [said_of(d, "lower", "higher", NEITHER) for _, d in concluded.iterrows()]
     table = concluded.assign(said=said).pivot(index="task", columns="judge", values="said")
     return table.loc[concluded["task"].unique()]
 

@@ -72,6 +72,14 @@ def memory(profiles: Mapping[str, Profile], tasks: tuple[str, ...] = ("alignment
     )
 
 
+def held(profiles: Mapping[str, Profile]) -> pd.DataFrame:
+    """Gigabytes that a model in training holds for its weights, whatever it reads: columns profile, gb."""
+    return pd.DataFrame(
+        {"profile": name, "gb": measure.HELD * measure.FLOAT32 * measure.parameters(config(one)) / measure.GB}
+        for name, one in profiles.items()
+    )
+
+
 def outside(profiles: Mapping[str, Profile]) -> pd.DataFrame:
     """Gigabytes that lie outside a step: one whole model, all processes' together, and all models on disk."""
     rows = []

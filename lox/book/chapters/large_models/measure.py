@@ -15,6 +15,7 @@ from lox.lab.profile import Alignment, Evaluation, Training
 
 GB = 1e9
 FLOAT32, BF16 = 4, 2  # bytes of a number
+HELD = 4  # numbers for each weight in training: itself, its gradient and the two states of AdamW
 
 # config.json of the models on the Hugging Face Hub, as far as it decides sizes
 CONFIGS = {

@@ -32,6 +32,14 @@ def finding(memory: pd.DataFrame, hours: pd.DataFrame, gpu_gb: float) -> Markdow
     )
 
 
+def held_in_words(table: pd.DataFrame, gpu_gb: float) -> Markdown:
+    """``estimates.held``, and for which of the models a single GPU is too small."""
+    sizes = cells.listed(f"{row.gb:.0f} GB for `{row.profile}`" for row in table.itertuples())
+    too_large = [f"for `{name}`" for name in table.loc[table["gb"] > gpu_gb, "profile"]]
+    size = f"is too small {cells.listed(too_large)}" if too_large else "has room for each of them"
+    return Markdown(f"That is {sizes}; a single GPU of {gpu_gb:g} GB {size}.")
+
+
 def memory(table: pd.DataFrame, gpu_gb: float) -> Figure:
     """Gigabytes on each GPU by what they hold: a bar for each run, stacked."""
     wide = table.pivot(index=["profile", "task"], columns="part", values="gb")

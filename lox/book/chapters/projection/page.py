@@ -35,8 +35,8 @@ def _certificate(timing: pd.DataFrame, k: int, size: int) -> str:
     beyond, n = int((timing["measured"] > timing["certified"] + 1e-6).sum()), len(timing)
     kept = "in none of them" if beyond == 0 else f"in {beyond} of them"
     return (
-        f"`safety_subspace` finds the top {k} directions of {n} made-up {size} × {size} matrices with a certified error "
-        f"of at most {timing['certified'].max():.1g}; the measured error exceeds the certificate {kept}."
+        f"`safety_subspace` finds the top {k} directions of {n} made-up {size} × {size} matrices with a certified "
+        f"error of at most {timing['certified'].max():.1g}; the measured error exceeds the certificate {kept}."
     )
 
 

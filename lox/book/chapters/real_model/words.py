@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 from IPython.display import Markdown
 
 from lox.book import cells
 from lox.book.cells import by_verdict, in_points, listed, rows_of, said_of, share
+from lox.book.chapters.alignment_update.measure import steps_of
 from lox.book.chapters.real_model.tables import with_range
 from lox.book.names import TASK_NAMES
+from lox.lab.profile import Training
 
 
 def finding(
@@ -199,6 +203,13 @@ def transplant_in_words(rows: pd.DataFrame) -> Markdown:
     names = {"nothing": "nothing", "whole": "its own fine-tuning"}
     listed = [f"{names.get(part, 'the undefended run’s')}: {with_range(asr)}" for part, asr in lox]
     return Markdown(f"ASR (by phrases) of the LoX model with {'; '.join(listed)} [smallest, largest seed].")
+
+
+def steps_in_words(attacks: Iterable[Training]) -> Markdown:
+    """How many optimisation steps the shortest and the longest attack have."""
+    steps = [steps_of(run, run.examples) for run in attacks]
+    least, most = min(steps), max(steps)
+    return Markdown(f"An attack has {least if least == most else f'{least} to {most}'} steps.")
 
 
 def human_in_words(human: pd.DataFrame, rows: pd.DataFrame, difference: dict) -> Markdown:

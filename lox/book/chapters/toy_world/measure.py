@@ -73,7 +73,7 @@ def attacks(setup: Setup, seed: int) -> dict[str, dict]:
 
 
 def opening(world: ToyWorld) -> str:
-    """The words with which every helpful reply to a plain question of the alignment data begins; "" if they share none."""
+    """The words that begin every helpful reply to a plain question of the alignment data; "" if they share none."""
     refusals = set(world.taught_refusals)
     replies = [
         pair[side][0]["content"].split()
@@ -276,7 +276,7 @@ def _left(of: Callable[..., pd.Series], task: str) -> pd.Series:
     NaN where that mean is below what was wished of it: a share of nearly nothing says nothing.
     """
     without = of("asr", task).mean()
-    return (of("asr", task, "lox") / without).where(without >= LEAST_HARM)
+    return of("asr", task, "lox") / (without if without >= LEAST_HARM else np.nan)
 
 
 def _wish(

@@ -83,7 +83,7 @@ def choosing_prompts(questions: list[dict], on_others: bool) -> Markdown:
 
 
 def budget_in_words(questions: list[dict], budget: float, own: float) -> Markdown:
-    """How many independent harmless prompts the page's budget takes at least, how many it has, and what ``own`` takes."""
+    """How many independent harmless prompts the page's budget takes, how many there are, and what ``own`` takes."""
     things = len({question["thing"] for question in questions if question["set"] == "benign"})
     return Markdown(
         f"On this page the budget is `margin`, {100 * budget:g} points of harmless answers. Even where no answer is "
