@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,19 +11,22 @@ from rich.console import Console
 
 from lox.lab import stages
 
+SECONDS = 2  # between two looks
+
 
 @contextmanager
 def stage_progress(what: str) -> Iterator[None]:
     """While the block runs, show on stderr what is being made and how many stages have been made."""
     console = Console(stderr=True)
     finished = threading.Event()
-    before = _made()
+    before = _made(_names())
     with console.status(what) as status:
 
         def watch() -> None:
-            while not finished.wait(1):
-                making = sorted({path.parent.name for path in stages.root().glob("*/*.unfinished")})
-                new = len(_made() - before)
+            while not finished.wait(SECONDS):
+                names = _names()
+                making = sorted({kind for kind, name in names if name.endswith(".unfinished")})
+                new = len(_made(names) - before)
                 status.update(f"{what}: {new} stages made, in the making: {', '.join(making) or 'none'}")
 
         watcher = threading.Thread(target=watch, daemon=True)
@@ -34,5 +38,13 @@ def stage_progress(what: str) -> Iterator[None]:
             watcher.join()
 
 
-def _made() -> set:
-    return set(stages.root().glob("*/*/stage.json"))
+def _names() -> set[tuple[str, str]]:
+    """(kind, name) of all that lies among the stages: by listing folders alone, for there may be thousands."""
+    root = stages.root()
+    kinds = [kind for kind in os.scandir(root) if kind.is_dir()] if root.is_dir() else []
+    return {(kind.name, entry.name) for kind in kinds for entry in os.scandir(kind)}
+
+
+def _made(names: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """The stages that are whole: what is beside them, or not finished, has an ending."""
+    return {(kind, name) for kind, name in names if "." not in name}
