@@ -81,8 +81,11 @@ def with_interval(row: pd.Series, sign: str = "") -> str:
 
 
 def in_points(d: pd.Series) -> str:
-    """A paired difference of two rates in points, with its interval."""
-    return f"{100 * d['difference']:z.0f} [{100 * d['low']:z.0f}, {100 * d['high']:z.0f}]"
+    """A paired difference of two rates in points, with its interval; one decimal where all would be written as 0."""
+    numbers = [100 * d[column] for column in ("difference", "low", "high")]
+    hidden = any(numbers) and all(f"{number:z.0f}" == "0" for number in numbers)
+    value, low, high = (f"{number:z.{int(hidden)}f}" for number in numbers)
+    return f"{value} [{low}, {high}]"
 
 
 def holds(difference: pd.Series, even: float = 0.0) -> bool:

@@ -112,3 +112,15 @@ def test_a_share_that_rounds_to_nothing_has_no_sign():
 def test_a_ratio_gains_above_1(low, high, p_holm, word):
     ratio = pd.Series({"low": low, "high": high, "p_holm": p_holm})
     assert cells.said_of(ratio, "above", "below", "neither", even=1.0) == word
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((-0.0016, -0.0027, -0.0004), "-0.2 [-0.3, 0.0]"),
+        ((0.0, 0.0, 0.0), "0 [0, 0]"),
+        ((0.001, -0.02, 0.02), "0 [-2, 2]"),
+    ],
+)
+def test_a_difference_that_rounds_to_nothing_is_told_from_none(numbers, text):
+    assert cells.in_points(pd.Series(dict(zip(("difference", "low", "high"), numbers)))) == text
