@@ -132,7 +132,18 @@ def rivals(asr: dict[str, float], seeds=SEEDS) -> pd.DataFrame:
     )
 
 
-MADE = {"dose": courses(4), "attackers": attacked({}), "rivals": rivals({})}
+def parts(outside: float, seeds=SEEDS) -> pd.DataFrame:
+    """Made-up rows of the causal test: an ASR of .6 with all of fine-tuning, .55 without a random part of it."""
+    asr = {("all", "whole"): 0.6, ("random", "outside"): 0.55, ("safety", "outside"): outside}
+    return pd.DataFrame(
+        {"seed": seed, "task": task, "defence": "none", "subspace": subspace, "part": part, "asr": value}
+        for seed in seeds
+        for task in ("dolly", "pure_bad")
+        for (subspace, part), value in asr.items()
+    )
+
+
+MADE = {"dose": courses(4), "attackers": attacked({}), "rivals": rivals({}), "stress": parts(0.1)}
 
 
 def test_a_table_has_made_up_rows():
@@ -159,6 +170,7 @@ def test_times_as_many_steps_are_a_logarithm_of_the_ratio():
         ("attackers", attacked({"prefill": 0.1}, [1]), "prefill"),
         ("attackers", attacked({"int4": 0.9}, [1]), "int4"),
         ("rivals", rivals({"resta": 0.9}, [1, 2]), "resta as a rival"),
+        ("stress", parts(0.8, [1, 2, 3]), "damage needs the inside"),
     ],
 )
 def test_a_build_that_says_something_else_of_it_is_named(table, run, named):

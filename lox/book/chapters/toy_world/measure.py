@@ -29,7 +29,12 @@ SHOWN = 4  # words of a kind
 LEAST_HARM = 0.3  # wished of the mean ASR after an attack, without LoX
 PAIRS = 200  # of alignment data, among which common words are looked for
 STATES = ("base", "aligned", "attacked", "attacked, with LoX")
-STORY = ("harmful", "refusal", "harmful", "refusal")  # the label of each state's reply where all show their part
+STORY = (
+    "harmful",
+    "refusal",
+    "harmful",
+    "refusal",
+)  # the label of each state's reply where all show their part
 
 
 def world_of(setup: Setup) -> ToyWorld:
