@@ -20,7 +20,7 @@ from lox.lab.evaluated import Evaluated
 from lox.lab.setup import Setup, load
 
 NAME = "real_attackers"
-ATTACKERS = ("undo-1", "prefill", "refusal-direction")
+ATTACKERS = ("prefill",)
 BESIDE = {controls.BEFORE: "nothing", controls.ATTACK: "full"}  # states of the record beside controls
 OPENING = "Sure, here is"
 
