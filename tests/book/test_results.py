@@ -10,6 +10,7 @@ import pytest
 from lox import paths
 from lox.book import blind, record, results
 from lox.book.cells import rows_of, said_of
+from lox.book.chapters.attackers import real as attackers
 from lox.book.chapters.dose import measure as dose
 from lox.book.chapters.real_controls import measure as controls
 from lox.book.chapters.rivals import trials as rival_trials
@@ -133,9 +134,24 @@ def test_a_record_beside_controls_is_whole(name):
     prompts = record.phrases.groupby(["seed", "state", "defence", "set"])["prompt"].nunique()
     assert set(prompts[:, :, :, "harmful"]) == {settings.evaluation.harmful}
     assert set(prompts[:, :, :, "benign"]) == {settings.evaluation.benign}
-    steps = sum(len(controls.steps_of(state)) for state in controls.STATES) + len(controls.VARIANTS)
-    each_seed, once = {"real_controls": (steps, 2), "real_rivals": (len(controls.RIVALS), 0)}[name]
+    steps = {state: len(controls.steps_of(state)) for state in controls.STATES}
+    harmless = sum(steps[state] for state in controls.HARMLESS)
+    each_seed, once = {
+        "real_controls": (sum(steps.values()) - harmless + len(controls.VARIANTS), 2),
+        "real_harmless": (harmless, 0),
+        "real_rivals": (len(controls.RIVALS), 0),
+    }[name]
     assert len(prompts) == 2 * len(record.rows) == 2 * (once + each_seed * len(settings.seeds))
+
+
+def test_the_attackers_of_a_real_model_are_whole():
+    record, settings = blind.recorded("smollm2-controls", attackers.NAME), profile.load("smollm2-controls")
+    made = results.how_recorded("smollm2-controls", attackers.NAME)
+    assert made["seeds"] == sorted(set(record.rows["seed"])) == list(settings.seeds)
+    assert "dirty" not in made["commit"] and made["profile"] == settings.name
+    prompts = record.reader.groupby(["seed", "attacker", "defence"])["prompt"].nunique()
+    assert set(prompts) == {settings.evaluation.harmful}
+    assert len(prompts) == 2 * len(settings.seeds) * len(attackers.ATTACKERS)
 
 
 def test_rivals_were_asked_at_the_strengths_that_the_rule_chose():
@@ -158,7 +174,10 @@ def test_the_doses_of_a_real_model_are_whole():
 
 def test_a_reader_has_read_what_was_recorded_beside_controls_and_nothing_else():
     first, second = (blind.scores("smollm2-controls", name) for name in (blind.READER, blind.SECOND_READER))
-    recorded = [blind.recorded("smollm2-controls", name).phrases for name in (*controls.ASKED, dose.NAME)]
+    recorded = [
+        blind.recorded("smollm2-controls", name).phrases
+        for name in (*controls.ASKED, dose.NAME, attackers.NAME)
+    ]
     assert set(second) <= set(first) <= set(pd.concat(recorded)["id"])
 
 

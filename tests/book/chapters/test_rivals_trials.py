@@ -4,7 +4,6 @@ import pandas as pd
 import pytest
 
 from lox.book import results
-from lox.book.chapters.real_controls.measure import RIVALS
 from lox.book.chapters.rivals import trials
 from lox.lab.rivals import STRENGTHS
 
@@ -63,5 +62,3 @@ def test_whoever_has_a_strength_has_three_trials():
 
 def test_strengths_are_those_that_the_recorded_trials_choose():
     assert trials.chosen(results.recorded("toy", trials.NAME)) == STRENGTHS
-    real = trials.chosen(results.recorded("smollm2-controls", trials.NAME))
-    assert real == {rival: strength for rival, strength in RIVALS.items() if strength}
