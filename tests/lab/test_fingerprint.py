@@ -78,7 +78,7 @@ def changed(tmp_path):
         ("replies", "lab/replies.py", '"left", model.device', '"right", model.device'),
         ("replies", "lab/replies.py", "network.to(torch.bfloat16)", "network.to(torch.float16)"),
         ("begun", "lab/replies.py", "network.to(torch.bfloat16)", "network.to(torch.float16)"),
-        ("begun", "lab/attackers.py", "json.dumps(' ' + opening)", "json.dumps(opening)"),
+        ("begun", "lab/attackers.py", "asked[-1].isspace()", "asked[-1].isdigit()"),
         ("truncated", "extrapolation.py", "start.to(subspace.U.dtype) + scale", "start.to(subspace.U.dtype) - scale"),
         ("truncated", "subspace.py", "TOLERANCE = 1e-4", "TOLERANCE = 1e-2"),
         ("truncated", "lab/models.py", "sorted(folder.glob", "list(folder.glob"),
