@@ -77,17 +77,21 @@ def beside_lox_in_words(beside: pd.DataFrame) -> str:
 def answers_in_words(means: pd.DataFrame) -> str:
     """Which defence leaves most benign prompts unanswered, and how many LoX does."""
     worst = means.loc[means["unanswered"].idxmax()]
-    name = "no defence" if worst["defence"] == "none" else DEFENCE_NAMES[worst["defence"]]
+    name = _named(worst["defence"])
     unanswered = share(worst["unanswered"])
     lox = rows_of(means, defence="lox")
     text = f"The largest share of benign prompts left unanswered is {unanswered}, with {name}"
     return text + (f"; with LoX it is {share(lox['unanswered'].iloc[0])}." if len(lox) else ".")
 
 
+def _named(defence: str) -> str:
+    return "no defence" if defence == "none" else DEFENCE_NAMES[defence]
+
+
 def utility_in_words(means: pd.DataFrame) -> str:
     """Which defence leaves the least utility, and what there is of it without one."""
     worst, none = means.loc[means["utility"].idxmin()], rows_of(means, defence="none").iloc[0]
-    name = "no defence" if worst["defence"] == "none" else DEFENCE_NAMES[worst["defence"]]
+    name = _named(worst["defence"])
     least, whole = share(worst["utility"]), share(none["utility"])
     return f"The lowest utility is {least}, with {name}; without a defence it is {whole}."
 
