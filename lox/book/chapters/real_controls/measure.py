@@ -13,7 +13,7 @@ from lox.book.chapters.stress.measure import INSIDE, OUTSIDE, Stress
 from lox.lab.evaluated import Evaluated
 from lox.lab.evaluation import IN_PERSONA, evaluate
 from lox.lab.labels import Record, difference, kinds, rates_of_seeds, summary, summary_of_labels
-from lox.lab.model import Model
+from lox.lab.model import LONGER, Model
 from lox.lab.rows import corrected
 from lox.lab.setup import Setup
 
@@ -39,9 +39,10 @@ STATES = {  # of a model: the task that it was fine-tuned on, and the form in wh
 HARMLESS = ("dolly", "gsm8k")  # the states after data without harm, recorded apart
 # A state -> that in which the same prompts were asked before its fine-tuning
 ROWS_BEFORE = {ATTACK: BEFORE, IDENTITY: PERSONA} | dict.fromkeys(HARMLESS, BEFORE)
+EPOCHS = 2.0  # times those of alignment, of the model that is aligned for longer: one more epoch
 # Asked after ATTACK -> strength, as ``rivals.trials`` chose it
 RIVALS = {"resta": 0.5, "safe-lora": 0.25, "safeinst": None}
-HALVED = (BEFORE, ATTACK)  # the states in which half of the step was asked for too
+HALVED = (BEFORE, ATTACK)  # the states in which half of the step, and longer alignment, were asked for too
 PARTS = "parts"  # the state of the aligned model plus a part of what ATTACK did to it
 UNALIGNED = "unaligned"  # the base model, in the column of defences
 # What is put in of the attack's update alone, in the column of defences where the state is PARTS
@@ -83,6 +84,15 @@ def after_harmless(setup: Setup, seeds: Sequence[int]) -> Asked:
         yield from _in_states(setup, seed, HARMLESS)
 
 
+def aligned_longer(setup: Setup, seeds: Sequence[int]) -> Asked:
+    """Of each seed the model that was aligned for ``EPOCHS`` times the epochs, in each of ``HALVED``."""
+    for seed in seeds:
+        for state in HALVED:
+            task, form = STATES[state]
+            model = setup.model(seed, task, LONGER, strength=EPOCHS)
+            yield _cell(seed, state, LONGER), evaluate(setup, model, form)
+
+
 def of_rivals(setup: Setup, seeds: Sequence[int]) -> Asked:
     """Of each seed the model after ``ATTACK`` with each of ``RIVALS``."""
     for seed in seeds:
@@ -94,6 +104,7 @@ def of_rivals(setup: Setup, seeds: Sequence[int]) -> Asked:
 ASKED: dict[str, Callable[[Setup, Sequence[int]], Asked]] = {  # by the name of what is recorded of them
     "real_controls": beside_controls,
     "real_harmless": after_harmless,
+    "real_longer": aligned_longer,
     "real_rivals": of_rivals,
 }
 
