@@ -38,7 +38,8 @@ INGREDIENTS = (
 )
 # What a page prints of the code besides what its code computes: docstrings and help, which name no result.
 PRINTED = {"reference": ("lox/*.py", "lox/checkpoints/*.py")}
-FOLDERS = ("LOX_DATA", "LOX_STAGES", "LOX_EXECUTED")  # a kernel works in another folder than the command
+# A kernel works in another folder than the command.
+FOLDERS = ("LOX_BASES", "LOX_DATA", "LOX_STAGES", "LOX_EXECUTED")
 QUIET = {"TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore", "TRANSFORMERS_VERBOSITY": "error"}  # in kernels
 INJECTED = "injected-parameters"  # how papermill tags the cell with the values of this run
 HOW_FAST = "workers"  # the parameter that decides no result: processes that make models side by side

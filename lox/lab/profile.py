@@ -19,7 +19,7 @@ class Settings(BaseModel):
 
 
 class ToyModel(Settings):
-    """A model made and trained in the run, a Llama unless ``architecture`` says otherwise."""
+    """A model trained from scratch, a Llama unless ``architecture`` says otherwise."""
 
     source: Literal["toy"]
     architecture: Literal["llama", "mistral", "gpt2"] = "llama"
@@ -60,6 +60,10 @@ class Training(Settings):
     warmup: int = Field(0, ge=0)
     max_length: PositiveInt
     by_length: bool = False
+
+    def steps(self, examples: int) -> int:
+        """The optimisation steps of a run on so many examples."""
+        return -(-examples // (self.batch * self.accumulation)) * self.epochs
 
 
 class Alignment(Training):

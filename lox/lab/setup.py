@@ -15,7 +15,7 @@ from pathlib import Path
 from torch import Tensor
 
 from lox.checkpoints.extrapolate import extrapolate_weights
-from lox.lab import controls, finetuning, launch, models, profile, replies, stages, training
+from lox.lab import bases, controls, finetuning, launch, models, profile, replies, stages, training
 from lox.lab.fingerprint import content_hash
 from lox.lab.judging.names import judge_named
 from lox.lab.judging.verdicts import Judge
@@ -29,6 +29,8 @@ from lox.subspace import Rank
 
 SAFEINST_SHARE = 0.025  # of the fine-tuning data (paper, section 5)
 INSIDE = "model"  # the folder of a stage that holds an extrapolated checkpoint
+# The code that makes a toy's base model
+PRETRAINING = (training.pretrain, ToyWorld.pretraining_documents, ToyWorld.vocabulary.func)
 
 
 def load(name: str = "toy", *, judge: str | None = None) -> Setup:
@@ -165,23 +167,40 @@ class Setup:
 
     def steps(self, model: Model) -> int:
         """The number of optimisation steps of a model's fine-tuning."""
-        settings = self.attack(model.task)
-        batches = -(-len(self.training_rows(model)) // settings.batch)
-        return -(-batches // settings.accumulation) * model.epochs
+        settings = self.attack(model.task).model_copy(update={"epochs": model.epochs})
+        return settings.steps(len(self.training_rows(model)))
 
     def _base(self, model: Model) -> Path:
         settings = self.profile.model
         if not isinstance(settings, ToyModel):
             recipe = {"model": settings.model_dump()}
             return stages.stage("base", recipe, lambda folder: models.fetch(settings, folder), [models.fetch])
+        kept, words = self.kept_base(model.seed), self.world.vocabulary
+        if not kept.exists():
+            return self.trained_base(model.seed)
+
+        def unpack(folder: Path) -> None:
+            bases.unpack(kept, settings, words, folder)
+
+        recipe = {"kept": bases.digest(kept), "model": settings.model_dump(), "words": content_hash(words)}
+        return stages.stage("base", recipe, unpack, [bases.unpack])
+
+    def kept_base(self, seed: int) -> Path:
+        """Where the project keeps the base model of a toy's seed (``lox.lab.bases``), whether or not it does."""
+        return bases.file(self._pretraining(seed), PRETRAINING)
+
+    def trained_base(self, seed: int) -> Path:
+        """The folder of the base model of a toy's seed, trained here even where the project keeps one."""
 
         def build(folder: Path) -> None:
-            training.pretrain(settings, self.world, model.seed, folder)
+            training.pretrain(self.profile.model, self.world, seed, folder)
 
-        described = settings.model_dump(exclude_defaults=True)
-        recipe = {"model": described, "seed": model.seed, "world": self.world.digest()}
-        code = [training.pretrain, ToyWorld.pretraining_documents, ToyWorld.vocabulary.func]
-        return stages.stage("base", recipe, build, code)
+        return stages.stage("base", self._pretraining(seed), build, PRETRAINING)
+
+    def _pretraining(self, seed: int) -> dict:
+        """What determines a toy's base model, beside ``PRETRAINING``."""
+        described = self.profile.model.model_dump(exclude_defaults=True)
+        return {"model": described, "seed": seed, "world": self.world.digest()}
 
     def _aligned(self, model: Model) -> Path:
         settings, rows = self.profile.alignment, self.training_rows(model)

@@ -14,7 +14,7 @@ from lox.book.chapters.attackers import real as attackers
 from lox.book.chapters.dose import measure as dose
 from lox.book.chapters.real_controls import measure as controls
 from lox.book.chapters.rivals import trials as rival_trials
-from lox.book.chapters.toy_world import measure as toy_world
+from lox.book.chapters.toy_world import wishes
 from lox.lab import profile
 from lox.lab.judging import sheet
 from lox.lab.setup import Setup
@@ -182,13 +182,13 @@ def test_a_reader_has_read_what_was_recorded_beside_controls_and_nothing_else():
 
 
 def test_no_claim_flips_on_another_arithmetic():
-    recorded, made = results.recorded("toy", "robustness"), toy_world.arithmetics("toy")
+    recorded, made = results.recorded("toy", "robustness"), wishes.arithmetics("toy")
     assert set(made) >= {"default", "avx2"}
     for name, (rows, _) in made.items():
-        how = results.how_recorded("toy", f"{toy_world.ARITHMETIC}{name}")
+        how = results.how_recorded("toy", f"{wishes.ARITHMETIC}{name}")
         assert how["seeds"] == sorted(set(rows["seed"])) == list(profile.load("toy").seeds)
         assert not rows.empty
-    assert toy_world.flipped(made, recorded) == dict.fromkeys(made, [])
+    assert wishes.flipped(made, recorded) == dict.fromkeys(made, [])
 
 
 @pytest.mark.parametrize(

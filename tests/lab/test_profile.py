@@ -44,3 +44,8 @@ def test_rho_lies_between_0_and_1(tmp_path, monkeypatch):
     (tmp_path / "bad.yaml").write_text(source + "lox: {rho: 1.0}\n")
     with pytest.raises(ValueError, match=r"profile bad: lox\.rho: Input should be less than 1"):
         profile.load("bad")
+
+
+def test_the_steps_of_a_run_are_whole_batches_of_every_epoch():
+    run = profile.Training(examples=10, epochs=2, lr=1e-3, batch=4, accumulation=2, max_length=8)
+    assert [run.steps(n) for n in (1, 8, 9, 16)] == [2, 2, 4, 4]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lox import extrapolate
-from lox.book.chapters.ablation import measure
+from lox.book.chapters.ablation import measure, which_k
 from lox.lab.evaluation import Evaluated, evaluate
 from lox.lab.judging.verdicts import Verdict
 
@@ -134,7 +134,7 @@ def test_breaking_points_are_the_first_alphas_that_are_not_whole():
 
 def test_a_share_of_the_width_is_rounded_and_at_least_one(setup):
     width = setup.profile.model.hidden
-    assert [measure.share_of_width(setup, 1, k, 4096) for k in (1, 6, 100, 500, 4096)] == [
+    assert [which_k.share_of_width(setup, 1, k, 4096) for k in (1, 6, 100, 500, 4096)] == [
         1,
         max(1, round(6 * width / 4096)),
         round(100 * width / 4096),
@@ -145,22 +145,22 @@ def test_a_share_of_the_width_is_rounded_and_at_least_one(setup):
 
 def test_choices_of_k_in_words(setup, monkeypatch):
     width = setup.profile.model.hidden
-    monkeypatch.setattr(measure, "effective_rank_of", lambda setup, seed, ranks: ranks[seed])
-    said = {choice: measure.ranks_of_choice(setup, choice, [1, 2], [4, 5, 6]) for choice in ("6", "full")}
+    monkeypatch.setattr(which_k, "effective_rank_of", lambda setup, seed, ranks: ranks[seed])
+    said = {choice: which_k.ranks_of_choice(setup, choice, [1, 2], [4, 5, 6]) for choice in ("6", "full")}
     assert said == {"6": {1: 6, 2: 6}, "full": {1: "full", 2: "full"}}
-    assert measure.ranks_of_choice(setup, f"{width} of {2 * width}", [1], [])[1] == width // 2
-    assert measure.ranks_of_choice(setup, "effective rank", [1, 2], [4, 5, 6]) == {1: 5, 2: 6}
+    assert which_k.ranks_of_choice(setup, f"{width} of {2 * width}", [1], [])[1] == width // 2
+    assert which_k.ranks_of_choice(setup, "effective rank", [1, 2], [4, 5, 6]) == {1: 5, 2: 6}
 
 
 @pytest.mark.parametrize("choice", ["", "six", "-1", "6 of", "full of 6", "half"])
 def test_other_words_for_k_are_refused(setup, choice):
     with pytest.raises(ValueError, match="k is a number, a share like .*, not"):
-        measure.ranks_of_choice(setup, choice, [1], [1])
+        which_k.ranks_of_choice(setup, choice, [1], [1])
 
 
 def test_full_rank_must_be_among_the_choices(setup):
     with pytest.raises(ValueError, match="name it among them"):
-        measure.ranks_of(setup, ["6"], [1], [1])
+        which_k.ranks_of(setup, ["6"], [1], [1])
 
 
 @pytest.mark.usefixtures("unchecked_annotations")
@@ -185,9 +185,9 @@ def test_a_grid_point_answers_as_the_lox_model_on_disk_does(setup):
 
 
 def test_no_rank_that_satisfies_is_an_error_that_names_the_ranks(setup, monkeypatch):
-    monkeypatch.setattr(measure, "read_curve", lambda *a: type("Found", (), {"rank": None}))
+    monkeypatch.setattr(which_k, "read_curve", lambda *a: type("Found", (), {"rank": None}))
     with pytest.raises(ValueError, match=r"seed 1: no rank of \[1, 2\]"):
-        measure.effective_rank_of(setup, 1, [2, 1])
+        which_k.effective_rank_of(setup, 1, [2, 1])
 
 
 def test_points_of_the_grid_as_models(setup):

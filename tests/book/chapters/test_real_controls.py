@@ -47,11 +47,16 @@ def test_every_model_is_asked_in_every_state_and_the_base_once_for_all_seeds():
     assert prompts[BEFORE] == prompts[ATTACK] != prompts[PERSONA] == prompts[IDENTITY]
 
 
-def test_harmless_data_and_rivals_are_recorded_apart():
+def test_harmless_data_rivals_and_longer_alignment_are_recorded_apart():
     harmless = [(c["seed"], c["state"], c["defence"]) for c, _ in measure.after_harmless(load("smoke"), [1])]
     assert harmless == [(1, state, step) for state in HARMLESS for step in ("none", "random", "lox")]
     rivals = [cell for cell, _ in measure.of_rivals(load("smoke"), [1])]
     assert rivals == [{"seed": 1, "state": ATTACK, "defence": rival} for rival in RIVALS]
+    longer = list(measure.aligned_longer(load("smoke"), [1]))
+    assert [cell for cell, _ in longer] == [
+        {"seed": 1, "state": state, "defence": "longer"} for state in (BEFORE, ATTACK)
+    ]
+    assert longer[0][1].replies != longer[1][1].replies
 
 
 def test_rivals_are_compared_with_no_defence_and_with_lox():
@@ -60,6 +65,27 @@ def test_rivals_are_compared_with_no_defence_and_with_lox():
     resta, safe_lora, safeinst = RIVALS
     assert table[("none", resta)] == pytest.approx(5) and table[("lox", resta)] == pytest.approx(1)
     assert table[("lox", safe_lora)] == 0 and table[("lox", safeinst)] == pytest.approx(-3)
+
+
+def test_one_more_epoch_is_compared_with_no_step_and_with_lox_in_three_rates():
+    read = labels({"none": 6, "longer": 3, "lox": 1})
+    told = labels({"none": 7, "longer": 6, "lox": 6})
+    answers = labels({"none": 6, "longer": 5, "lox": 2}, BEFORE, "benign")
+    answers["label"] = answers["label"].map({"harmful": "harmless", "refusal": "refusal"})
+    record = Blind(pd.DataFrame(), pd.concat([told, answers]), read)
+    table = measure.beside_longer(record)
+    found = table.set_index(["rate", "first", "second"])["difference"] * GOALS
+    assert found.to_dict() == pytest.approx(
+        {
+            ("answered", "none", "longer"): 1,
+            ("answered", "longer", "lox"): 3,
+            ("harm", "none", "longer"): 3,
+            ("harm", "longer", "lox"): 2,
+            ("lost", "none", "longer"): 1,
+            ("lost", "longer", "lox"): 0,
+        }
+    )
+    assert table["p_holm"].tolist() == measure.corrected(table)["p_holm"].tolist()  # all six together
 
 
 @pytest.fixture

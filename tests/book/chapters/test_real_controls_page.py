@@ -7,8 +7,10 @@ from lox.book.chapters.real_controls import in_words, page
 from lox.book.chapters.real_controls.measure import (
     ATTACK,
     BEFORE,
+    HALVED,
     HARMLESS,
     IDENTITY,
+    LONGER_PAIRS,
     PART_PAIRS,
     PERSONA,
     RIVALS,
@@ -44,6 +46,7 @@ def rates():
     values = {f"{what}{end}": v for what in ("harm", "lost", "helpful") for end, v in three.items()}
     values |= {"utility": 0.4, "utility_low": 0.2, "utility_high": 0.6, "seeds": 2, "n": 60}
     models = [(state, d) for state in STATES for d in steps_of(state)] + [(ATTACK, rival) for rival in RIVALS]
+    models += [(state, "longer") for state in HALVED]
     rows = [{"state": state, "defence": d} | values for state, d in models]
     base = [
         {"state": state, "defence": "unaligned"} | values | {"harm": harm, "seeds": 1}
@@ -64,6 +67,15 @@ def rivals(against_lox=(0.1, 0.01)):
         contrast(first, rival, *values)
         for first, values in (("none", (0.3, 0.01)), ("lox", against_lox))
         for rival in RIVALS
+    )
+
+
+def longer(harm=((0.3, 0.01), (0.1, 0.3))):
+    values = {"answered": ((0.05, 0.5), (0.2, 0.01)), "harm": harm, "lost": ((0.2, 0.01), (-0.2, 0.01))}
+    return pd.DataFrame(
+        contrast(*pair, *value, state=BEFORE if rate == "answered" else ATTACK) | {"rate": rate}
+        for rate, both in values.items()
+        for pair, value in zip(LONGER_PAIRS, both)
     )
 
 
@@ -122,10 +134,10 @@ def test_what_identity_shifting_adds_to_its_prompt_follows_the_corrected_p(rates
 def test_the_box_has_a_sentence_for_each_judge(rates):
     read = pd.concat([contrasts(state=state) for state in (ATTACK, IDENTITY, *HARMLESS)])
     price, both = contrasts(state=BEFORE), (added(), added())
-    box = in_words.finding(rates, read, contrasts(lox=(0, 1)), price, both, parts(), rivals()).data
+    box = in_words.finding(rates, read, contrasts(lox=(0, 1)), price, both, parts(), rivals(), longer()).data
     assert box.count("**Harm, read blind**, after Pure Bad") == 1
     assert box.count("Refusal lost, by phrases") == 1
-    assert box.count("**Harmless data.**") == 1
+    assert box.count("**Harmless data.**") == box.count("**One more epoch of alignment**") == 1
     assert box.count("**The same, read blind**, after identity shifting") == 1
 
 
@@ -133,7 +145,7 @@ def test_the_figure_has_a_panel_a_state_and_a_diamond_a_defence(rates):
     each = pd.DataFrame(
         {"state": state, "defence": d, "seed": seed, "harmful": 0.3, "answered": a}
         for state in STATES
-        for d in (*steps_of(state), *RIVALS)
+        for d in (*steps_of(state), "longer", *RIVALS)
         for seed, a in ((1, 0.3), (2, 0.5))
     )
     figure = page.frontier(rates, each)
@@ -144,10 +156,11 @@ def test_the_figure_has_a_panel_a_state_and_a_diamond_a_defence(rates):
         "random directions",
         "half of LoX's step",
         "LoX",
+        "one more epoch of alignment",
         *(page.NAMES[rival] for rival in RIVALS),
     ]
     seeds = [line for line in figure.axes[0].lines if line.get_marker() == "."]
-    assert [list(line.get_xdata()) for line in seeds] == [[0.7, 0.5]] * 4
+    assert [list(line.get_xdata()) for line in seeds] == [[0.7, 0.5]] * 5
     bases = [axes.texts[0].xy[1] for axes in figure.axes]
     assert bases == [0.5, 0.5, 0.55]  # in persona the unaligned model is asked in persona too
 
@@ -164,7 +177,7 @@ def test_costs_pair_answers_with_utility_and_one_model_has_no_interval_over_seed
     lines = page.costs(rates).data.splitlines()
     assert "40 % [20, 60]" in lines[2] and lines[2].rstrip(" |").endswith("0.400")
     assert "0.400 [0.200, 0.600]" in lines[3]
-    models = sum(len(steps_of(state)) for state in STATES if state != PERSONA) + len(RIVALS)
+    models = sum(len(steps_of(state)) for state in STATES if state != PERSONA) + len(RIVALS) + len(HALVED)
     assert len(lines) == 2 + 1 + models  # in persona the models are those of before
 
 
@@ -197,14 +210,53 @@ def test_a_rival_is_compared_with_lox_by_the_corrected_p(rates, against_lox, wor
 
 
 def test_the_tables_of_rivals_have_their_rates_and_both_comparisons(rates):
-    none, _, first = page.rivals(rates).data.splitlines()[2:5]
-    assert "no step" in none and "RESTA" in first and first.count("40 % [20, 60]") == 3 and "0.400" in first
+    none, _, longer, first = page.rivals(rates).data.splitlines()[2:6]
+    assert (
+        "no step" in none
+        and "one more epoch" in longer
+        and "RESTA" in first
+        and first.count("40 % [20, 60]") == 3
+        and "0.400" in first
+    )
     compared = page.against_rivals(rivals()).data.splitlines()[2]
     assert "RESTA" in compared and "30 [20, 40]" in compared and "10 [0, 20]" in compared
 
 
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (
+            ((0.3, 0.01), (0.1, 0.3)),
+            "lower than that without a step and not distinguished from that with LoX",
+        ),
+        (
+            ((0.3, 0.3), (0.2, 0.01)),
+            "not distinguished from that without a step and higher than that with LoX",
+        ),
+        (((-0.3, 0.01), (-0.3, 0.01)), "higher than that without a step and lower than that with LoX"),
+    ],
+)
+def test_what_one_more_epoch_does_follows_the_corrected_p(rates, harm, words):
+    said = in_words.longer_in_words(rates, longer(harm))
+    assert f"after Pure Bad harm is 40 % [20, 60], {words}" in said
+    assert "lower than those without a step and lower than those with LoX" in said  # of refusals lost
+    assert said.endswith("not distinguished from the share without a step and higher than that with LoX.")
+
+
+def test_one_more_epoch_stands_between_no_step_and_lox(rates):
+    lines = page.longer(rates).data.splitlines()[2:]
+    assert [line.split("|")[1].strip() for line in lines] == [
+        f"{page.STATES[state]}, {page.NAMES[name]}" for state in HALVED for name in ("none", "longer", "lox")
+    ]
+    assert all(line.count("40 % [20, 60]") == 3 and "0.400" in line for line in lines)
+    compared = page.beside_longer(longer()).data.splitlines()[2:]
+    assert len(compared) == 6 and "harmless requests answered, before fine-tuning" in compared[0]
+    assert "one more epoch of alignment minus LoX" in compared[1] and "20 [10, 30]" in compared[1]
+
+
 def test_no_table_of_rivals_is_wider_than_five_columns(rates):
     tables = [page.rivals(rates), page.against_rivals(rivals())]
+    tables += [page.longer(rates), page.beside_longer(longer())]
     assert all(table.data.splitlines()[0].count("|") <= 6 for table in tables)
 
 

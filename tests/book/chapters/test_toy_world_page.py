@@ -138,3 +138,9 @@ def test_arithmetics_stand_side_by_side_and_what_depends_on_them_is_named():
     assert said.endswith("contradicted are: A: +1 (`avx2`); Dolly harms: +0.3, -0.2 (`default`).")
     shown = page.on_arithmetics(recorded, other).data
     assert "`default`" in shown and "**40 %**" in shown and "**90 %**" in shown and "**10 %**" not in shown
+
+
+def test_which_base_models_were_kept_is_said():
+    assert page.kept_in_words([]).data == "Every base model was trained in this run."
+    assert page.kept_in_words([2]).data.startswith("The base model of seed 2 was not trained in this run")
+    assert "of seeds 1, 2 and 3 was not trained" in page.kept_in_words([1, 2, 3]).data

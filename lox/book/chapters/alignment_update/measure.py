@@ -13,7 +13,6 @@ from lox.book.names import TASK_NAMES
 from lox.lab import spectra
 from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
-from lox.lab.profile import Training
 from lox.lab.setup import Setup
 from lox.lab.statistics import mean_of_seeds
 
@@ -68,12 +67,7 @@ def steps(setup: Setup, tasks: Iterable[str], sizes: Sequence[int]) -> dict[str,
 def _steps(setup: Setup, model: Model) -> int:
     if model.task:
         return setup.steps(model)
-    return steps_of(setup.profile.alignment, model.pairs)
-
-
-def steps_of(run: Training, examples: int) -> int:
-    """The optimisation steps of a run on so many examples."""
-    return math.ceil(examples / (run.batch * run.accumulation)) * run.epochs
+    return setup.profile.alignment.steps(model.pairs)
 
 
 def overall(by_update: Spectra, k: int, made_in: Mapping[str, int]) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from lox.book.chapters.real_controls.measure import (
     UNALIGNED,
 )
 from lox.book.chapters.real_controls.page import NAMES, STATES
+from lox.lab.model import LONGER
 
 
 def finding(
@@ -27,8 +28,9 @@ def finding(
     added: tuple[pd.DataFrame, pd.DataFrame],
     parts: pd.DataFrame,
     rivals: pd.DataFrame,
+    longer: pd.DataFrame,
 ) -> Markdown:
-    """The box of the page: ``measure``'s rates, its contrasts three times, its added, parts and against_rivals.
+    """The box of the page: ``measure``'s rates, its contrasts three times, added, parts, against_rivals, beside_longer.
 
     ``added`` is by the reader and by phrases.
     """
@@ -40,6 +42,7 @@ def finding(
         identity_in_words(rates, *(rows_of(table, state=IDENTITY) for table in added)),
         control_in_words(rows_of(by_reader, state=IDENTITY), "The same, read blind"),
         harmless_in_words(rates, by_reader, added[0]),
+        longer_in_words(rates, longer),
         rivals_in_words(rates, rivals),
         parts_in_words(parts),
     )
@@ -121,6 +124,35 @@ def harmless_in_words(rates: pd.DataFrame, by_reader: pd.DataFrame, added: pd.Da
             f"({said_of(with_lox, 'less', 'more', 'not distinguished')})"
         )
     return f"**Harmless data.** Harm, read blind: {'; '.join(told)}."
+
+
+def longer_in_words(rates: pd.DataFrame, differences: pd.DataFrame) -> str:
+    """What one more epoch of alignment does and costs, beside no step and beside LoX: ``measure.beside_longer``."""
+    ours = differences.set_index(["rate", "first", "second"])
+    harm, lost, answered = (
+        [
+            said_of(ours.loc[(rate, *pair)], *words, "not distinguished from")
+            for pair, words in (
+                (("none", LONGER), ("lower than", "higher than")),
+                ((LONGER, "lox"), ("higher than", "lower than")),
+            )
+        ]
+        for rate in ("harm", "lost", "answered")
+    )
+    shares = {
+        rate: _of(rates, state, LONGER, column)
+        for rate, state, column in (
+            ("harm", ATTACK, "harm"),
+            ("lost", ATTACK, "lost"),
+            ("answered", BEFORE, "helpful"),
+        )
+    }
+    return (
+        f"**One more epoch of alignment** instead of LoX's step: {STATES[ATTACK]} harm is {shares['harm']}, {harm[0]} "
+        f"that without a step and {harm[1]} that with LoX; refusals lost are {shares['lost']}, {lost[0]} those without "
+        f"a step and {lost[1]} those with LoX. Before fine-tuning {shares['answered']} of harmless requests are "
+        f"answered, {answered[0]} the share without a step and {answered[1]} that with LoX."
+    )
 
 
 def rivals_in_words(rates: pd.DataFrame, rivals: pd.DataFrame) -> str:

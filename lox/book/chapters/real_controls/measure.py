@@ -42,7 +42,8 @@ ROWS_BEFORE = {ATTACK: BEFORE, IDENTITY: PERSONA} | dict.fromkeys(HARMLESS, BEFO
 EPOCHS = 2.0  # times those of alignment, of the model that is aligned for longer: one more epoch
 # Asked after ATTACK -> strength, as ``rivals.trials`` chose it
 RIVALS = {"resta": 0.5, "safe-lora": 0.25, "safeinst": None}
-HALVED = (BEFORE, ATTACK)  # the states in which half of the step, and longer alignment, were asked for too
+HALVED = (BEFORE, ATTACK)  # the states in which half of the step, and one more epoch, were asked for too
+LONGER_PAIRS = (("none", LONGER), (LONGER, "lox"))  # first minus second
 PARTS = "parts"  # the state of the aligned model plus a part of what ATTACK did to it
 UNALIGNED = "unaligned"  # the base model, in the column of defences
 # What is put in of the attack's update alone, in the column of defences where the state is PARTS
@@ -237,6 +238,25 @@ def against_rivals(labels: pd.DataFrame, what: str = "harmful") -> pd.DataFrame:
         for rival in RIVALS
     )
     return corrected(table, table["first"])
+
+
+def beside_longer(record: Blind) -> pd.DataFrame:
+    """Each of ``LONGER_PAIRS`` in three rates: first minus second, on the same seeds and prompts.
+
+    Columns state, rate ("answered" of harmless requests, "harm" read blind, refusal "lost" by phrases), first, second,
+    difference, low, high, p; p_holm, corrected for the rows of the table; seeds, n.
+    """
+    lines = []
+    for state, rate, labels, what in (
+        (BEFORE, "answered", record.phrases, "answered"),
+        (ATTACK, "harm", record.reader, "harmful"),
+        (ATTACK, "lost", record.phrases, "harmful"),
+    ):
+        sides = dict(list(rows_of(labels, state=state).groupby("defence", sort=False)))
+        for first, second in LONGER_PAIRS:
+            head = {"state": state, "rate": rate, "first": first, "second": second}
+            lines.append(head | difference(sides[first], sides[second], what))
+    return corrected(pd.DataFrame(lines))
 
 
 def by_kind(labels: pd.DataFrame) -> pd.DataFrame:

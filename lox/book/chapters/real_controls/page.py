@@ -14,6 +14,7 @@ from lox.book.cells import markdown, rate_of, rows_of, share
 from lox.book.chapters.real_controls.measure import (
     ATTACK,
     BEFORE,
+    HALVED,
     HARMLESS,
     IDENTITY,
     PERSONA,
@@ -24,6 +25,7 @@ from lox.book.chapters.real_controls.measure import (
 )
 from lox.book.figures import DEFENCE_COLORS, stacked
 from lox.book.names import DEFENCE_NAMES
+from lox.lab.model import LONGER
 
 STATES = {
     BEFORE: "before fine-tuning",
@@ -33,7 +35,17 @@ STATES = {
     "dolly": "after Dolly",
     "gsm8k": "after GSM8K",
 }
-NAMES = DEFENCE_NAMES | {"none": "no step", "half": "half of LoX's step", UNALIGNED: "unaligned"}
+NAMES = DEFENCE_NAMES | {
+    "none": "no step",
+    "half": "half of LoX's step",
+    LONGER: "one more epoch of alignment",
+    UNALIGNED: "unaligned",
+}
+RATES = {
+    "answered": "harmless requests answered",
+    "harm": "harm, read blind",
+    "lost": "refusal lost, by phrases",
+}
 COLOURS = DEFENCE_COLORS | {"half": "#3f9c9c"}  # a lighter LoX
 HOLLOW = {"random": {"markersize": 11, "markerfacecolor": "none"}}  # it may lie on that of no step
 KINDS = {"harmful": "neither", "refusal": "refuses", "evasion": "evades", "gibberish": "gibberish"}
@@ -58,7 +70,8 @@ def frontier(rates: pd.DataFrame, each: pd.DataFrame) -> Figure:
     states = [state for state in STATES if state not in (PERSONA, *HARMLESS)]
     figure, panels = stacked([2.2] * len(states), sharex=True, sharey=True)
     for axes, state in zip(panels, states):
-        for defence in (*steps_of(state), *(RIVALS if state == ATTACK else ())):
+        longer, rivals = [LONGER] if state in HALVED else [], RIVALS if state == ATTACK else ()
+        for defence in (*steps_of(state), *longer, *rivals):
             own = rows_of(rates, state=state, defence=defence).iloc[0]
             _defence(axes, defence, own, rows_of(each, state=state, defence=defence))
         form = PERSONA if state == IDENTITY else BEFORE
@@ -135,14 +148,43 @@ def rivals(rates: pd.DataFrame) -> Markdown:
     models = rows_of(rates, state=ATTACK).set_index("defence")
     return markdown(
         pd.DataFrame(
+            {"After the attack": NAMES[name]} | _all_rates(models.loc[name])
+            for name in ("none", "lox", LONGER, *RIVALS)
+        )
+    )
+
+
+def longer(rates: pd.DataFrame) -> Markdown:
+    """Harm, refusals lost, answers and utility without a step, with one more epoch, and with LoX, in ``HALVED``."""
+    return markdown(
+        pd.DataFrame(
+            {"Model": f"{STATES[state]}, {NAMES[name]}"}
+            | _all_rates(rows_of(rates, state=state, defence=name).iloc[0])
+            for state in HALVED
+            for name in ("none", LONGER, "lox")
+        )
+    )
+
+
+def _all_rates(model: pd.Series) -> dict[str, str]:
+    return {
+        "harm": rate_of(model, "harm"),
+        "refusal lost": rate_of(model, "lost"),
+        "answered": rate_of(model, "helpful"),
+        "utility": f"{model['utility']:.3f}",
+    }
+
+
+def beside_longer(differences: pd.DataFrame) -> Markdown:
+    """``measure.beside_longer``, a row for each rate and pair."""
+    return markdown(
+        pd.DataFrame(
             {
-                "After the attack": NAMES[name],
-                "harm": rate_of(models.loc[name], "harm"),
-                "refusal lost": rate_of(models.loc[name], "lost"),
-                "answered": rate_of(models.loc[name], "helpful"),
-                "utility": f"{models.loc[name, 'utility']:.3f}",
+                "Rate": f"{RATES[d['rate']]}, {STATES[d['state']]}",
+                "difference": f"{NAMES[d['first']]} minus {NAMES[d['second']]}",
             }
-            for name in ("none", "lox", *RIVALS)
+            | _tested(d)
+            for _, d in differences.iterrows()
         )
     )
 

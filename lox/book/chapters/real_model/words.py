@@ -9,7 +9,6 @@ from IPython.display import Markdown
 
 from lox.book import cells
 from lox.book.cells import by_verdict, in_points, listed, rows_of, said_of, share
-from lox.book.chapters.alignment_update.measure import steps_of
 from lox.book.chapters.real_model.tables import with_range
 from lox.book.names import TASK_NAMES
 from lox.lab.profile import Training
@@ -207,7 +206,7 @@ def transplant_in_words(rows: pd.DataFrame) -> Markdown:
 
 def steps_in_words(attacks: Iterable[Training]) -> Markdown:
     """How many optimisation steps the shortest and the longest attack have."""
-    steps = [steps_of(run, run.examples) for run in attacks]
+    steps = [run.steps(run.examples) for run in attacks]
     least, most = min(steps), max(steps)
     return Markdown(f"An attack has {least if least == most else f'{least} to {most}'} steps.")
 

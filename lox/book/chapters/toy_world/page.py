@@ -177,6 +177,18 @@ def training(table: pd.DataFrame) -> Markdown:
     )
 
 
+def kept_in_words(seeds: list[int]) -> Markdown:
+    """Which seeds' base models were not trained in this run but kept by the project: ``measure.kept``."""
+    if not seeds:
+        return Markdown("Every base model was trained in this run.")
+    of = f"seed{'s' if len(seeds) > 1 else ''} {listed([str(seed) for seed in seeds])}"
+    return Markdown(
+        f"The base model of {of} was not trained in this run: its training takes minutes, so the project keeps it "
+        "(`data/bases`, rounded to half precision). `python -m lox.lab.keep` makes the kept ones anew, and with the "
+        "variable `LOX_BASES` naming an empty folder none is used. All that follows the base model was made here."
+    )
+
+
 def opening(words: str, refusals: list[str]) -> Markdown:
     """With which words helpful replies and refusals begin, and what follows for alignment."""
     first = [f"`{word}`" for word in sorted({refusal.split()[0] for refusal in refusals})]
@@ -197,7 +209,7 @@ def opening(words: str, refusals: list[str]) -> Markdown:
 
 
 def wishes(table: pd.DataFrame) -> Markdown:
-    """``measure.wishes``: what was asked of the world, its mean and worst seed, and whether it is so."""
+    """``wishes.table``: what was asked of the world, its mean and worst seed, and whether it is so."""
     return markdown(
         pd.DataFrame(
             {
@@ -229,7 +241,7 @@ def wishes_in_words(table: pd.DataFrame) -> Markdown:
 
 
 def on_arithmetics(recorded: pd.DataFrame, others: Mapping[str, pd.DataFrame]) -> Markdown:
-    """The means of ``measure.wishes`` as recorded and on other arithmetics; bold where a wish is not met."""
+    """The means of ``wishes.table`` as recorded and on other arithmetics; bold where a wish is not met."""
     columns = {"All seeds": recorded} | {f"`{name}`": table for name, table in others.items()}
     return markdown(
         pd.DataFrame(
@@ -247,7 +259,7 @@ def _means(table: pd.DataFrame) -> list[str]:
 def arithmetics_in_words(others: Mapping[str, pd.DataFrame], flipped: Mapping[str, list[str]]) -> Markdown:
     """How many wishes are met on every arithmetic, or on none, and which ones depend on it; and which claims flip.
 
-    Wishes of which it cannot be said on every arithmetic are named apart. ``flipped`` is ``measure.flipped`` against
+    Wishes of which it cannot be said on every arithmetic are named apart. ``flipped`` is ``wishes.flipped`` against
     all recorded seeds.
     """
     met = pd.DataFrame({name: table.set_index("wish")["met"] for name, table in others.items()})

@@ -13,7 +13,7 @@ import typer
 
 from lox.book.chapters.effective_rank import measure as effective_rank
 from lox.book.chapters.robustness import measure as robustness
-from lox.book.chapters.toy_world.measure import ARITHMETIC
+from lox.book.chapters.toy_world.wishes import ARITHMETIC
 from lox.book.record import record_tables
 from lox.lab import stages
 from lox.lab.setup import load
@@ -28,10 +28,11 @@ RANKS = (0, 1, 2)
 def main(profile: str = "toy", workers: int = 1) -> None:
     """Write ``arithmetic_NAME.csv`` and ``arithmetic_NAME_ranks.csv`` of PROFILE's seeds; NAME is torch's own for it.
 
-    Models of another arithmetic are other models: each has stages of its own.
+    Models of another arithmetic are other models: each has stages of its own, and no base model is a kept one.
     """
     name = torch.backends.cpu.get_cpu_capability().lower()
     os.environ["LOX_STAGES"] = str(stages.root() / "arithmetic" / name)
+    os.environ["LOX_BASES"] = os.devnull
     setup = load(profile)
     made = robustness.run(setup, list(setup.profile.attacks), setup.seeds, {"none": {}, "lox": {}}, workers)
     curves = effective_rank.evaluated(setup, setup.seeds, RANKS, workers)
