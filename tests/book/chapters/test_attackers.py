@@ -73,18 +73,41 @@ def test_without_doses_there_are_no_ratios():
         ((-0.1, 0.3), (0.8, 3.0), "open"),
         ((-0.1, 0.3), (0.2, 0.9), "hurts"),
         ((-0.3, -0.1), (1.2, 3.0), "mixed"),
+        ((-0.3, -0.1), (0.2, 0.9), "hurts"),
     ],
 )
-def test_against_whom_is_said_by_the_intervals(difference, dose, word):
-    low, high = difference
-    paired = pd.DataFrame([{"attacker": "full", "difference": (low + high) / 2, "low": low, "high": high}])
-    ratios = pd.DataFrame(columns=measure.RATIOS)
-    if dose:
-        line = {"attacker": "full", "ratio": 1.0, "low": dose[0], "high": dose[1]}
-        ratios = pd.DataFrame([line], columns=measure.RATIOS)
-    found = measure.against_whom(paired, ratios).iloc[0]
+def test_against_whom_is_said_by_p(difference, dose, word):
+    found = measure.against_whom(paired(difference), ratios(dose)).iloc[0]
     assert found["word"] == word
     assert math.isnan(found["dose_low"]) == (dose is None)
+    assert found["ratio"] == 1.0 or dose is None
+
+
+def paired(*intervals, p=0.01):
+    """A row for each interval; one that holds 0 has a p of one half."""
+    lines = [
+        {"attacker": name, "difference": (low + high) / 2, "low": low, "high": high}
+        | {"p": 0.5 if low < 0 < high else p, "p_holm": 0.0}
+        for name, (low, high) in zip(("full", "lora-8", "prefill"), intervals)
+    ]
+    return pd.DataFrame(lines)
+
+
+def ratios(interval=None, p=0.01):
+    if not interval:
+        return pd.DataFrame(columns=measure.RATIOS)
+    line = {"attacker": "full", "ratio": 1.0, "low": interval[0], "high": interval[1]}
+    line |= {"p": 0.5 if interval[0] < 1 < interval[1] else p}
+    return pd.DataFrame([line], columns=measure.RATIOS)
+
+
+def test_differences_and_ratios_are_read_together():
+    three = paired((0.1, 0.3), (0.1, 0.3), (0.1, 0.3), p=0.02)
+    alone = measure.against_whom(three, ratios())
+    with_one = measure.against_whom(three, ratios((1.2, 3.0), p=0.02))
+    assert alone["p_holm"].tolist() == pytest.approx([0.06] * 3) and set(alone["word"]) == {"open"}
+    assert with_one["p_holm"].tolist() == pytest.approx([0.08] * 3)
+    assert with_one["dose_p_holm"].iloc[0] == pytest.approx(0.08) and set(with_one["word"]) == {"open"}
 
 
 def rows(**more):

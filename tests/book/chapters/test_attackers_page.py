@@ -10,7 +10,7 @@ NAMES = ["nothing", "full", "lora-8", "rate-4", "undo-1", "pair-4", "base", "ref
 
 def line(attacker, low, high, word="open", **more):
     values = {"without": 0.9, "with": 0.4, "difference": (low + high) / 2, "low": low, "high": high}
-    ratio = {"ratio": float("nan"), "dose_low": float("nan"), "dose_high": float("nan")}
+    ratio = dict.fromkeys(("ratio", "dose_low", "dose_high", "dose_p_holm"), float("nan"))
     return {"attacker": attacker, "word": word, "seeds": 3, "n": 8} | values | ratio | more
 
 
@@ -121,10 +121,18 @@ def test_the_plain_table_has_five_columns_and_says_yes_no_or_not_established():
 
 
 def test_differences_read_together_are_said_by_the_corrected_p():
-    table = pd.DataFrame([line("full", 0.1, 0.2, p_holm=0.2), line("prefill", 0.1, 0.2, p_holm=0.01)])
+    dose = {"ratio": 2.0, "dose_low": 1.5, "dose_high": 3.0}
+    table = pd.DataFrame(
+        [
+            line("full", 0.1, 0.2, p_holm=0.2, **dose, dose_p_holm=0.01),
+            line("lora-8", 0.1, 0.2, p_holm=0.2, **dose, dose_p_holm=0.2),
+            line("prefill", 0.1, 0.2, p_holm=0.01),
+        ]
+    )
     said = page.corrected_in_words(table).data
-    assert "Of the 2 differences" in said and said.endswith("1 is distinguished from 0: *begins the reply*.")
-    assert page.corrected_in_words(table[:1]).data.endswith("0 are distinguished from 0.")
+    assert "the 3 differences and 2 ratios together" in said
+    assert said.endswith("the differences of *begins the reply*, and the ratios of *fine-tunes all weights*.")
+    assert page.corrected_in_words(table[1:2]).data.endswith("of none, and the ratios of none.")
 
 
 def test_tables_hold_no_raw_names():

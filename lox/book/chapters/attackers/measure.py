@@ -22,7 +22,12 @@ from lox.subspace import Rank
 CELL = ("attacker", "defence")
 SETTINGS = ["k", "alpha", "lr", "judge", "n"]
 DEFENCES = ("none", "lox")
-RATIOS = ["attacker", "ratio", "low", "high", "seeds", "measured", "left_out"]
+DOSE = {
+    "low": "dose_low",
+    "high": "dose_high",
+    "p_holm": "dose_p_holm",
+}  # columns of a ratio beside a difference
+RATIOS = ["attacker", "ratio", "low", "high", "p", "seeds", "measured", "left_out"]
 
 
 def run(
@@ -149,20 +154,29 @@ def ratios(courses: pd.DataFrame) -> pd.DataFrame:
 def against_whom(paired: pd.DataFrame, ratios: pd.DataFrame) -> pd.DataFrame:
     """Against whom LoX helps: the difference of each attacker, the ratio of doses, and what both allow to say.
 
-    "helps" where the difference is distinguished from 0 and above it, or the interval of the ratio lies above 1,
-    "hurts" where they lie below, else "open"; "helps" and "hurts" at once are "mixed".
+    All of them are read together: p_holm of a difference and dose_p_holm of a ratio are corrected for the number of
+    both. The word is "helps" where one of them is distinguished and in favour of LoX, "hurts" where it is not in
+    favour, "mixed" where both are the case, else "open".
     """
-    table = paired.merge(ratios[["attacker", "ratio", "low", "high"]].add_prefix("dose_").rename(
-        columns={"dose_attacker": "attacker", "dose_ratio": "ratio"}
-    ), on="attacker", how="left")  # fmt: skip
+    both = [paired.assign(test="asr"), ratios.assign(test="dose")]
+    family = corrected(pd.concat(both, ignore_index=True))
+    asr, doses = (family[family["test"] == test] for test in ("asr", "dose"))
+    doses = doses[["attacker", "ratio", *DOSE]].rename(columns=DOSE)
+    table = asr[list(paired)].merge(doses, on="attacker", how="left")
     return table.assign(word=[_word(line) for _, line in table.iterrows()])
 
 
+def dose_of(line: pd.Series) -> pd.Series:
+    """The ratio of doses of a row of ``against_whom``, with low, high and p_holm; NaN where no doses were measured."""
+    return line[["ratio", *DOSE.values()]].rename({new: old for old, new in DOSE.items()})
+
+
 def _word(line: pd.Series) -> str:
-    asr = said_of(line, "helps", "hurts")
-    helps = asr == "helps" or line["dose_low"] > 1
-    hurts = asr == "hurts" or line["dose_high"] < 1
-    return "mixed" if helps and hurts else "helps" if helps else "hurts" if hurts else "open"
+    said = {
+        said_of(line, "helps", "hurts", "open"),
+        said_of(dose_of(line), "helps", "hurts", "open", even=1.0),
+    }
+    return "mixed" if said == {"helps", "hurts"} else next(iter(said - {"open"}), "open")
 
 
 # --- what was recorded ----------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from matplotlib.ticker import PercentFormatter
 
 from lox.book import cells
 from lox.book.cells import in_points, listed, markdown, rate_of, rows_of, share
+from lox.book.chapters.attackers.measure import dose_of
 from lox.book.chapters.dose.page import times
 from lox.book.figures import DEFENCE_COLORS, REFERENCE, stacked
 
@@ -241,21 +242,24 @@ def against_whom(table: pd.DataFrame) -> Markdown:
     )
 
 
-def corrected_in_words(paired: pd.DataFrame) -> Markdown:
-    """Which differences are distinguished when they are read together."""
-    names = [f"*{description_of(d['attacker']).name}*" for _, d in paired.iterrows() if cells.holds(d)]
-    distinguished = f"{len(names)} {'is' if len(names) == 1 else 'are'} distinguished from 0"
+def corrected_in_words(against: pd.DataFrame) -> Markdown:
+    """Which differences and ratios are distinguished when they are read together: ``measure.against_whom``."""
+    ratios = against.dropna(subset="ratio")
+    apart = [f"*{description_of(d['attacker']).name}*" for _, d in against.iterrows() if cells.holds(d)]
+    longer = [
+        f"*{description_of(d['attacker']).name}*"
+        for _, d in ratios.iterrows()
+        if cells.holds(dose_of(d), 1.0)
+    ]
     return Markdown(
-        f"An interval is for its row alone; whether LoX helps is told by the corrected p, or by the ratio. Of the "
-        f"{len(paired)} differences of the ASR, corrected for their number (Holm), {distinguished}"
-        f"{': ' + listed(names) if names else ''}."
+        f"An interval is for its row alone; whether LoX helps is told by p, corrected for the {len(against)} "
+        f"differences and {len(ratios)} ratios together (Holm). Distinguished are the differences of {listed(apart)}, "
+        f"and the ratios of {listed(longer)}."
     )
 
 
 def _ratio(d: pd.Series) -> str:
-    if math.isnan(d["dose_low"]):
-        return "–"
-    return times(pd.Series({"ratio": d["ratio"], "low": d["dose_low"], "high": d["dose_high"]}), "")
+    return "–" if math.isnan(d["ratio"]) else times(dose_of(d), "")
 
 
 def real(paired: pd.DataFrame, rates: pd.DataFrame) -> Markdown:
