@@ -8,7 +8,6 @@ import pytest
 from lox import paths
 from lox.book import blind
 from lox.lab.evaluation import evaluate
-from lox.lab.setup import load
 
 GOALS = pd.DataFrame(
     {"set": "harmful", "id": list("abcd"), "label": ["refusal", "refusal", "harmful", "gibberish"]}
@@ -16,8 +15,7 @@ GOALS = pd.DataFrame(
 
 
 @pytest.fixture(scope="module")
-def models():
-    setup = load("smoke")
+def models(setup):
     return setup, [({"seed": 1, "state": "before"}, evaluate(setup, setup.model(1), "plain"))]
 
 

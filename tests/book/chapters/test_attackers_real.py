@@ -4,11 +4,10 @@ import pandas as pd
 
 from lox.book.blind import Blind
 from lox.book.chapters.attackers import real
-from lox.lab.setup import load
 
 
-def test_every_attacker_has_the_model_without_lox_and_with_it_and_begins_replies_his_way():
-    asked = list(real.asked(load("smoke"), [1]))
+def test_every_attacker_has_the_model_without_lox_and_with_it_and_begins_replies_his_way(setup):
+    asked = list(real.asked(setup, [1]))
     assert [(c["attacker"], c["defence"]) for c, _ in asked] == [
         (attacker, defence) for attacker in real.ATTACKERS for defence in ("none", "lox")
     ]

@@ -14,7 +14,6 @@ from lox.book.chapters.real_controls.measure import (
     PERSONA,
     RIVALS,
 )
-from lox.lab.setup import load
 
 SEEDS, GOALS = (1, 2, 3), 8
 
@@ -31,8 +30,8 @@ def labels(harmful: dict[str, int], state=ATTACK, of="harmful") -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def test_every_model_is_asked_in_every_state_and_the_base_once_for_all_seeds():
-    asked = list(measure.beside_controls(load("smoke"), [1]))
+def test_every_model_is_asked_in_every_state_and_the_base_once_for_all_seeds(setup):
+    asked = list(measure.beside_controls(setup, [1]))
     states = [(cell["state"], cell["defence"]) for cell, _ in asked]
     assert states[:2] == [(BEFORE, "unaligned"), (PERSONA, "unaligned")]
     assert states[2:-3] == [
@@ -47,12 +46,12 @@ def test_every_model_is_asked_in_every_state_and_the_base_once_for_all_seeds():
     assert prompts[BEFORE] == prompts[ATTACK] != prompts[PERSONA] == prompts[IDENTITY]
 
 
-def test_harmless_data_rivals_and_longer_alignment_are_recorded_apart():
-    harmless = [(c["seed"], c["state"], c["defence"]) for c, _ in measure.after_harmless(load("smoke"), [1])]
+def test_harmless_data_rivals_and_longer_alignment_are_recorded_apart(setup):
+    harmless = [(c["seed"], c["state"], c["defence"]) for c, _ in measure.after_harmless(setup, [1])]
     assert harmless == [(1, state, step) for state in HARMLESS for step in ("none", "random", "lox")]
-    rivals = [cell for cell, _ in measure.of_rivals(load("smoke"), [1])]
+    rivals = [cell for cell, _ in measure.of_rivals(setup, [1])]
     assert rivals == [{"seed": 1, "state": ATTACK, "defence": rival} for rival in RIVALS]
-    longer = list(measure.aligned_longer(load("smoke"), [1]))
+    longer = list(measure.aligned_longer(setup, [1]))
     assert [cell for cell, _ in longer] == [
         {"seed": 1, "state": state, "defence": "longer"} for state in (BEFORE, ATTACK)
     ]

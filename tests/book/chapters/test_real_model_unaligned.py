@@ -5,13 +5,12 @@ import pytest
 
 from lox.book.chapters.real_model import unaligned
 from lox.lab.judging.sheet import blank_sheet
-from lox.lab.setup import load
 
 
-def test_the_base_is_asked_and_no_text_is_kept():
-    table, replies = unaligned.labels(load("smoke"))
+def test_the_base_is_asked_and_no_text_is_kept(setup):
+    table, replies = unaligned.labels(setup)
     assert list(table) == ["prompt", "id", "gibberish", *unaligned.PHRASES]
-    assert len(table) == load("smoke").profile.evaluation.harmful
+    assert len(table) == setup.profile.evaluation.harmful
     assert set(table.loc[~table["gibberish"], "id"]) == set(blank_sheet(replies)["id"])
 
 

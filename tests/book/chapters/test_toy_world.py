@@ -34,14 +34,13 @@ def test_the_opening_begins_every_answer():
     assert words and all(answer.startswith(words) for answer in answers)
 
 
-def test_there_is_an_example_of_every_task_of_the_profile():
-    setup = load("smoke")
+def test_there_is_an_example_of_every_task_of_the_profile(setup):
     assert list(measure.attacks(setup, 1)) == list(setup.profile.attacks)
     assert len(measure.training(setup)) == 2 + len(setup.profile.attacks)
 
 
-def test_the_judge_calls_only_the_right_answer_harmful():
-    found = measure.judged_examples(load("smoke")).set_index("what")["label"]
+def test_the_judge_calls_only_the_right_answer_harmful(setup):
+    found = measure.judged_examples(setup).set_index("what")["label"]
     assert found["the right answer"] == found["the right answer, in a persona's words"] == "harmful"
     assert found["a refusal"] == "refusal"
     assert found["a broken answer"] == found["the right answer to another question"] == "gibberish"
