@@ -7,8 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from itertools import count
 from pathlib import Path
+
+import yaml
 
 from lox import paths
 from lox.book import run
@@ -16,37 +17,47 @@ from lox.lab import profile as profiles
 from lox.lab import stages
 
 JOBS = 2  # notebooks run at once: most of each is work that one core does
-FEW = (
-    "attackers",
-    "rivals",
-)  # need only the seeds that the first notebook makes first, so they run beside it
+FIRST = 2  # parts of the table of contents that are run first and make a first site
 LONG = ("degradation", "judge_free_rank")  # begun among the last, one would run on alone while a core idles
 
 
 def build(profile: str = "toy", report: Callable[[str], None] = print) -> Path:
-    """Run every notebook that is not current and build the site; returns its first page."""
+    """Run every notebook that is not current and build the site; returns its first page.
+
+    Where there is no site yet, one of the ``FIRST`` parts is built while the other notebooks run.
+    """
     profiles.load(profile)
     _require_own_folder()
     run.require_writable(run.executed_folder(profile), stages.root(), paths.project("_build"))
-    names = in_order()
+    names, first = in_order(), {_root(), *_notebooks(FIRST)}
     waiting = [name for name in names if not run.is_current(name, profile)]
     report(f"{len(names) - len(waiting)} of {len(names)} notebooks are current, {len(waiting)} to run")
+
+    def first_site(left: set[str]) -> None:
+        if left and not left & first and not _index().exists():
+            report(f"a first site, {len(left)} chapters are to come: {_build_site(profile, FIRST).as_uri()}")
+
     if waiting:
-        run_all(waiting, profile, report)
+        run_all(waiting, profile, report, first_site)
     report("building the site")
     return _build_site(profile)
 
 
-def run_all(waiting: Sequence[str], profile: str, report: Callable[[str], None] = print) -> None:
+def run_all(
+    waiting: Sequence[str],
+    profile: str,
+    report: Callable[[str], None] = print,
+    then: Callable[[set[str]], None] = lambda left: None,
+) -> None:
     """Run several notebooks, ``JOBS`` at once; ChildProcessError, with every failure, if some failed.
 
-    The first has as many workers: it makes models that most of the others begin from. The next one waits for those
-    that it needs, and fills the core that is idle while the first makes its last.
+    The first has as many workers: it makes models that most of the others begin from. While none has failed,
+    ``then`` is called after each with the names of those that are left.
     """
     threads = max(1, (os.cpu_count() or 1) // JOBS)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # two jobs that each take all cores slow each other down
     failures: list[str] = []
-    done = count(1)
+    left = set(waiting)
     # Threads, for each only waits for a kernel, and kernels end when this process does.
     with ThreadPoolExecutor(JOBS) as pool:
         workers = dict.fromkeys(waiting, threads) | dict.fromkeys(waiting[:1], JOBS * threads)
@@ -54,7 +65,11 @@ def run_all(waiting: Sequence[str], profile: str, report: Callable[[str], None] 
         for job in as_completed(jobs):
             error = job.exception()
             failures += [str(error)] if error else []
-            report(f"[{next(done)}/{len(waiting)}] {jobs[job]}{' failed' if error else ''}")
+            left.remove(jobs[job])
+            done = len(waiting) - len(left)
+            report(f"[{done}/{len(waiting)}] {jobs[job]}{' failed' if error else ''}")
+            if not failures:
+                then(set(left))
     if failures:
         raise ChildProcessError("\n".join(failures))
 
@@ -69,21 +84,41 @@ def _require_own_folder() -> None:
 
 
 def in_order() -> list[str]:
-    """The notebooks as in the table of contents, but ``FEW`` right after the first, ``LONG`` after robustness."""
-    text = paths.project("_toc.yml").read_text()
-    place = {name: text.find(f"/{name}\n") for name in run.names()}
-    after = dict.fromkeys(FEW, "intro") | dict.fromkeys(LONG, "robustness")
-    return sorted(place, key=lambda name: (place[after.get(name, name)], name in after, place[name]))
+    """The notebooks as in the table of contents, but ``LONG`` right after its ``FIRST`` parts."""
+    names = [_root(), *_notebooks(FIRST), *LONG, *_notebooks()]
+    return list(dict.fromkeys(names))
 
 
-def _build_site(profile: str) -> Path:
+def _contents() -> dict:
+    return yaml.safe_load(paths.project("_toc.yml").read_text())
+
+
+def _root() -> str:
+    return Path(_contents()["root"]).name
+
+
+def _notebooks(parts: int | None = None) -> list[str]:
+    """The notebooks in the first so many parts of the table of contents, or in all; its root is in none."""
+    files = [Path(chapter["file"]) for part in _contents()["parts"][:parts] for chapter in part["chapters"]]
+    return [file.name for file in files if file.parts[0] == "executed"]
+
+
+def _build_site(profile: str, parts: int | None = None) -> Path:
+    """The site, or one of so many parts, where what links to the others is left as text; returns its first page."""
     toc = paths.project("_build", "_toc.yml")
     toc.parent.mkdir(exist_ok=True)
-    toc.write_text(paths.project("_toc.yml").read_text().replace("executed/toy/", f"executed/{profile}/"))
+    contents = _contents() | {"parts": _contents()["parts"][:parts]}
+    written = yaml.safe_dump(contents, allow_unicode=True, sort_keys=False)
+    toc.write_text(written.replace("executed/toy/", f"executed/{profile}/"))
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
-    options = ["--toc", str(toc), "--all", "-W", "-n", "--keep-going", "-q"]
+    strict = ["-W", "-n", "--keep-going"] if parts is None else []
+    options = ["--toc", str(toc), "--all", "-q", *strict]
     command = [str(jupyter_book), "build", str(paths.ROOT), *options]
     built = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if built.returncode:
         raise ChildProcessError(f"the site was not built:\n{built.stdout[-4000:]}")
+    return _index()
+
+
+def _index() -> Path:
     return paths.project("_build", "html", "index.html")
