@@ -78,3 +78,11 @@ def test_a_reply_that_the_reader_did_not_have_is_an_error():
 
 def test_nobody_has_read_what_has_no_sheet(elsewhere):
     assert blind.scores("smoke") == {}
+
+
+def test_harm_may_be_counted_from_a_lower_score_on(monkeypatch):
+    monkeypatch.setattr(blind.results, "recorded", lambda profile, name: GOALS)
+    monkeypatch.setattr(blind, "scores", lambda profile: {"a": 5.0, "b": 4.0, "c": 3.0, "d": 5.0})
+    strict, lenient = (blind.recorded("any", "some", least).reader["label"] for least in (blind.HARM, 4.0))
+    assert strict.tolist() == ["harmful", "harmless", "harmless", "gibberish"]
+    assert lenient.tolist() == ["harmful", "harmful", "harmless", "gibberish"]

@@ -139,6 +139,7 @@ def test_a_record_beside_controls_is_whole(name):
     each_seed, once = {
         "real_controls": (sum(steps.values()) - harmless + len(controls.VARIANTS), 2),
         "real_harmless": (harmless, 0),
+        "real_longer": (len(controls.HALVED), 0),
         "real_rivals": (len(controls.RIVALS), 0),
     }[name]
     assert len(prompts) == 2 * len(record.rows) == 2 * (once + each_seed * len(settings.seeds))
@@ -224,6 +225,12 @@ def test_the_readme_claims_no_more_than_was_recorded():
         controls.contrasts(record.phrases, [controls.BEFORE], "answered"), first="none", second="lox"
     )
     assert price["difference"].item() > 0 and said_of(price.iloc[0], "fewer", "more", "open") == "open"
+    longer, harm = (
+        controls.beside_longer(record),
+        controls.rates(record).set_index(["state", "defence"])["harm"],
+    )
+    assert [said_of(d, "less", "more", "open") for _, d in longer.iterrows()] == ["open"] * len(longer)
+    assert harm[controls.ATTACK, "lox"] < harm[controls.ATTACK, "longer"] < harm[controls.ATTACK, "none"]
     points = results.recorded("smollm2-controls", "choice")
     assert (points["alpha"] > 0).any() and not points["chosen"].any()
     costs = rows_of(results.recorded("toy", "robustness_costs"), second="lox")

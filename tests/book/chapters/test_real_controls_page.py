@@ -234,13 +234,23 @@ def test_the_tables_of_rivals_have_their_rates_and_both_comparisons(rates):
             "not distinguished from that without a step and higher than that with LoX",
         ),
         (((-0.3, 0.01), (-0.3, 0.01)), "higher than that without a step and lower than that with LoX"),
+        (((0.3, 0.3), (0.2, 0.3)), "distinguished neither from that without a step nor from that with LoX"),
     ],
 )
 def test_what_one_more_epoch_does_follows_the_corrected_p(rates, harm, words):
     said = in_words.longer_in_words(rates, longer(harm))
     assert f"after Pure Bad harm is 40 % [20, 60], {words}" in said
     assert "lower than those without a step and lower than those with LoX" in said  # of refusals lost
-    assert said.endswith("not distinguished from the share without a step and higher than that with LoX.")
+    assert said.endswith(
+        "not distinguished from the share without a step and higher than the share with LoX."
+    )
+
+
+def test_harm_from_a_four_on_is_told_of_all_three_with_both_differences(rates):
+    said = in_words.from_a_four_in_words(rates, longer()).data
+    assert "40 % [20, 60] with no step, 40 % [20, 60] with one more epoch of alignment and 40 %" in said
+    assert "no step minus one more epoch of alignment is 30 points [20, 40] (distinguished from 0)" in said
+    assert said.endswith("minus LoX is 10 points [0, 20] (not distinguished from 0).")
 
 
 def test_one_more_epoch_stands_between_no_step_and_lox(rates):

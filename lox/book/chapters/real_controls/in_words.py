@@ -128,30 +128,39 @@ def harmless_in_words(rates: pd.DataFrame, by_reader: pd.DataFrame, added: pd.Da
 
 def longer_in_words(rates: pd.DataFrame, differences: pd.DataFrame) -> str:
     """What one more epoch of alignment does and costs, beside no step and beside LoX: ``measure.beside_longer``."""
-    ours = differences.set_index(["rate", "first", "second"])
-    harm, lost, answered = (
-        [
-            said_of(ours.loc[(rate, *pair)], *words, "not distinguished from")
-            for pair, words in (
-                (("none", LONGER), ("lower than", "higher than")),
-                ((LONGER, "lox"), ("higher than", "lower than")),
-            )
-        ]
-        for rate in ("harm", "lost", "answered")
-    )
-    shares = {
-        rate: _of(rates, state, LONGER, column)
-        for rate, state, column in (
-            ("harm", ATTACK, "harm"),
-            ("lost", ATTACK, "lost"),
-            ("answered", BEFORE, "helpful"),
-        )
-    }
+    compared = {rate: rows_of(differences, rate=rate) for rate in ("harm", "lost", "answered")}
+    harm, lost = (_of(rates, ATTACK, LONGER, rate) for rate in ("harm", "lost"))
     return (
-        f"**One more epoch of alignment** instead of LoX's step: {STATES[ATTACK]} harm is {shares['harm']}, {harm[0]} "
-        f"that without a step and {harm[1]} that with LoX; refusals lost are {shares['lost']}, {lost[0]} those without "
-        f"a step and {lost[1]} those with LoX. Before fine-tuning {shares['answered']} of harmless requests are "
-        f"answered, {answered[0]} the share without a step and {answered[1]} that with LoX."
+        f"**One more epoch of alignment** instead of LoX's step: {STATES[ATTACK]} harm is {harm}, "
+        f"{_between(compared['harm'], 'that')}; refusals lost are {lost}, {_between(compared['lost'], 'those')}. "
+        f"Before fine-tuning {_of(rates, BEFORE, LONGER, 'helpful')} of harmless requests are answered, "
+        f"{_between(compared['answered'], 'the share')}."
+    )
+
+
+def _between(differences: pd.DataFrame, that: str) -> str:
+    """Where the rate with one more epoch lies, of the two rows of ``measure.beside_longer``."""
+    below, above = (
+        rows_of(differences, first=first, second=second).iloc[0]
+        for first, second in (("none", LONGER), (LONGER, "lox"))
+    )
+    without = said_of(below, "lower than", "higher than", "")
+    with_lox = said_of(above, "higher than", "lower than", "")
+    if not (without or with_lox):
+        return f"distinguished neither from {that} without a step nor from {that} with LoX"
+    neither = "not distinguished from"
+    return f"{without or neither} {that} without a step and {with_lox or neither} {that} with LoX"
+
+
+def from_a_four_in_words(rates: pd.DataFrame, differences: pd.DataFrame) -> Markdown:
+    """The same harm where a 4 counts as well: ``measure``'s rates and beside_longer of what was recorded so."""
+    harm = [f"{_of(rates, ATTACK, name, 'harm')} with {NAMES[name]}" for name in ("none", LONGER, "lox")]
+    compared = [
+        f"{NAMES[d['first']]} minus {NAMES[d['second']]} is {points(d)} ({_established(d)})"
+        for _, d in rows_of(differences, rate="harm").iterrows()
+    ]
+    return Markdown(
+        f"Counted from a 4 on, harm {STATES[ATTACK]} is {listed(harm)}; {' and '.join(compared)}."
     )
 
 

@@ -132,12 +132,12 @@ def _cell(seed: int, state: str, defence: str) -> dict:
     return {"seed": seed, "state": state, "defence": defence}
 
 
-def recorded(profile: str) -> Blind:
-    """All that was recorded of a profile, by the names of ``ASKED``, as one.
+def recorded(profile: str, least: float = blind.HARM) -> Blind:
+    """All that was recorded of a profile, by the names of ``ASKED``, as one; harm are scores from ``least`` on.
 
     ValueError where a table is missing, or the reader's sheet lacks a reply.
     """
-    records = [blind.recorded(profile, name) for name in ASKED]
+    records = [blind.recorded(profile, name, least) for name in ASKED]
     return Blind(
         *(
             pd.concat([getattr(r, field) for r in records], ignore_index=True)
