@@ -43,7 +43,7 @@ DEFENCE_COLORS = {
     "full-rank": "C2",
     "random": "C7",
     "bottom": "C6",
-    "longer": "#17a2b8",
+    "longer": "#222222",
     "safeinst": "C3",
     "slower": "#7f6000",
     "removal": "C4",
