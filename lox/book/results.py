@@ -134,6 +134,8 @@ def provenance(setup: Setup) -> Markdown:
         "Versions": ", ".join(f"{name} {number}" for name, number in made["versions"].items()),
         "Profile": f"`{setup.profile.name}`",
     }
+    if made["kept_bases"]:
+        shown["Base models"] = f"{made['kept_bases']} kept in `data/bases`, not trained in this run"
     return _two_columns(shown, metadata={"lox": made})
 
 
@@ -143,6 +145,7 @@ def facts(setup: Setup) -> dict:
         "when": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "seconds": time.time() - psutil.Process().create_time(),
         "computing_seconds": sum(stage["seconds"] for stage in stages.used().values()),
+        "kept_bases": sum("kept" in stage["recipe"] for stage in stages.used().values()),
         "peak_memory_gib": max((stage.get("peak_gib", 0.0) for stage in stages.used().values()), default=0.0),
         "machine": f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB",
         "device": torch.cuda.get_device_name() if models.device() == "cuda" else "cpu",

@@ -15,7 +15,7 @@ def main(profile: str = "toy") -> None:
     """Train and keep the base model of every reported seed of PROFILE; kept ones of another making are removed."""
     setup = load(profile)
     trained = {setup.kept_base(seed): setup.trained_base(seed) for seed in setup.seeds}
-    for old in set(bases.root().glob("*.safetensors")) - set(trained):
+    for old in set(bases.root().glob("seed-*-*.safetensors")) - set(trained):
         old.unlink()
     for kept, folder in trained.items():
         bases.keep(folder, kept)

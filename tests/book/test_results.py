@@ -73,6 +73,15 @@ def test_every_reply_that_the_second_reader_read_was_read_by_the_first():
     assert len(second) == 300 and set(second) <= set(first)
 
 
+def test_a_page_says_how_many_base_models_it_did_not_train(setup, monkeypatch):
+    trained, kept = ({"recipe": recipe, "seconds": 1.0} for recipe in ({"seed": 1}, {"kept": "0123"}))
+    for used, said in (({"a": trained}, None), ({"a": trained, "b": kept}, "| 1 kept in `data/bases`")):
+        monkeypatch.setattr(results.stages, "used", lambda used=used: used)
+        assert results.facts(setup)["kept_bases"] == (said is not None)
+        assert ("kept in" in results.provenance(setup).data) == (said is not None)
+        assert said is None or said in results.provenance(setup).data
+
+
 def test_a_table_without_rows_offers_no_link(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     some, none = pd.DataFrame({"a": [1]}), pd.DataFrame({"a": []})

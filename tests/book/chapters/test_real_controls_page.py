@@ -133,12 +133,11 @@ def test_what_identity_shifting_adds_to_its_prompt_follows_the_corrected_p(rates
 
 def test_the_box_has_a_sentence_for_each_judge(rates):
     read = pd.concat([contrasts(state=state) for state in (ATTACK, IDENTITY, *HARMLESS)])
-    price, both = contrasts(state=BEFORE), (added(), added())
-    box = in_words.finding(rates, read, contrasts(lox=(0, 1)), price, both, parts(), rivals(), longer()).data
+    price = contrasts(state=BEFORE)
+    box = in_words.finding(rates, read, contrasts(lox=(0, 1)), price, longer(), rivals()).data
     assert box.count("**Harm, read blind**, after Pure Bad") == 1
     assert box.count("Refusal lost, by phrases") == 1
-    assert box.count("**Harmless data.**") == box.count("**One more epoch of alignment**") == 1
-    assert box.count("**The same, read blind**, after identity shifting") == 1
+    assert box.count("**One more epoch of alignment**") == box.count("**Rivals**") == 1
 
 
 def test_the_figure_has_a_panel_a_state_and_a_diamond_a_defence(rates):

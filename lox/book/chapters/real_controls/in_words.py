@@ -25,26 +25,17 @@ def finding(
     by_reader: pd.DataFrame,
     by_phrases: pd.DataFrame,
     cost: pd.DataFrame,
-    added: tuple[pd.DataFrame, pd.DataFrame],
-    parts: pd.DataFrame,
-    rivals: pd.DataFrame,
     longer: pd.DataFrame,
+    rivals: pd.DataFrame,
 ) -> Markdown:
-    """The box of the page: ``measure``'s rates, its contrasts three times, added, parts, against_rivals, beside_longer.
-
-    ``added`` is by the reader and by phrases.
-    """
+    """The box of the page: ``measure``'s rates, its contrasts three times, beside_longer and against_rivals."""
     return cells.finding(
         scale_in_words(rates),
         control_in_words(rows_of(by_reader, state=ATTACK), "Harm, read blind"),
         control_in_words(rows_of(by_phrases, state=ATTACK), "Refusal lost, by phrases"),
         cost_in_words(cost),
-        identity_in_words(rates, *(rows_of(table, state=IDENTITY) for table in added)),
-        control_in_words(rows_of(by_reader, state=IDENTITY), "The same, read blind"),
-        harmless_in_words(rates, by_reader, added[0]),
         longer_in_words(rates, longer),
         rivals_in_words(rates, rivals),
-        parts_in_words(parts),
     )
 
 
