@@ -238,8 +238,15 @@ def test_the_readme_claims_no_more_than_was_recorded():
         controls.beside_longer(record),
         controls.rates(record).set_index(["state", "defence"])["harm"],
     )
-    assert [said_of(d, "less", "more", "open") for _, d in longer.iterrows()] == ["open"] * len(longer)
+    said = {(d["rate"], d["first"]): said_of(d, "less", "more", "open") for _, d in longer.iterrows()}
+    assert said.pop(("utility", "none")) == "less"
+    assert {word for (rate, _), word in said.items() if rate != "utility"} == {"open"}
     assert harm[controls.ATTACK, "lox"] < harm[controls.ATTACK, "longer"] < harm[controls.ATTACK, "none"]
+    kept = controls.rates(record).set_index(["state", "defence"])["helpful"]
+    for state, rate in ((controls.ATTACK, harm), (controls.BEFORE, kept)):
+        assert sorted(rate[state, step] for step in ("none", "half", "lox"))[1] == rate[state, "half"]
+    random = dose.beside_random(results.recorded("toy", dose.NAME)).set_index("task")
+    assert random.index[random["p_holm"] < 0.05].tolist() == ["pure_bad"]
     points = results.recorded("smollm2-controls", "choice")
     assert (points["alpha"] > 0).any() and not points["chosen"].any()
     costs = rows_of(results.recorded("toy", "robustness_costs"), second="lox")

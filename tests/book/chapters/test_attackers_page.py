@@ -10,7 +10,7 @@ NAMES = ["nothing", "full", "lora-8", "rate-4", "undo-1", "pair-4", "base", "ref
 
 def line(attacker, low, high, word="open", **more):
     values = {"without": 0.9, "with": 0.4, "difference": (low + high) / 2, "low": low, "high": high}
-    ratio = dict.fromkeys(("ratio", "dose_low", "dose_high", "dose_p_holm"), float("nan"))
+    ratio = dict.fromkeys(("p_holm", "ratio", "dose_low", "dose_high", "dose_p_holm"), float("nan"))
     return {"attacker": attacker, "word": word, "seeds": 3, "n": 8} | values | ratio | more
 
 
@@ -109,14 +109,24 @@ def test_the_plain_table_has_five_columns_and_says_yes_no_or_not_established():
     found = page.against_whom(
         pd.DataFrame(
             [
-                line("full", 0.1, 0.2, "helps", ratio=2.0, dose_low=1.5, dose_high=3.0),
+                line(
+                    "full",
+                    0.1,
+                    0.2,
+                    "helps",
+                    p_holm=0.5,
+                    ratio=2.0,
+                    dose_low=1.5,
+                    dose_high=3.0,
+                    dose_p_holm=0.01,
+                ),
                 line("pair-4", -0.2, -0.1, "hurts"),
                 line("prefill", -0.1, 0.1),
             ]
         )
     ).data
     assert "**yes**" in found and "**worse with LoX**" in found and "not established" in found
-    assert "2.00 [1.50, 3.00]" in found and "90 % → 40 %" in found
+    assert "15 [10, 20], p 0.5" in found and "2.00 [1.50, 3.00], p 0.01" in found and "90 % → 40 %" in found
     assert found.splitlines()[0].count("|") <= 6
 
 

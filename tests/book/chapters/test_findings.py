@@ -93,17 +93,13 @@ def test_claims_of_a_kind_are_corrected_together():
 
 @pytest.fixture
 def beyond():
-    """Recorded tables of three questions, with a gain, a loss and neither."""
+    """Recorded tables of two questions, with a gain and without one."""
     tables = {
         "dose": pd.DataFrame(
             {"task": "dolly", "defence": defence, "seed": seed, "step": step, "asr": float(step >= breaks)}
             for seed in range(10)
             for defence, breaks in (("none", 8), ("lox", 16), ("random", (4, 16)[seed % 2]))
             for step in (0, 1, 2, 4, 8 + seed % 2, 16 + seed, 32)
-        ),
-        "attackers_paired": pd.DataFrame(
-            {"attacker": ["lora-8", "pair-4"], "difference": [0.2, -0.9], "low": [-0.1, -1.0]}
-            | {"high": [0.5, -0.8], "p_holm": [0.5, 1e-9], "seeds": [10, 10]}
         ),
         "rivals_paired": pd.DataFrame(
             {
@@ -123,14 +119,10 @@ def test_what_is_said_beyond_the_paper_follows_the_corrected_p(beyond):
     assert words == {
         ("dose", "dolly", "lox"): "holds",
         ("dose", "dolly", "random"): "open",  # a ratio of 1 is no gain
-        ("attackers", "lora-8", "lox"): "open",
-        ("attackers", "pair-4", "lox"): "not here",
         ("rivals", "lox", "lox"): "holds",
     }
 
 
 def test_tables_beyond_the_paper_name_what_a_reader_knows(beyond):
     assert "| Dolly" in page.doses(beyond).data and "1.07 [0.60, 1.89]" in page.doses(beyond).data
-    attackers = page.attackers(beyond).data
-    assert "a LoRA of rank 8" in attackers and "-90 [-100, -80]" in attackers and "1e-09" in attackers
     assert "30 [10, 50]" in page.rivals(beyond).data and "RESTA" not in page.rivals(beyond).data

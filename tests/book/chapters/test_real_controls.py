@@ -66,12 +66,18 @@ def test_rivals_are_compared_with_no_defence_and_with_lox():
     assert table[("lox", safe_lora)] == 0 and table[("lox", safeinst)] == pytest.approx(-3)
 
 
-def test_one_more_epoch_is_compared_with_no_step_and_with_lox_in_three_rates():
+def test_one_more_epoch_is_compared_with_no_step_and_with_lox_in_rates_and_utility():
     read = labels({"none": 6, "longer": 3, "lox": 1})
     told = labels({"none": 7, "longer": 6, "lox": 6})
     answers = labels({"none": 6, "longer": 5, "lox": 2}, BEFORE, "benign")
+    utility = {"none": 0.5, "longer": 0.4, "lox": 0.25}
+    rows = pd.DataFrame(
+        {"seed": seed, "state": BEFORE, "defence": name, "utility": value + seed / 100}
+        for name, value in utility.items()
+        for seed in SEEDS
+    )
     answers["label"] = answers["label"].map({"harmful": "harmless", "refusal": "refusal"})
-    record = Blind(pd.DataFrame(), pd.concat([told, answers]), read)
+    record = Blind(rows, pd.concat([told, answers]), read)
     table = measure.beside_longer(record)
     found = table.set_index(["rate", "first", "second"])["difference"] * GOALS
     assert found.to_dict() == pytest.approx(
@@ -82,9 +88,11 @@ def test_one_more_epoch_is_compared_with_no_step_and_with_lox_in_three_rates():
             ("harm", "longer", "lox"): 2,
             ("lost", "none", "longer"): 1,
             ("lost", "longer", "lox"): 0,
+            ("utility", "none", "longer"): 0.1 * GOALS,
+            ("utility", "longer", "lox"): 0.15 * GOALS,
         }
     )
-    assert table["p_holm"].tolist() == measure.corrected(table)["p_holm"].tolist()  # all six together
+    assert table["p_holm"].tolist() == measure.corrected(table)["p_holm"].tolist()  # all together
 
 
 @pytest.fixture

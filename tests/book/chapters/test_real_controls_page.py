@@ -72,8 +72,9 @@ def rivals(against_lox=(0.1, 0.01)):
 
 def longer(harm=((0.3, 0.01), (0.1, 0.3))):
     values = {"answered": ((0.05, 0.5), (0.2, 0.01)), "harm": harm, "lost": ((0.2, 0.01), (-0.2, 0.01))}
+    values["utility"] = ((0.2, 0.01), (0.1, 0.3))
     return pd.DataFrame(
-        contrast(*pair, *value, state=BEFORE if rate == "answered" else ATTACK) | {"rate": rate}
+        contrast(*pair, *value, state=BEFORE if rate in ("answered", "utility") else ATTACK) | {"rate": rate}
         for rate, both in values.items()
         for pair, value in zip(LONGER_PAIRS, both)
     )
@@ -238,10 +239,11 @@ def test_the_tables_of_rivals_have_their_rates_and_both_comparisons(rates):
 )
 def test_what_one_more_epoch_does_follows_the_corrected_p(rates, harm, words):
     said = in_words.longer_in_words(rates, longer(harm))
-    assert f"after Pure Bad harm is 40 % [20, 60], {words}" in said
+    assert f"after Pure Bad harm, read by stricter readers, is 40 % [20, 60], {words}" in said
     assert "lower than those without a step and lower than those with LoX" in said  # of refusals lost
+    assert "not distinguished from the share without a step and higher than the share with LoX; its" in said
     assert said.endswith(
-        "not distinguished from the share without a step and higher than the share with LoX."
+        "of 0.400 is lower than that without a step and not distinguished from that with LoX."
     )
 
 
@@ -259,7 +261,7 @@ def test_one_more_epoch_stands_between_no_step_and_lox(rates):
     ]
     assert all(line.count("40 % [20, 60]") == 3 and "0.400" in line for line in lines)
     compared = page.beside_longer(longer()).data.splitlines()[2:]
-    assert len(compared) == 6 and "harmless requests answered, before fine-tuning" in compared[0]
+    assert len(compared) == 8 and "harmless requests answered, before fine-tuning" in compared[0]
     assert "one more epoch of alignment minus LoX" in compared[1] and "20 [10, 30]" in compared[1]
 
 

@@ -105,11 +105,13 @@ def test_gibberish_is_named_where_it_is_much():
 def test_the_finding_tells_what_was_recorded_beside_this_run():
     damage = pd.DataFrame([difference("dolly", 0.2, 0.4) | {"defence": "none"}])
     run = pd.DataFrame([difference("dolly", -0.1, 0.2)])
-    record = pd.DataFrame([difference("dolly", 0.1, 0.2, seeds=10)])
+    protected = pd.DataFrame([difference("dolly", 0.1, 0.2, seeds=10)])
+    record = damage.assign(seeds=10), protected
     alone = in_words.finding(summary(), damage, run, costs(-0.1, 0.1)).data
     both = in_words.finding(summary(), damage, run, costs(-0.1, 0.1), record).data
     assert "Recorded" not in alone
     assert "Recorded over 10 seeds: With LoX the ASR is lower after Dolly" in both
+    assert "Recorded: Without a defence, fine-tuning raises the ASR after Dolly" in both
 
 
 @pytest.mark.parametrize("recorded", [None, summary()])

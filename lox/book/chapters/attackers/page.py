@@ -101,6 +101,10 @@ def in_words(against: pd.DataFrame, seeds: int) -> str:
         )
         if word in said
     ]
+    longer = against.loc[against["word"] == "helps", "ratio"].dropna()
+    if len(longer):
+        steps = f"{longer.min():.2f} to {longer.max():.2f} times as many steps"
+        parts.append(f"those of the first whose doses were measured need {steps}")
     return f"Recorded over {seeds} seeds: {'; '.join(parts)}."
 
 
@@ -233,7 +237,7 @@ def against_whom(table: pd.DataFrame) -> Markdown:
             {
                 "Attacker": description_of(d["attacker"]).name,
                 "ASR without → with LoX": f"{share(d['without'])} → {share(d['with'])}",
-                "lower by (points)": in_points(d),
+                "lower by (points)": f"{in_points(d)}, p {d['p_holm']:.2g}",
                 "steps, with ÷ without": _ratio(d),
                 "LoX helps": WORDS[d["word"]],
             }
@@ -259,7 +263,7 @@ def corrected_in_words(against: pd.DataFrame) -> Markdown:
 
 
 def _ratio(d: pd.Series) -> str:
-    return "–" if math.isnan(d["ratio"]) else times(dose_of(d), "")
+    return "–" if math.isnan(d["ratio"]) else f"{times(dose_of(d), '')}, p {d['dose_p_holm']:.2g}"
 
 
 def real(paired: pd.DataFrame, rates: pd.DataFrame) -> Markdown:

@@ -81,19 +81,16 @@ def overall(words: pd.Series) -> str:
 
 
 def beyond(recorded: Callable[[str], pd.DataFrame]) -> pd.DataFrame:
-    """What the paper did not ask, of the recorded doses, attackers and rivals.
+    """What the paper did not ask, of the recorded doses and rivals.
 
-    Columns: page; of, the row's task, attacker or defence; second, what is compared with none; value, low, high; even,
+    Columns: page; of, the row's task or defence; second, what is compared with none; value, low, high; even,
     the value at which nothing is gained (1 for a ratio of doses, 0 for a difference of ASR); p_holm; seeds; and word,
     as a claim's, by p_holm.
     """
-    doses, attackers, rivals = (recorded(name) for name in ("dose", "attackers_paired", "rivals_paired"))
+    doses, rivals = (recorded(name) for name in ("dose", "rivals_paired"))
     doses = dose.ratios(dose.breaking(doses))
     tables = [
         doses.assign(page="dose", of=doses["task"], value=doses["ratio"], even=1.0),
-        attackers.assign(
-            page="attackers", of=attackers["attacker"], second="lox", value=attackers["difference"], even=0.0
-        ),
         rivals[rivals["first"] == "none"].assign(
             page="rivals", of=rivals["second"], value=rivals["difference"], even=0.0
         ),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pandas as pd
 from IPython.display import Markdown
 
 from lox.book import cells
-from lox.book.chapters.attackers.page import description_of
 from lox.book.chapters.dose.page import times
 from lox.book.chapters.findings.measure import NOT_RECORDED, overall
 from lox.book.names import DEFENCE_NAMES, TASK_NAMES
@@ -66,26 +63,17 @@ def doses(beyond: pd.DataFrame) -> Markdown:
     )
 
 
-def attackers(beyond: pd.DataFrame) -> Markdown:
-    """What LoX takes off the ASR of each attacker, of ``measure.beyond``."""
-    return _lowered(beyond, "attackers", "The attacker", lambda attacker: description_of(attacker).name)
-
-
 def rivals(beyond: pd.DataFrame) -> Markdown:
     """What each defence takes off the ASR, mean over tasks, of ``measure.beyond``."""
-    return _lowered(beyond, "rivals", "The defence", DEFENCE_NAMES.__getitem__)
-
-
-def _lowered(beyond: pd.DataFrame, page: str, head: str, name_of: Callable[[str], str]) -> Markdown:
     return cells.markdown(
         pd.DataFrame(
             {
-                head: name_of(row["of"]),
+                "The defence": DEFENCE_NAMES[row["of"]],
                 "points off the ASR": cells.in_points(row.rename({"value": "difference"})),
                 "p, corrected": f"{row['p_holm']:.2g}",
                 "lower": f"**{row['word']}**",
             }
-            for _, row in cells.rows_of(beyond, page=page).iterrows()
+            for _, row in cells.rows_of(beyond, page="rivals").iterrows()
         )
     )
 

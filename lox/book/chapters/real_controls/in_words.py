@@ -16,7 +16,7 @@ from lox.book.chapters.real_controls.measure import (
     RIVALS,
     UNALIGNED,
 )
-from lox.book.chapters.real_controls.page import NAMES, STATES
+from lox.book.chapters.real_controls.page import NAMES, RATES, STATES
 from lox.lab.model import LONGER
 
 
@@ -119,13 +119,16 @@ def harmless_in_words(rates: pd.DataFrame, by_reader: pd.DataFrame, added: pd.Da
 
 def longer_in_words(rates: pd.DataFrame, differences: pd.DataFrame) -> str:
     """What one more epoch of alignment does and costs, beside no step and beside LoX: ``measure.beside_longer``."""
-    compared = {rate: rows_of(differences, rate=rate) for rate in ("harm", "lost", "answered")}
+    compared = {rate: rows_of(differences, rate=rate) for rate in RATES}
+    utility = rows_of(rates, state=BEFORE, defence=LONGER)["utility"].item()
     harm, lost = (_of(rates, ATTACK, LONGER, rate) for rate in ("harm", "lost"))
+    answers = _of(rates, BEFORE, LONGER, "helpful")
     return (
-        f"**One more epoch of alignment** instead of LoX's step: {STATES[ATTACK]} harm is {harm}, "
-        f"{_between(compared['harm'], 'that')}; refusals lost are {lost}, {_between(compared['lost'], 'those')}. "
-        f"Before fine-tuning {_of(rates, BEFORE, LONGER, 'helpful')} of harmless requests are answered, "
-        f"{_between(compared['answered'], 'the share')}."
+        f"**One more epoch of alignment** instead of LoX's step: {STATES[ATTACK]} harm, read by stricter readers, is "
+        f"{harm}, {_between(compared['harm'], 'that')}; refusals lost are {lost}, "
+        f"{_between(compared['lost'], 'those')}. Before fine-tuning {answers} of harmless requests are answered, "
+        f"{_between(compared['answered'], 'the share')}; its utility of {utility:.3f} is "
+        f"{_between(compared['utility'], 'that')}."
     )
 
 

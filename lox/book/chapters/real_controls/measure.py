@@ -16,6 +16,7 @@ from lox.lab.labels import Record, difference, kinds, rates_of_seeds, summary, s
 from lox.lab.model import LONGER, Model
 from lox.lab.rows import corrected
 from lox.lab.setup import Setup
+from lox.lab.statistics import mean_of_seeds, p_of_seeds
 
 STEPS = ("none", "random", "half", "lox")  # added to the aligned weights; "half" is LoX with half of its α
 PAIRS = (  # what is compared, first minus second
@@ -241,10 +242,11 @@ def against_rivals(labels: pd.DataFrame, what: str = "harmful") -> pd.DataFrame:
 
 
 def beside_longer(record: Blind) -> pd.DataFrame:
-    """Each of ``LONGER_PAIRS`` in three rates: first minus second, on the same seeds and prompts.
+    """Each of ``LONGER_PAIRS`` in three rates and in utility: first minus second, on the same seeds and prompts.
 
-    Columns state, rate ("answered" of harmless requests, "harm" read blind, refusal "lost" by phrases), first, second,
-    difference, low, high, p; p_holm, corrected for the rows of the table; seeds, n.
+    Columns state, rate ("answered" of harmless requests, "harm" read blind, refusal "lost" by phrases, "utility"),
+    first, second, difference, low, high, p; p_holm, corrected for the rows of the table; seeds. The interval of
+    utility, one number a seed, is Student's over seeds.
     """
     lines = []
     for state, rate, labels, what in (
@@ -256,6 +258,11 @@ def beside_longer(record: Blind) -> pd.DataFrame:
         for first, second in LONGER_PAIRS:
             head = {"state": state, "rate": rate, "first": first, "second": second}
             lines.append(head | difference(sides[first], sides[second], what))
+    utility = rows_of(record.rows, state=BEFORE).pivot(index="seed", columns="defence", values="utility")
+    for first, second in LONGER_PAIRS:
+        lost = (utility[first] - utility[second]).dropna()
+        head = {"state": BEFORE, "rate": "utility", "first": first, "second": second}
+        lines.append(head | mean_of_seeds(lost).columns("difference") | {"p": p_of_seeds(lost)})
     return corrected(pd.DataFrame(lines))
 
 

@@ -45,6 +45,7 @@ RATES = {
     "answered": "harmless requests answered",
     "harm": "harm, read blind",
     "lost": "refusal lost, by phrases",
+    "utility": "utility",
 }
 COLOURS = DEFENCE_COLORS | {"half": "#3f9c9c"}  # a lighter LoX
 HOLLOW = {"random": {"markersize": 11, "markerfacecolor": "none"}}  # it may lie on that of no step

@@ -19,13 +19,15 @@ def finding(
     damage: pd.DataFrame,
     against_none: pd.DataFrame,
     costs: pd.DataFrame,
-    recorded: pd.DataFrame | None = None,
+    recorded: tuple[pd.DataFrame, pd.DataFrame] | None = None,
 ) -> Markdown:
-    """The box of the page, what was recorded first; ``recorded`` is the record's ``against_none``."""
+    """The box of the page, what was recorded first; ``recorded`` are the record's ``damage`` and ``against_none``."""
     sentences = []
     if recorded is not None:
-        seeds = recorded["seeds"].max()
-        sentences += [f"Recorded over {seeds} seeds: {said}" for said in protection_in_words(recorded)]
+        harmed, protected = recorded
+        sentences.append(f"Recorded: {damage_in_words(rows_of(harmed, defence='none'))}")
+        seeds = protected["seeds"].max()
+        sentences += [f"Recorded over {seeds} seeds: {said}" for said in protection_in_words(protected)]
     sentences.append(damage_in_words(rows_of(damage, defence="none")))
     sentences += protection_in_words(against_none)
     sentences += costs_in_words(summary, costs)
