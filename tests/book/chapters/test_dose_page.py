@@ -263,3 +263,24 @@ def test_what_two_records_establish_is_told_by_where_they_agree():
 def test_a_ratio_that_is_read_with_others_goes_by_its_corrected_p(p, words):
     one = pd.Series(dict(ratio(1.4, 1.1, 1.8)) | {"p_holm": p})
     assert f"with LoX {words}" in in_words.delay_in_words(one, BROKEN, "recorded")
+
+
+@pytest.mark.parametrize(
+    ("value", "p", "words"),
+    [
+        (2.0, 0.01, "(more, corrected p 0.01)"),
+        (0.5, 0.01, "(fewer, corrected p 0.01)"),
+        (2.0, 0.2, "(not distinguished, corrected p 0.2)"),
+    ],
+)
+def test_a_delay_beside_random_directions_is_said_by_the_corrected_p(value, p, words):
+    line = {
+        "task": "dolly",
+        "ratio": value,
+        "low": value / 1.5,
+        "high": value * 1.5,
+        "seeds": 10,
+        "p_holm": p,
+    }
+    said = in_words.beside_random_in_words(pd.DataFrame([line])).data
+    assert "over 10 recorded seeds: Dolly" in said and said.endswith(f"{words}.")

@@ -107,7 +107,8 @@ def twice_in_words(records: Mapping[str, pd.DataFrame], defence: str) -> Markdow
 def beside_random_in_words(ratios: pd.DataFrame) -> Markdown:
     """Whether LoX delays an attack more than random directions do, after which tasks: ``measure.beside_random``."""
     said = [
-        f"{TASK_NAMES[r['task']]} {times(r, unit='')} ({said_of(r, 'more', 'fewer', 'not distinguished', even=1.0)})"
+        f"{TASK_NAMES[r['task']]} {times(r, unit='')} ({said_of(r, 'more', 'fewer', 'not distinguished', even=1.0)}, "
+        f"corrected p {r['p_holm']:.2g})"
         for _, r in ratios.iterrows()
     ]
     return Markdown(
