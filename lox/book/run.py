@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import logging
 import os
 import re
@@ -25,7 +24,7 @@ from lox import paths
 from lox.checkpoints.unfinished import whole
 from lox.lab import profile as profiles
 from lox.lab import stages
-from lox.lab.fingerprint import content_hash, parse, used_by_source
+from lox.lab.fingerprint import content_hash, file_hash, parse, used_by_source
 
 TYPES = {"str": str, "int": int, "float": float, "bool": bool, "None": None}
 # What pages show and notebooks' code does not name.
@@ -257,7 +256,7 @@ def _about(executed: Path) -> dict:
 
 
 def _digest(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else None
+    return file_hash(path) if path.is_file() else None
 
 
 def _absolute(variable: str) -> str:

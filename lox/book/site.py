@@ -29,7 +29,7 @@ def build(profile: str = "toy", report: Callable[[str], None] = print) -> Path:
     profiles.load(profile)
     _require_own_folder()
     run.require_writable(run.executed_folder(profile), stages.root(), paths.project("_build"))
-    names, first = in_order(), {_root(), *_notebooks(FIRST)}
+    names, first = in_order(), set(_notebooks(FIRST))
     waiting = [name for name in names if not run.is_current(name, profile)]
     report(f"{len(names) - len(waiting)} of {len(names)} notebooks are current, {len(waiting)} to run")
 
@@ -85,21 +85,18 @@ def _require_own_folder() -> None:
 
 def in_order() -> list[str]:
     """The notebooks as in the table of contents, but ``LONG`` right after its ``FIRST`` parts."""
-    names = [_root(), *_notebooks(FIRST), *LONG, *_notebooks()]
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys([*_notebooks(FIRST), *LONG, *_notebooks()]))
 
 
 def _contents() -> dict:
     return yaml.safe_load(paths.project("_toc.yml").read_text())
 
 
-def _root() -> str:
-    return Path(_contents()["root"]).name
-
-
 def _notebooks(parts: int | None = None) -> list[str]:
-    """The notebooks in the first so many parts of the table of contents, or in all; its root is in none."""
-    files = [Path(chapter["file"]) for part in _contents()["parts"][:parts] for chapter in part["chapters"]]
+    """The notebooks of the table of contents: its root, and those in its first so many parts, or in all."""
+    contents = _contents()
+    chapters = [chapter["file"] for part in contents["parts"][:parts] for chapter in part["chapters"]]
+    files = map(Path, [contents["root"], *chapters])
     return [file.name for file in files if file.parts[0] == "executed"]
 
 
@@ -107,7 +104,8 @@ def _build_site(profile: str, parts: int | None = None) -> Path:
     """The site, or one of so many parts, where what links to the others is left as text; returns its first page."""
     toc = paths.project("_build", "_toc.yml")
     toc.parent.mkdir(exist_ok=True)
-    contents = _contents() | {"parts": _contents()["parts"][:parts]}
+    contents = _contents()
+    contents["parts"] = contents["parts"][:parts]
     written = yaml.safe_dump(contents, allow_unicode=True, sort_keys=False)
     toc.write_text(written.replace("executed/toy/", f"executed/{profile}/"))
     jupyter_book = Path(sys.executable).with_name("jupyter-book")

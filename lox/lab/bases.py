@@ -7,9 +7,7 @@ model is trained. ``python -m lox.lab.keep`` trains and keeps those of the toy's
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -17,9 +15,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from lox import paths
-from lox.lab import models
-from lox.lab.fingerprint import code_fingerprint, content_hash
+from lox.lab import models, stages, training
+from lox.lab.fingerprint import code_fingerprint, content_hash, file_hash
 from lox.lab.profile import ToyModel
+from lox.lab.worlds.toy import ToyWorld
+
+# The code that makes a base model
+PRETRAINING = (training.pretrain, ToyWorld.pretraining_documents, vars(ToyWorld)["vocabulary"].func)
 
 
 def root() -> Path:
@@ -27,21 +29,43 @@ def root() -> Path:
     return Path(os.environ.get("LOX_BASES") or paths.ROOT / "data" / "bases").absolute()
 
 
-def file(recipe: dict, code: Sequence[Callable]) -> Path:
-    """Where the base model of a stage's recipe and code lies, if it is kept. ``recipe`` has its seed."""
-    digest = content_hash({"recipe": recipe, "code": code_fingerprint(*code)})
-    return root() / f"seed-{recipe['seed']}-{digest}.safetensors"
+def base(settings: ToyModel, world: ToyWorld, seed: int) -> Path:
+    """The stage of a seed's base model: the kept one where there is one, else it is trained."""
+    file, words = kept(settings, world, seed), world.vocabulary
+    if not file.exists():
+        return trained(settings, world, seed)
+
+    def build(folder: Path) -> None:
+        unpack(file, settings, words, folder)
+
+    recipe = {"kept": file_hash(file), "model": settings.model_dump(), "words": content_hash(words)}
+    return stages.stage("base", recipe, build, [unpack])
 
 
-def keep(folder: Path, kept: Path) -> None:
-    """Write the model in ``folder`` to the file ``kept``, in half precision."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: weight.half() for name, weight in models.read_weights(folder).items()}, kept)
+def kept(settings: ToyModel, world: ToyWorld, seed: int) -> Path:
+    """The file in which a seed's base model is kept, whether or not it is there."""
+    determined_by = {"recipe": _recipe(settings, world, seed), "code": code_fingerprint(*PRETRAINING)}
+    return root() / f"seed-{seed}-{content_hash(determined_by)}.safetensors"
 
 
-def digest(kept: Path) -> str:
-    """Sixteen hexadecimal digits that name what a kept file holds."""
-    return hashlib.sha256(kept.read_bytes()).hexdigest()[:16]
+def trained(settings: ToyModel, world: ToyWorld, seed: int) -> Path:
+    """The stage of a seed's base model, trained here even where one is kept."""
+
+    def build(folder: Path) -> None:
+        training.pretrain(settings, world, seed, folder)
+
+    return stages.stage("base", _recipe(settings, world, seed), build, PRETRAINING)
+
+
+def _recipe(settings: ToyModel, world: ToyWorld, seed: int) -> dict:
+    described = settings.model_dump(exclude_defaults=True)
+    return {"model": described, "seed": seed, "world": world.digest()}
+
+
+def keep(folder: Path, file: Path) -> None:
+    """Write the model in ``folder`` to a file, in half precision."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: weight.half() for name, weight in models.read_weights(folder).items()}, file)
 
 
 def unpack(kept: Path, settings: ToyModel, words: list[str], folder: Path) -> None:

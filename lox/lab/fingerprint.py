@@ -29,6 +29,12 @@ def content_hash(data) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def file_hash(path: Path) -> str:
+    """Sixteen hexadecimal digits that name what a file holds."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
 _ONE_PARSES = threading.Lock()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import cast
 
 from torch import Tensor
 
@@ -29,8 +30,6 @@ from lox.subspace import Rank
 
 SAFEINST_SHARE = 0.025  # of the fine-tuning data (paper, section 5)
 INSIDE = "model"  # the folder of a stage that holds an extrapolated checkpoint
-# The code that makes a toy's base model
-PRETRAINING = (training.pretrain, ToyWorld.pretraining_documents, ToyWorld.vocabulary.func)
 
 
 def load(name: str = "toy", *, judge: str | None = None) -> Setup:
@@ -175,32 +174,7 @@ class Setup:
         if not isinstance(settings, ToyModel):
             recipe = {"model": settings.model_dump()}
             return stages.stage("base", recipe, lambda folder: models.fetch(settings, folder), [models.fetch])
-        kept, words = self.kept_base(model.seed), self.world.vocabulary
-        if not kept.exists():
-            return self.trained_base(model.seed)
-
-        def unpack(folder: Path) -> None:
-            bases.unpack(kept, settings, words, folder)
-
-        recipe = {"kept": bases.digest(kept), "model": settings.model_dump(), "words": content_hash(words)}
-        return stages.stage("base", recipe, unpack, [bases.unpack])
-
-    def kept_base(self, seed: int) -> Path:
-        """Where the project keeps the base model of a toy's seed (``lox.lab.bases``), whether or not it does."""
-        return bases.file(self._pretraining(seed), PRETRAINING)
-
-    def trained_base(self, seed: int) -> Path:
-        """The folder of the base model of a toy's seed, trained here even where the project keeps one."""
-
-        def build(folder: Path) -> None:
-            training.pretrain(self.profile.model, self.world, seed, folder)
-
-        return stages.stage("base", self._pretraining(seed), build, PRETRAINING)
-
-    def _pretraining(self, seed: int) -> dict:
-        """What determines a toy's base model, beside ``PRETRAINING``."""
-        described = self.profile.model.model_dump(exclude_defaults=True)
-        return {"model": described, "seed": seed, "world": self.world.digest()}
+        return bases.base(settings, cast(ToyWorld, self.world), model.seed)
 
     def _aligned(self, model: Model) -> Path:
         settings, rows = self.profile.alignment, self.training_rows(model)

@@ -7,7 +7,6 @@ So a change of any of them makes a new stage, and two notebooks that need the sa
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import resource
@@ -22,7 +21,7 @@ from filelock import FileLock
 
 from lox import paths
 from lox.checkpoints.unfinished import whole
-from lox.lab.fingerprint import code_fingerprint, content_hash
+from lox.lab.fingerprint import code_fingerprint, content_hash, file_hash
 
 LIBRARIES = ("torch", "transformers", "trl", "datasets")
 RECORD = "stage.json"
@@ -116,9 +115,4 @@ def _damage(folder: Path) -> str:
 def _digests(folder: Path) -> dict[str, str]:
     """Path within the folder -> digest of each file but the record."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
-    return {str(path.relative_to(folder)): _digest(path) for path in files}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return {str(path.relative_to(folder)): file_hash(path) for path in files}

@@ -173,6 +173,11 @@ def p_of_seeds(values: ArrayLike) -> float:
     return 2 * float(stdtr(values.size - 1, -mean / error))
 
 
+def difference_of_seeds(values: ArrayLike) -> dict:
+    """Differences of one number a seed, (S,), as columns: their mean, ``mean_of_seeds``' interval, ``p_of_seeds``."""
+    return mean_of_seeds(values).columns("difference") | {"p": p_of_seeds(values)}
+
+
 def holm(p_values: ArrayLike) -> list[float]:
     """p values adjusted for their number, in their order (Holm, 1979). ValueError outside [0, 1]."""
     p_values = np.asarray(p_values, float)

@@ -4,6 +4,7 @@ import pytest
 
 from lox.book.chapters.toy_world import measure
 from lox.book.chapters.toy_world.exercise import CASES, MISTAKES, check_asr
+from lox.lab import bases
 from lox.lab.evaluation import Evaluated
 from lox.lab.judging.verdicts import Verdict
 from lox.lab.setup import load
@@ -143,5 +144,5 @@ def test_no_two_mistakes_look_the_same():
 def test_seeds_whose_base_model_is_kept_are_those_with_a_file(setup, tmp_path, monkeypatch):
     monkeypatch.setenv("LOX_BASES", str(tmp_path))
     assert measure.kept(setup) == []
-    setup.kept_base(setup.seeds[0]).touch()
+    bases.kept(setup.profile.model, setup.world, setup.seeds[0]).touch()
     assert measure.kept(setup) == [setup.seeds[0]]

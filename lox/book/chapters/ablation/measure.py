@@ -19,7 +19,7 @@ from lox.lab.models import read_weights
 from lox.lab.parallel import side_by_side
 from lox.lab.replies import Computed
 from lox.lab.setup import Setup
-from lox.lab.statistics import mean_of_seeds, p_of_seeds
+from lox.lab.statistics import difference_of_seeds
 from lox.subspace import Rank, Subspace, check_rank, safety_subspace
 
 WHOLE = 0.5  # share of what the aligned model can do, more than which a whole model still does
@@ -152,8 +152,7 @@ def gains(setup: Setup, ks: Ranks, before: pd.DataFrame) -> pd.DataFrame:
         head = {"choice": choice, "alpha": alpha}
         lines.append({"what": "answers"} | head | rows.difference(side, full, "answered"))
         gained = [one.utility - other.utility for one, other in zip(side, full)]
-        utility = mean_of_seeds(gained).columns("difference") | {"p": p_of_seeds(gained)}
-        lines.append({"what": "utility"} | head | utility)
+        lines.append({"what": "utility"} | head | difference_of_seeds(gained))
     table = pd.DataFrame(lines)
     return rows.corrected(table, table["what"])
 

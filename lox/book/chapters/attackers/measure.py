@@ -22,11 +22,8 @@ from lox.subspace import Rank
 CELL = ("attacker", "defence")
 SETTINGS = ["k", "alpha", "lr", "judge", "n"]
 DEFENCES = ("none", "lox")
-DOSE = {
-    "low": "dose_low",
-    "high": "dose_high",
-    "p_holm": "dose_p_holm",
-}  # columns of a ratio beside a difference
+# Columns of a ratio -> what they are called beside a difference
+DOSE = {"low": "dose_low", "high": "dose_high", "p_holm": "dose_p_holm"}
 RATIOS = ["attacker", "ratio", "low", "high", "p", "seeds", "measured", "left_out"]
 
 

@@ -16,7 +16,7 @@ from lox.lab.labels import Record, difference, kinds, rates_of_seeds, summary, s
 from lox.lab.model import LONGER, Model
 from lox.lab.rows import corrected
 from lox.lab.setup import Setup
-from lox.lab.statistics import mean_of_seeds, p_of_seeds
+from lox.lab.statistics import difference_of_seeds
 
 STEPS = ("none", "random", "half", "lox")  # added to the aligned weights; "half" is LoX with half of its α
 PAIRS = (  # what is compared, first minus second
@@ -262,7 +262,7 @@ def beside_longer(record: Blind) -> pd.DataFrame:
     for first, second in LONGER_PAIRS:
         lost = (utility[first] - utility[second]).dropna()
         head = {"state": BEFORE, "rate": "utility", "first": first, "second": second}
-        lines.append(head | mean_of_seeds(lost).columns("difference") | {"p": p_of_seeds(lost)})
+        lines.append(head | difference_of_seeds(lost))
     return corrected(pd.DataFrame(lines))
 
 

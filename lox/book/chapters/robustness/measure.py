@@ -18,7 +18,7 @@ from lox.lab.labels import CELL, Record, difference, labels_of, protection
 from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
 from lox.lab.setup import Setup
-from lox.lab.statistics import mean_of_seeds, p_of_seeds
+from lox.lab.statistics import difference_of_seeds
 
 SETTINGS = ["pairs", "k", "alpha", "lr", "epochs", "judge", "n"]
 # --- making and asking the models ---------------------------------------------------------------
@@ -113,6 +113,5 @@ def costs(record: Record) -> pd.DataFrame:
         head = {"first": "none", "second": defence}
         lines.append({"what": "helpful"} | head | difference(sides["none"], sides[defence], "answered"))
         lost = utility["none"] - utility[defence]
-        columns = mean_of_seeds(lost).columns("difference") | {"p": p_of_seeds(lost)}
-        lines.append({"what": "utility"} | head | columns)
+        lines.append({"what": "utility"} | head | difference_of_seeds(lost))
     return pd.DataFrame(lines)

@@ -8,7 +8,7 @@ from itertools import takewhile
 
 import pandas as pd
 
-from lox.lab import models
+from lox.lab import bases, models
 from lox.lab.evaluation import Evaluated, evaluate, form_of
 from lox.lab.model import Model
 from lox.lab.parallel import side_by_side
@@ -103,7 +103,8 @@ def training(setup: Setup) -> pd.DataFrame:
 
 def kept(setup: Setup) -> list[int]:
     """The reported seeds whose base model the project keeps (``lox.lab.bases``), so that it was not trained here."""
-    return [seed for seed in setup.seeds if setup.kept_base(seed).exists()]
+    world = world_of(setup)
+    return [seed for seed in setup.seeds if bases.kept(setup.profile.model, world, seed).exists()]
 
 
 def size(setup: Setup) -> dict[str, int]:
