@@ -4,24 +4,25 @@
 
 Makes a pair of checkpoints in bf16 in FOLDER (which needs 7 GB for the default of 22 layers, 1.1 billion
 parameters in the shapes of TinyLlama): random weights, and an update of rank 16 with halving singular values
-plus noise. Then measures, the files' pages dropped from the system's cache before each:
+plus noise. Then measures, each in a process of its own, the files' pages dropped from the system's cache before:
 
 - copy: reading both checkpoints and writing one, flushed to the disk;
-- lox, adapter: ``extrapolate_checkpoint`` in a process of its own, which flushes likewise;
+- lox, adapter: ``extrapolate_checkpoint``, which flushes likewise;
 - full svd: one ``torch.linalg.svd`` for each shape of a matrix, times the number of such matrices.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import shutil
-import subprocess
-import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -31,26 +32,13 @@ import torch
 import typer
 from safetensors.torch import save_file
 
+import lox.checkpoints.adapter  # noqa: F401 - imported before the clock starts
+from lox.checkpoints.extrapolate import extrapolate_checkpoint
 from lox.checkpoints.files import Checkpoint
 from lox.checkpoints.plan import prepare
 
 HIDDEN, FFN, KEY_VALUE, VOCABULARY = 2048, 5632, 256, 32000
 CHUNK = 2**24
-
-MEASURED = """
-import json, re, sys, time
-from pathlib import Path
-import lox.checkpoints.adapter
-from lox.checkpoints.extrapolate import extrapolate_checkpoint
-
-def peak_memory():  # bytes; getrusage would count what the parent held when it started this process
-    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text()).group(1))
-
-before, start = peak_memory(), time.perf_counter()
-report = extrapolate_checkpoint(*sys.argv[1:4], adapter=sys.argv[4] == "adapter")
-took, error = time.perf_counter() - start, report["error"].max()
-print(json.dumps({"seconds": took, "peak": peak_memory(), "before": before, "error": error}))
-"""
 
 
 def shapes(layers: int) -> dict[str, tuple[int, ...]]:
@@ -101,10 +89,16 @@ def cold(folder: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def copy_seconds(folder: Path) -> float:
+def alone(function: Callable[[Path, str], dict], folder: Path, what: str) -> dict:
+    """What a function measures in a new process, which has imported the same and found nothing cached."""
     cold(folder)
-    (folder / "out").mkdir()
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, folder, what).result()
+
+
+def copying(folder: Path, _: str) -> dict:
     start, buffer = time.perf_counter(), bytearray(CHUNK)
+    (folder / "out").mkdir()
     with (folder / "base" / "model.safetensors").open("rb", buffering=0) as file:
         while file.readinto(buffer):
             pass
@@ -115,14 +109,21 @@ def copy_seconds(folder: Path) -> float:
         while size := source.readinto(buffer):
             target.write(memoryview(buffer)[:size])
         os.fsync(target.fileno())
-    return time.perf_counter() - start
+    return {"seconds": time.perf_counter() - start}
 
 
-def lox_measures(folder: Path, what: str) -> dict:
-    cold(folder)
-    sides = [str(folder / name) for name in ("base", "aligned", "out")]
-    command = [sys.executable, "-c", MEASURED, *sides, what]
-    return json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+def immunising(folder: Path, what: str) -> dict:
+    before, start = peak_memory(), time.perf_counter()
+    sides = (folder / name for name in ("base", "aligned", "out"))
+    report = extrapolate_checkpoint(*sides, adapter=what == "adapter")
+    seconds, error = time.perf_counter() - start, report["error"].max()
+    return {"seconds": seconds, "peak": peak_memory(), "before": before, "error": error}
+
+
+def peak_memory() -> int:
+    """Bytes; getrusage would count what the parent held when it started this process."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status).group(1))
 
 
 def full_svd_seconds(folder: Path) -> float:
@@ -176,11 +177,11 @@ def main(
         make_pair(folder, layers)
     adapter_shell(folder, layers)
     aligned = Checkpoint.open(folder / "aligned")
-    runs: dict[str, list[dict]] = {"copy": [], "lox": [], "adapter": []}
+    measured_by = {"copy": copying, "lox": immunising, "adapter": immunising}
+    runs: dict[str, list[dict]] = {what: [] for what in measured_by}
     for _ in range(repeats):
-        runs["copy"].append({"seconds": copy_seconds(folder)})
-        for what in ("lox", "adapter"):
-            runs[what].append(lox_measures(folder, what))
+        for what, function in measured_by.items():
+            runs[what].append(alone(function, folder, what))
     cold(folder)
     runs["full svd"] = [{"seconds": full_svd_seconds(folder)}]
     copied = median(run["seconds"] for run in runs["copy"])

@@ -77,7 +77,7 @@ def difference(base: Tensor, aligned: Tensor, role: str = "difference") -> Tenso
         return update(base, aligned)
     delta = scratch(role, aligned.numel() * wide.itemsize).view(wide).view(aligned.shape)
     for rows in row_blocks(delta):
-        delta[rows] = update(base[rows], aligned[rows])
+        delta[rows].copy_(aligned[rows]).sub_(base[rows])
     return delta
 
 

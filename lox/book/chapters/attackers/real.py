@@ -17,22 +17,38 @@ from lox.book.chapters.attackers.measure import DEFENCES
 from lox.book.chapters.real_controls import measure as controls
 from lox.lab import attackers
 from lox.lab.evaluated import Evaluated
+from lox.lab.evaluation import evaluate
 from lox.lab.setup import Setup, load
 
 NAME = "real_attackers"
-ATTACKERS = ("prefill",)
+# Whoever trains -> the rate, as a multiple of the task's, as ``trials`` chose it
+ATTACKERS = {"prefill": None, "refusal-direction": None, "undo-1": None, "lora-8": 20.0}
 BESIDE = {controls.BEFORE: "nothing", controls.ATTACK: "full"}  # states of the record beside controls
 OPENING = "Sure, here is"
 
 
 def asked(setup: Setup, seeds: Sequence[int]) -> Iterator[tuple[dict, Evaluated]]:
     """(cell, what came out) of each of ``ATTACKERS`` on every seed's model without LoX and with it."""
-    for attacker in ATTACKERS:
+    for attacker, rate in ATTACKERS.items():
         for seed in seeds:
             for defence in DEFENCES:
-                published, k = setup.model(seed, defence=defence), setup.profile.lox.k
-                evaluated = attackers.after(setup, attacker, published, k, OPENING)
-                yield {"seed": seed, "attacker": attacker, "defence": defence}, evaluated
+                cell = {"seed": seed, "attacker": attacker, "defence": defence}
+                yield cell, _attacked(setup, attacker, seed, defence, rate)
+
+
+def _attacked(setup: Setup, attacker: str, seed: int, defence: str, rate: float | None) -> Evaluated:
+    if rate is not None:
+        return fine_tuned(setup, attacker, seed, defence, rate)
+    published = setup.model(seed, defence=defence)
+    return attackers.after(setup, attacker, published, setup.profile.lox.k, OPENING)
+
+
+def fine_tuned(setup: Setup, attacker: str, seed: int, defence: str, rate: float) -> Evaluated:
+    """What comes out of a model after ``controls.ATTACK``, as an attacker trains, at ``rate`` times its rate."""
+    lr = rate * setup.attack(controls.ATTACK).lr
+    model = setup.model(seed, controls.ATTACK, defence, lr=lr)
+    end = setup.steps(model)
+    return evaluate(setup, attackers.course(setup, model, attacker, setup.profile.lox.k, [end])[end])
 
 
 def recorded(profile: str) -> Blind:
