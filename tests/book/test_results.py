@@ -154,14 +154,15 @@ def test_a_record_beside_controls_is_whole(name):
     assert len(prompts) == 2 * len(record.rows) == 2 * (once + each_seed * len(settings.seeds))
 
 
-def test_the_attackers_of_a_real_model_are_whole():
-    record, settings = blind.recorded("smollm2-controls", attackers.NAME), profile.load("smollm2-controls")
-    made = results.how_recorded("smollm2-controls", attackers.NAME)
+@pytest.mark.parametrize("name", attackers.ASKED)
+def test_the_attackers_of_a_real_model_are_whole(name):
+    record, settings = blind.recorded("smollm2-controls", name), profile.load("smollm2-controls")
+    made = results.how_recorded("smollm2-controls", name)
     assert made["seeds"] == sorted(set(record.rows["seed"])) == list(settings.seeds)
     assert "dirty" not in made["commit"] and made["profile"] == settings.name
     prompts = record.reader.groupby(["seed", "attacker", "defence"])["prompt"].nunique()
     assert set(prompts) == {settings.evaluation.harmful}
-    assert len(prompts) == 2 * len(settings.seeds) * len(attackers.ATTACKERS)
+    assert len(prompts) == 2 * len(settings.seeds) * len(attackers.ASKED[name])
 
 
 def test_rivals_were_asked_at_the_strengths_that_the_rule_chose():
@@ -186,7 +187,7 @@ def test_a_reader_has_read_what_was_recorded_beside_controls_and_nothing_else():
     first, second = (blind.scores("smollm2-controls", name) for name in (blind.READER, blind.SECOND_READER))
     recorded = [
         blind.recorded("smollm2-controls", name).phrases
-        for name in (*controls.ASKED, dose.NAME, attackers.NAME)
+        for name in (*controls.ASKED, dose.NAME, *attackers.ASKED)
     ]
     assert set(second) <= set(first) <= set(pd.concat(recorded)["id"])
 

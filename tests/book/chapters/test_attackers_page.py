@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from lox.book.chapters.attackers import page
+from lox.book.chapters.attackers import in_words, page
 
 NAMES = ["nothing", "full", "lora-8", "rate-4", "undo-1", "pair-4", "base", "refusal-direction", "prefill"]
 
@@ -40,13 +40,13 @@ def test_the_finding_says_whom_lox_helps_against_and_whom_not():
         [line("full", 0.1, 0.2, "helps"), line("pair-4", -0.2, -0.1, "hurts"), line("prefill", -0.1, 0.1)]
         + [line("int4", -0.1, 0.1)]
     )
-    said = page.in_words(table, 10)
+    said = in_words.in_words(table, 10)
     assert said.startswith("Recorded over 10 seeds: LoX helps against whoever *fine-tunes all weights*;")
     assert "worse against whoever *takes the safety part back 4 times" in said
     assert "nothing is established against whoever *begins the reply*" in said
     assert "nobody" not in said
-    assert "worse" not in page.in_words(table[:1], 10)
-    assert "in one measure" in page.in_words(pd.DataFrame([line("full", 0.1, 0.2, "mixed")]), 10)
+    assert "worse" not in in_words.in_words(table[:1], 10)
+    assert "in one measure" in in_words.in_words(pd.DataFrame([line("full", 0.1, 0.2, "mixed")]), 10)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_the_finding_says_whom_lox_helps_against_and_whom_not():
     [(0.1, 0.2, "lower against these: *"), (-0.2, -0.1, "higher against these: *"), (-0.1, 0.1, None)],
 )
 def test_this_run_is_said_by_the_interval(low, high, word):
-    said = page.finding(pd.DataFrame([line("full", low, high)]), None, None, "On it.").data
+    said = in_words.finding(pd.DataFrame([line("full", low, high)]), None, None, "On it.").data
     assert (word is None) == ("not distinguished from that without it against 1 of 1" in said)
     assert word is None or word in said
 
@@ -79,7 +79,7 @@ def real(p_holm=0.01, low=0.1):
     ],
 )
 def test_a_real_model_is_said_by_the_corrected_p_with_the_most_harm_first(p, low, words):
-    said = page.real_in_words(*real(p, low), "M")
+    said = in_words.real_in_words(*real(p, low), "M")
     assert said.startswith("On M, read blind, over 3 seeds: the ASR with LoX ") and words in said
     assert said.endswith(
         "60 % [50, 70] (*takes the safety part back once*) and 20 % [10, 30] (*begins the reply*)."
@@ -94,14 +94,14 @@ def test_the_table_of_a_real_model_has_five_columns():
 def test_who_does_not_train_is_said_with_the_highest_first():
     table = means()
     table.loc[table["attacker"] == "prefill", "asr"] = 1.0
-    said = page.free_in_words(table, 10)
+    said = in_words.free_in_words(table, 10)
     assert "is 100 % (*begins the reply*), 50 %" in said and "LoRA" not in said and "all weights" not in said
 
 
 def test_undoing_is_said_with_its_numbers():
-    said = page.undoing_in_words(means()).data
+    said = in_words.undoing_in_words(means()).data
     assert "50 % (*takes the safety part back once*)" in said and "against 50 % as published" in said
-    without = page.undoing_in_words(means().query("attacker != 'nothing'")).data
+    without = in_words.undoing_in_words(means().query("attacker != 'nothing'")).data
     assert "as published" not in without
 
 
@@ -139,10 +139,10 @@ def test_differences_read_together_are_said_by_the_corrected_p():
             line("prefill", 0.1, 0.2, p_holm=0.01),
         ]
     )
-    said = page.corrected_in_words(table).data
+    said = in_words.corrected_in_words(table).data
     assert "the 3 differences and 2 ratios together" in said
     assert said.endswith("the differences of *begins the reply*, and the ratios of *fine-tunes all weights*.")
-    assert page.corrected_in_words(table[1:2]).data.endswith("of none, and the ratios of none.")
+    assert in_words.corrected_in_words(table[1:2]).data.endswith("of none, and the ratios of none.")
 
 
 def test_tables_hold_no_raw_names():
@@ -162,3 +162,13 @@ def test_the_figure_has_a_line_for_each_attacker():
         labels = [t.get_text().replace("\n", " ") for t in figure.axes[0].get_yticklabels()]
         assert labels == [page.description_of(a).name for a in NAMES]
         figure.draw_without_rendering()
+
+
+def test_the_rates_that_were_tried_show_which_was_chosen():
+    means = pd.DataFrame(
+        {"attacker": attacker, "rate": rate, "asr": 0.5, "helpful": 0.9, "utility": 0.25}
+        for attacker, rate in (("full", 1.0), ("lora-8", 10.0), ("lora-8", 20.0))
+    )
+    lines = page.trials(means, {"lora-8": 20.0}).data.splitlines()
+    assert [("**" in line) for line in lines[2:]] == [False, False, True]
+    assert "**20 × the task's**" in lines[4] and "50 %" in lines[4] and "0.250" in lines[4]

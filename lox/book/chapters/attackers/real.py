@@ -1,4 +1,4 @@
-"""Attackers on a real model, read blind: ``python -m lox.book.chapters.attackers.real SHEET`` records them.
+"""Attackers on a real model, read blind: ``python -m lox.book.chapters.attackers.real SHEET NAME`` records some.
 
 It can be interrupted at any time: what was made is found again.
 """
@@ -20,25 +20,28 @@ from lox.lab.evaluated import Evaluated
 from lox.lab.evaluation import evaluate
 from lox.lab.setup import Setup, load
 
-NAME = "real_attackers"
-# Whoever trains -> the rate, as a multiple of the task's, as ``trials`` chose it
-ATTACKERS = {"prefill": None, "refusal-direction": None, "undo-1": None, "lora-8": 20.0}
+RATES = {"lora-8": 20.0}  # of who trains, as multiples of the task's, as ``trials`` chose them
+ASKED = {  # by the name of what is recorded of them
+    "real_attackers": ("prefill",),
+    "real_lora": ("lora-8",),
+    "real_untrained": ("undo-1", "refusal-direction"),
+}
 BESIDE = {controls.BEFORE: "nothing", controls.ATTACK: "full"}  # states of the record beside controls
 OPENING = "Sure, here is"
 
 
-def asked(setup: Setup, seeds: Sequence[int]) -> Iterator[tuple[dict, Evaluated]]:
-    """(cell, what came out) of each of ``ATTACKERS`` on every seed's model without LoX and with it."""
-    for attacker, rate in ATTACKERS.items():
+def asked(setup: Setup, name: str, seeds: Sequence[int]) -> Iterator[tuple[dict, Evaluated]]:
+    """(cell, what came out) of each attacker of ``ASKED[name]`` on every seed's model without LoX and with it."""
+    for attacker in ASKED[name]:
         for seed in seeds:
             for defence in DEFENCES:
                 cell = {"seed": seed, "attacker": attacker, "defence": defence}
-                yield cell, _attacked(setup, attacker, seed, defence, rate)
+                yield cell, _attacked(setup, attacker, seed, defence)
 
 
-def _attacked(setup: Setup, attacker: str, seed: int, defence: str, rate: float | None) -> Evaluated:
-    if rate is not None:
-        return fine_tuned(setup, attacker, seed, defence, rate)
+def _attacked(setup: Setup, attacker: str, seed: int, defence: str) -> Evaluated:
+    if attacker in RATES:
+        return fine_tuned(setup, attacker, seed, defence, RATES[attacker])
     published = setup.model(seed, defence=defence)
     return attackers.after(setup, attacker, published, setup.profile.lox.k, OPENING)
 
@@ -56,24 +59,31 @@ def recorded(profile: str) -> Blind:
 
     ValueError where a table is missing, or the reader's sheet lacks a reply.
     """
-    own, beside = blind.recorded(profile, NAME), controls.recorded(profile)
+    own = [blind.recorded(profile, name) for name in ASKED]
+    beside = controls.recorded(profile)
     return Blind(
-        _joined(own.rows, beside.rows),
-        _joined(own.phrases, beside.phrases),
-        _joined(own.reader, beside.reader),
+        *(
+            _joined(getattr(beside, field), *(getattr(record, field) for record in own))
+            for field in ("rows", "phrases", "reader")
+        )
     )
 
 
-def _joined(own: pd.DataFrame, beside: pd.DataFrame) -> pd.DataFrame:
+def _joined(beside: pd.DataFrame, *own: pd.DataFrame) -> pd.DataFrame:
     known = beside[beside["state"].isin(list(BESIDE)) & beside["defence"].isin(DEFENCES)]
-    return pd.concat([known.assign(attacker=known["state"].map(BESIDE)), own], ignore_index=True)
+    return pd.concat([known.assign(attacker=known["state"].map(BESIDE)), *own], ignore_index=True)
 
 
-def main(sheet: Path, profile: str = "smollm2-controls") -> None:
-    """Write the tables of PROFILE, without texts, under results/, and a blank SHEET of what nobody has read yet."""
+def main(sheet: Path, name: str, profile: str = "smollm2-controls") -> None:
+    """Write the tables NAME of PROFILE, without texts, under results/, and a blank SHEET of what nobody has read yet.
+
+    NAME is one of ``ASKED``.
+    """
+    if name not in ASKED:
+        raise typer.BadParameter(f"{name!r}: there are {', '.join(ASKED)}", param_hint="NAME")
     setup = load(profile)
-    command = f"python -m {__spec__.name} {sheet.name} --profile {profile}"
-    blind.record(setup, NAME, command, asked(setup, setup.seeds), sheet)
+    command = f"python -m {__spec__.name} {sheet.name} {name} --profile {profile}"
+    blind.record(setup, name, command, asked(setup, name, setup.seeds), sheet)
 
 
 if __name__ == "__main__":
