@@ -6,7 +6,7 @@ for each reply, both without texts, and ``reader.csv``, a score for each differe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,11 +38,17 @@ class Blind:
 
 
 def record(
-    setup: Setup, name: str, command: str, models: Iterable[tuple[dict, Evaluated]], blank: Path
+    setup: Setup,
+    name: str,
+    command: str,
+    models: Iterable[tuple[dict, Evaluated]],
+    blank: Path,
+    seeds: Sequence[int] | None = None,
 ) -> None:
     """Record the tables of NAME, and write a blank sheet of the replies that no reader has scored yet.
 
-    Of each of ``models`` there is its cell, which are columns of both tables, and what came out. FileExistsError,
+    Of each of ``models`` there is its cell, which are columns of both tables, and what came out; ``seeds`` are theirs
+    where they are not all reported ones. FileExistsError,
     before any of them is asked, where BLANK is there: somebody may have written scores into it.
     """
     with new_table(blank) as save:
@@ -52,7 +58,7 @@ def record(
             made.append(row_labels_and_replies(cell, evaluated))
         rows, labels, replies_of_each = zip(*made)
         tables = {name: pd.DataFrame(head(setup) | row for row in rows), f"{name}_labels": pd.concat(labels)}
-        for path in record_tables(setup, name, command, tables):
+        for path in record_tables(setup, name, command, tables, seeds):
             typer.echo(path)
         replies, known = sum(replies_of_each, []), scores(setup.profile.name)
         unread = blank_sheet(replies)

@@ -86,6 +86,13 @@ def test_a_real_model_is_said_by_the_corrected_p_with_the_most_harm_first(p, low
     )
 
 
+def test_who_has_fewer_seeds_is_named():
+    paired, harm = real()
+    paired.loc[paired["attacker"] == "undo-1", "seeds"] = 2
+    said = in_words.real_in_words(paired, harm, "M")
+    assert "over 3 seeds (2 of *takes the safety part back once*):" in said
+
+
 def test_the_table_of_a_real_model_has_five_columns():
     lines = page.real(*real()).data.splitlines()
     assert lines[0].count("|") == 6 and "15 [10, 20], p 0.01" in lines[2] and "50 % → 50 %" in lines[2]
@@ -162,13 +169,3 @@ def test_the_figure_has_a_line_for_each_attacker():
         labels = [t.get_text().replace("\n", " ") for t in figure.axes[0].get_yticklabels()]
         assert labels == [page.description_of(a).name for a in NAMES]
         figure.draw_without_rendering()
-
-
-def test_the_rates_that_were_tried_show_which_was_chosen():
-    means = pd.DataFrame(
-        {"attacker": attacker, "rate": rate, "asr": 0.5, "helpful": 0.9, "utility": 0.25}
-        for attacker, rate in (("full", 1.0), ("lora-8", 10.0), ("lora-8", 20.0))
-    )
-    lines = page.trials(means, {"lora-8": 20.0}).data.splitlines()
-    assert [("**" in line) for line in lines[2:]] == [False, False, True]
-    assert "**20 × the task's**" in lines[4] and "50 %" in lines[4] and "0.250" in lines[4]

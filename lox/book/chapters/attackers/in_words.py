@@ -71,8 +71,13 @@ def _by_word(paired: pd.DataFrame, who: str) -> str:
 
 
 def _seeds(paired: pd.DataFrame) -> str:
-    number = int(paired["seeds"].max())
-    return f"{number} seed{'s' * (number > 1)}"
+    """How many seeds there are, and who has fewer."""
+    most = int(paired["seeds"].max())
+    fewer = [
+        f"{number:.0f} of {listed(f'*{description_of(a).name}*' for a in group['attacker'])}"
+        for number, group in paired[paired["seeds"] < most].groupby("seeds")
+    ]
+    return f"{most} seed{'s' * (most > 1)}" + (f" ({', '.join(fewer)})" if fewer else "")
 
 
 def real_in_words(paired: pd.DataFrame, rates: pd.DataFrame, model: str) -> str:

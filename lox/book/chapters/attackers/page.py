@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from textwrap import fill
 from typing import NamedTuple
 
@@ -188,19 +187,4 @@ def real(paired: pd.DataFrame, rates: pd.DataFrame) -> Markdown:
                 "answered": " → ".join(share(sides.loc[defence, "helpful"]) for defence in ("none", "lox")),
             }
         )
-    return markdown(pd.DataFrame(lines))
-
-
-def trials(means: pd.DataFrame, chosen: Mapping[str, float]) -> Markdown:
-    """``trials.means`` on a real model, a row for each rate, the ``chosen`` ones bold."""
-    lines = []
-    for _, trial in means.iterrows():
-        rate = f"{trial['rate']:g} × the task's"
-        is_chosen = chosen.get(trial["attacker"]) == trial["rate"]
-        line = {
-            "Attacker": description_of(trial["attacker"]).name,
-            "learning rate": f"**{rate}**" if is_chosen else rate,
-        }
-        line |= {"refusal lost": share(trial["asr"]), "answered": share(trial["helpful"])}
-        lines.append(line | {"utility": f"{trial['utility']:.3f}"})
     return markdown(pd.DataFrame(lines))
