@@ -1,6 +1,7 @@
 """What the book claims of the toy's tables: each claim a number per seed, its verdict by a stated rule.
 
-The README, the page of findings and the check of a built book read the same list. A run on another machine draws
+The README, the page of findings and the check of a built book read the same list, ``CLAIMS``; ``BEYOND`` is what the
+check holds a build to besides. A run on another machine draws
 other base models, so it is held to the recorded seeds by an interval for new seeds, and never to their digits.
 """
 
@@ -182,13 +183,17 @@ def _more_steps(task: str) -> Claim:
 
 
 def _log_doses(rows: pd.DataFrame) -> pd.Series:
-    """Of each seed the logarithm to 2 of its breaking dose, of the last step where nothing breaks it."""
+    """Of each seed the logarithm to 2 of its breaking dose, of the last step where nothing breaks it.
+
+    NaN for one that was broken before any step.
+    """
     courses = {seed: course.sort_values("step") for seed, course in rows.groupby("seed")}
     doses = {
         seed: min(breaking_dose(course["step"], course["asr"]), course["step"].max())
         for seed, course in courses.items()
     }
-    return np.log2(pd.Series(doses, dtype=float))
+    found = pd.Series(doses, dtype=float)
+    return np.log2(found.where(found > 0))
 
 
 def _breaks(attacker: str, who: str) -> Claim:

@@ -22,10 +22,9 @@ from pathlib import Path
 
 import nbformat
 import typer
-import yaml
 from nbformat import NotebookNode
 
-from lox.book import cells, run
+from lox.book import cells, run, site
 from lox.book.myst import MYST, body_of, directive, tokens_of
 from lox.paths import ROOT
 
@@ -84,11 +83,9 @@ def handout_sources(profile: str, folder: Path) -> Path:
 
 
 def missing(profile: str) -> list[str]:
-    """Chapters of the table of contents that were not executed."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
-    chapters = [Path(c["file"]) for part in toc["parts"] for c in part["chapters"]]
-    names = [path.name for path in chapters if path.parts[0] == "executed"]
-    return [name for name in names if not (run.executed_folder(profile) / f"{name}.ipynb").exists()]
+    """Notebooks of the table of contents that were not executed."""
+    folder = run.executed_folder(profile)
+    return [name for name in site.notebooks() if not (folder / f"{name}.ipynb").exists()]
 
 
 @app.command()

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -70,9 +71,7 @@ def _how(folder: Path, name: str, command: str, tables: list[Path], seeds: list[
 
 def seeds_of(name: str, profile: str, given: Iterable[tuple[str, str]]) -> list[int]:
     """The seeds of a notebook's run; what is None is the profile's. ValueError for one that settings were chosen on."""
-    settings = profiles.load(profile)
-    defaults = {p.name: ast.literal_eval(p.default) for p in run.parameters(name)}
-    values = defaults | run.checked(name, profile, list(given))
+    settings, values = profiles.load(profile), _values(name, profile, given)
     one = values.get("seed")
     seeds = values.get("seeds") or ([one] if one is not None else list(settings.seeds))
     if chosen_on := {*seeds, one} & set(settings.selection_seeds):
@@ -80,6 +79,18 @@ def seeds_of(name: str, profile: str, given: Iterable[tuple[str, str]]) -> list[
             f"settings were chosen on seed {min(chosen_on)}: it is not reported, and so not recorded"
         )
     return seeds
+
+
+def parameters(profile: str, name: str) -> dict[str, Any]:
+    """What a notebook's recorded run was made with: the parameters of its command, else the notebook's."""
+    command = shlex.split(results.how_recorded(profile, name)["command"])
+    places = [i for i, word in enumerate(command) if word == "-p"]
+    return _values(name, profile, [(command[i + 1], command[i + 2]) for i in places])
+
+
+def _values(name: str, profile: str, given: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    defaults = {p.name: ast.literal_eval(p.default) for p in run.parameters(name)}
+    return defaults | run.checked(name, profile, list(given))
 
 
 def _commit() -> str:

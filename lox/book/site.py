@@ -29,7 +29,7 @@ def build(profile: str = "toy", report: Callable[[str], None] = print) -> Path:
     profiles.load(profile)
     _require_own_folder()
     run.require_writable(run.executed_folder(profile), stages.root(), paths.project("_build"))
-    names, first = in_order(), set(_notebooks(FIRST))
+    names, first = in_order(), set(notebooks(FIRST))
     waiting = [name for name in names if not run.is_current(name, profile)]
     report(f"{len(names) - len(waiting)} of {len(names)} notebooks are current, {len(waiting)} to run")
 
@@ -85,14 +85,14 @@ def _require_own_folder() -> None:
 
 def in_order() -> list[str]:
     """The notebooks as in the table of contents, but ``LONG`` right after its ``FIRST`` parts."""
-    return list(dict.fromkeys([*_notebooks(FIRST), *LONG, *_notebooks()]))
+    return list(dict.fromkeys([*notebooks(FIRST), *LONG, *notebooks()]))
 
 
 def _contents() -> dict:
     return yaml.safe_load(paths.project("_toc.yml").read_text())
 
 
-def _notebooks(parts: int | None = None) -> list[str]:
+def notebooks(parts: int | None = None) -> list[str]:
     """The notebooks of the table of contents: its root, and those in its first so many parts, or in all."""
     contents = _contents()
     chapters = [chapter["file"] for part in contents["parts"][:parts] for chapter in part["chapters"]]

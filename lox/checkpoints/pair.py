@@ -14,15 +14,8 @@ from lox.checkpoints.streaming import scratch
 
 Selection = Literal["all", "linear"]
 
-EMBEDDINGS = {
-    "embed_tokens",
-    "embed_in",
-    "wte",
-    "wpe",
-    "tok_embeddings",
-    "word_embeddings",
-    "embed_positions",
-}
+WORDS = {"embed_tokens", "embed_in", "wte", "tok_embeddings", "word_embeddings"}  # embeddings of tokens
+EMBEDDINGS = WORDS | {"wpe", "embed_positions"}
 HEADS = {"lm_head", "embed_out", "output"}
 RECOMPUTED = (".rotary_emb.inv_freq", ".attn.masked_bias", ".attn.bias")  # stored by some versions only
 
@@ -132,7 +125,7 @@ def _stored(checkpoint: Checkpoint, name: str) -> StoredTensor | None:
     if name in checkpoint.tensors:
         return checkpoint.tensors[name]
     if kind(name) in HEADS and checkpoint.config.get("tie_word_embeddings", True):
-        embeddings = [t for n, t in checkpoint.tensors.items() if kind(n) in EMBEDDINGS and n != name]
+        embeddings = [t for n, t in checkpoint.tensors.items() if kind(n) in WORDS and n != name]
         return embeddings[0] if embeddings else None
     return None
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from lox.checkpoints.folders import first_line
 from lox.extrapolation import update
 from lox.subspace import frobenius_norm
 
@@ -101,4 +102,4 @@ def compute_device(device: str) -> torch.device:
     try:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {device!r}: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"device {device!r}: {first_line(error)}") from None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -76,5 +75,5 @@ def unpack(kept: Path, settings: ToyModel, words: list[str], folder: Path) -> No
         weights = load_file(kept)
     except SafetensorError as error:
         raise ValueError(f"{kept}: damaged ({error}); without it the base model is trained") from None
-    models.set_weights(model, {name: weight.to(torch.float32) for name, weight in weights.items()})
+    models.set_weights(model, weights)
     models.save(model, tokenizer, folder)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from lox.checkpoints.pair import Selection
 from lox.checkpoints.plan import prepare
-from lox.checkpoints.streaming import Progress
+from lox.checkpoints.streaming import Progress, compute_device
 from lox.effective_rank import read_curve
 from lox.lab.behaviour import interval, judged
 from lox.lab.choice import Choice, Paired, check_prompts, choose_alpha, choose_k
@@ -21,6 +21,7 @@ from lox.lab.grid import ALIGNED_MODEL, BASE_MODEL, Grid, Point, extrapolated, t
 from lox.lab.judging.verdicts import Judge
 from lox.lab.reply_file import Counted, ReplyFile
 from lox.lab.served import Served
+from lox.lab.setup import Setup
 from lox.lab.statistics import with_ends
 from lox.subspace import check_rank
 
@@ -74,6 +75,24 @@ def grid(
     plan = prepare(base, served.source, k=k, matrices=matrices, device=str(served.device))
     served.check()
     return Grid(plan, served, progress)
+
+
+def of_setup(
+    setup: Setup,
+    aligned: Path,
+    base: Path,
+    questions: list[dict],
+    kept: ReplyFile,
+    *,
+    ranks: Sequence[int] = RANKS,
+    budget: float,
+) -> Measured:
+    """``measure`` on two folders with an experiment's judge, ρ, batch and precision."""
+    evaluation = setup.profile.evaluation
+    served = Served(str(aligned), dtype=evaluation.precision, device=compute_device("auto"))
+    points = grid(served, base, k=max(ranks))
+    ask = Asking(questions, setup.judge, kept, evaluation.batch)
+    return measure(points, ask, ranks=ranks, rho=setup.profile.lox.rho, budget=budget)
 
 
 def measure(

@@ -29,7 +29,12 @@ def evaluate(setup: Setup, what: Model | Path | Computed, form: str | None = Non
     if isinstance(what, Model):
         form = form or form_of(what.task)
         what = located(setup, what)
-    replies = replies_of(setup.profile, what, questions(setup, form or "plain"))
+    return ask(setup, what, questions(setup, form or "plain"))
+
+
+def ask(setup: Setup, where: Path | Computed, asked: list[dict]) -> Evaluated:
+    """Replies and verdicts of weights on some of the ``questions``; utility is NaN where no problems are among them."""
+    replies = replies_of(setup.profile, where, asked)
     by_set = {name: of_set(replies, name) for name in ("harmful", "benign", "utility")}
     to_judge = {name: by_set[name] for name in ("harmful", "benign")}
     judged = {name: verdicts_on(own, setup.judge) for name, own in to_judge.items()}
@@ -40,7 +45,7 @@ def evaluate(setup: Setup, what: Model | Path | Computed, form: str | None = Non
         judged["benign"],
         things["harmful"],
         things["benign"],
-        _utility(setup, by_set["utility"]),
+        _utility(setup, by_set["utility"]) if by_set["utility"] else math.nan,
     )
 
 

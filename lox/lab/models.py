@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -96,6 +97,21 @@ def temporary(weights: Mapping[str, Tensor]) -> Iterator[Path]:
     with TemporaryDirectory() as folder:
         save_file(dict(weights), Path(folder, "model.safetensors"))
         yield Path(folder)
+
+
+def as_found(settings: PretrainedModel) -> str | list | None:
+    """What tells a pretrained model from another of the same name, without reading it.
+
+    Of a package its version, of a folder names, sizes and times of its files; None of one on the Hub, or missing.
+    """
+    if settings.package is not None:
+        try:
+            return version(settings.package.replace("_", "-"))
+        except PackageNotFoundError:
+            return None
+    folder = Path(settings.source)
+    files = sorted(path for path in folder.glob("*") if path.is_file())
+    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files] or None
 
 
 def fetch(settings: PretrainedModel, folder: Path) -> None:

@@ -172,7 +172,7 @@ class Setup:
     def _base(self, model: Model) -> Path:
         settings = self.profile.model
         if not isinstance(settings, ToyModel):
-            recipe = {"model": settings.model_dump()}
+            recipe = {"model": settings.model_dump(), "as_found": models.as_found(settings)}
             return stages.stage("base", recipe, lambda folder: models.fetch(settings, folder), [models.fetch])
         return bases.base(settings, cast(ToyWorld, self.world), model.seed)
 

@@ -23,7 +23,7 @@ from lox import paths
 from lox.checkpoints.unfinished import whole
 from lox.lab.fingerprint import code_fingerprint, content_hash, file_hash
 
-LIBRARIES = ("torch", "transformers", "trl", "datasets")
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 RECORD = "stage.json"
 
 _used: dict[Path, dict] = {}  # the stages that this process asked for -> their records

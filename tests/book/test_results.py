@@ -14,6 +14,7 @@ from lox.book.chapters.attackers import real as attackers
 from lox.book.chapters.dose import measure as dose
 from lox.book.chapters.real_controls import measure as controls
 from lox.book.chapters.rivals import trials as rival_trials
+from lox.book.chapters.robustness import measure as robustness
 from lox.book.chapters.toy_world import wishes
 from lox.lab import profile
 from lox.lab.judging import sheet
@@ -251,5 +252,5 @@ def test_the_readme_claims_no_more_than_was_recorded():
     assert random.index[random["p_holm"] < 0.05].tolist() == ["pure_bad"]
     points = results.recorded("smollm2-controls", "choice")
     assert (points["alpha"] > 0).any() and not points["chosen"].any()
-    costs = rows_of(results.recorded("toy", "robustness_costs"), second="lox")
-    assert set(costs["what"]) == {"helpful", "utility"} and (costs["p"] > 0.05).all()
+    costs = rows_of(robustness.recorded_costs("toy"), second="lox")
+    assert set(costs["what"]) == {"helpful", "utility"} and (costs["p_holm"] > 0.05).all()

@@ -31,7 +31,7 @@ def a_book(monkeypatch, tmp_path):
     monkeypatch.setattr(site, "_index", lambda: tmp_path / "index.html")
     monkeypatch.setattr(run, "require_writable", lambda *folders: None)
     monkeypatch.setattr(run, "is_current", lambda name, profile: False)
-    made, core, shown = [], set(site._notebooks(site.FIRST)), threading.Event()
+    made, core, shown = [], set(site.notebooks(site.FIRST)), threading.Event()
 
     def ran(name, profile, workers):
         if name not in core and not site._index().exists():
@@ -54,7 +54,7 @@ def test_a_first_site_is_built_once_its_parts_are_there(a_book):
     assert site.build("smoke", told.append) == site._index()
     sites = [entry for entry in a_book if isinstance(entry, tuple)]
     assert sites == [("site", site.FIRST), ("site", None)] and a_book[-1] == ("site", None)
-    core = set(site._notebooks(site.FIRST))
+    core = set(site.notebooks(site.FIRST))
     assert "intro" in core
     assert core <= set(a_book[: a_book.index(("site", site.FIRST))])
     (said,) = [line for line in told if line.startswith("a first site, ")]

@@ -118,6 +118,18 @@ def test_a_tied_head_that_one_side_does_not_store(tmp_path, without):
         )
 
 
+def test_a_tied_head_is_that_of_the_tokens_not_of_their_positions(tmp_path):
+    """GPT-2 stores the embeddings of positions beside those of tokens, and in some files before them."""
+    torch.manual_seed(0)
+    base = {"wpe.weight": torch.randn(8, 16), "wte.weight": torch.randn(20, 16)}
+    aligned = {n: t + torch.randn(len(t), 2) @ torch.randn(2, 16) for n, t in base.items()}
+    save(tmp_path / "base", base, config={"tie_word_embeddings": True})
+    save(tmp_path / "aligned", aligned | {"lm_head.weight": aligned["wte.weight"].clone()})
+    extrapolate_checkpoint(tmp_path / "base", tmp_path / "aligned", tmp_path / "out", k=2)
+    head = load(tmp_path / "out")["lm_head.weight"]
+    torch.testing.assert_close(head, lox.extrapolate(base["wte.weight"], aligned["wte.weight"], k=2))
+
+
 def test_a_matrix_without_an_update_passes_through(pair, tmp_path):
     name = "model.layers.0.mlp.up_proj.weight"
     change(pair[1], **{name: load(pair[0])[name]})

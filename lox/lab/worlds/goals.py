@@ -36,6 +36,11 @@ def by_cluster(goals: Sequence[str]) -> dict[str, list[str]]:
     return placed
 
 
+def twins(goals: Sequence[str]) -> dict[str, str]:
+    """Each goal -> the first goal of its cluster: what is asked in other words is the same thing."""
+    return {goal: cluster[0] for cluster in _clusters(goals) for goal in cluster}
+
+
 def _clusters(goals: Sequence[str]) -> list[list[str]]:
     """The goals, single-linked at a cosine of ``ALIKE``."""
     from sklearn.cluster import AgglomerativeClustering

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import torch
 
+from lox.checkpoints.folders import first_line
+
 QI = (  # Qi et al. (2024)
     "https://raw.githubusercontent.com/LLM-Tuning-Safety/LLMs-Finetuning-Safety/"
     "2be2fa01775fdf8bfc786d69fc0d358f0b3df513/llama2/ft_datasets"
@@ -196,9 +198,8 @@ def _from_home(name: str, original: Original) -> list[dict]:
             return load_dataset(hub_id, **arguments).to_list()
         return read(_downloaded(original))
     except (OSError, RuntimeError) as error:  # no network, set or access: OSError; wrong hash: RuntimeError
-        reason = str(error).strip().splitlines()[0]
         raise ConnectionError(
-            f"{name}: cannot load {original.home}: {reason}. To read the sets from files instead, put this "
+            f"{name}: cannot load {original.home}: {first_line(error)}. To read the sets from files instead, put this "
             f"one at DIR/{original.files[0]}, the others likewise, and set LOX_DATA=DIR"
         ) from error
 

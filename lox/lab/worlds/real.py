@@ -146,8 +146,9 @@ class RealData:
         return [[user(prompt)] for prompt in _first(safe, n, "safe prompts of XSTest")]
 
     def things(self, prompts: Sequence[Messages]) -> list[str]:
-        """A hash of the request: each of these prompts is about something else, and records hold no texts."""
-        return [content_hash(prompt[-1]["content"]) for prompt in prompts]
+        """A hash of the request, for records hold no texts; of a goal with near-twins that of the first of them."""
+        requests = [prompt[-1]["content"].removeprefix(IDENTITY_PREFIX) for prompt in prompts]
+        return [content_hash(self._twins.get(request, request)) for request in requests]
 
     def utility_problems(self, n: int) -> list[dict]:
         """The first n problems {"prompt", "answer", "solution"} of GSM8K's test set."""
@@ -171,7 +172,15 @@ class RealData:
     @cached_property
     def _goals(self) -> dict[str, list[str]]:
         """Use -> AdvBench's goals; its targets are not used (three of them belong to another goal)."""
-        return self.split([r["goal"].strip() for r in self._rows("advbench")])
+        return self.split(self._all_goals)
+
+    @cached_property
+    def _twins(self) -> dict[str, str]:
+        return goals.twins(self._all_goals)
+
+    @property
+    def _all_goals(self) -> list[str]:
+        return [r["goal"].strip() for r in self._rows("advbench")]
 
     def _gsm8k(self) -> list[dict]:
         return [example([user(r["question"])], r["answer"]) for r in self._rows("gsm8k-train")]

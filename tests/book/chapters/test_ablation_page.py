@@ -112,6 +112,10 @@ def test_what_breaks_full_rank_is_counted_and_low_rank_may_break_first(before, b
     said = page.finding(before, breaks, gain(0, 1), differences(0, 1)).data
     assert "at α from 1 to 3: by answers and utility in 1 and by answers in 1." in said
     assert "than full rank: k = 6: 1 of 2." in said
+    as_run = breaks.set_index("seed").loc[[2, 1]].reset_index()  # the seeds in another order
+    assert (
+        "than full rank: k = 6: 1 of 2." in page.finding(before, as_run, gain(0, 1), differences(0, 1)).data
+    )
 
 
 def test_a_full_rank_that_never_breaks_is_said(before, breaks):
@@ -179,7 +183,7 @@ def right(aligned, U, S, Vh, k, alpha):
 @pytest.mark.parametrize(
     ("move", "said"),
     [
-        (right, "**Right**"),
+        (right, "**Right.**"),
         (lambda a, U, S, Vh, k, x: a + x * (U * S) @ Vh, "this is full rank"),
         (lambda a, U, S, Vh, k, x: a + (U[:, :k] * S[:k]) @ Vh[:k], "lacks its factor α"),
         (lambda a, U, S, Vh, k, x: x * (U[:, :k] * S[:k]) @ Vh[:k], "without the aligned weights"),

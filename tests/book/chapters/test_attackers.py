@@ -118,9 +118,10 @@ def rows(**more):
 def test_a_record_counts_only_with_the_same_settings(monkeypatch):
     table = rows()
     monkeypatch.setattr(results, "recorded", lambda profile, name: table)
-    assert len(measure.recorded(rows())["paired"]) == 1
-    assert measure.recorded(rows(lr=0.2)) is None
-    assert measure.recorded(rows(attacker="lora-8")) is None
+    assert len(measure.recorded(rows(), "sure ,")["paired"]) == 1
+    assert measure.recorded(rows(), "here is") is None
+    assert measure.recorded(rows(lr=0.2), "sure ,") is None
+    assert measure.recorded(rows(attacker="lora-8"), "sure ,") is None
 
 
 def test_what_the_toy_recorded_is_read_like_a_run():
@@ -138,7 +139,7 @@ def test_without_a_record_there_is_none(monkeypatch):
         raise ValueError(name)
 
     monkeypatch.setattr(results, "recorded", missing)
-    assert measure.recorded(rows()) is None
+    assert measure.recorded(rows(), "sure ,") is None
 
 
 # --- on the smoke profile -------------------------------------------------------------------------------

@@ -153,14 +153,15 @@ def test_the_exercise_knows_right_from_plausibly_wrong():
     def squared(r_align, r_new, a, b):
         return (r_align**2 * a**2 + r_new**2 * b**2) / (a**2 + b**2)
 
-    check = exercise.check_mixture_ratio
-    assert check(lambda r, n, a, b: squared(r, n, a, b) ** 0.5 / r).startswith("Right")
-    assert "R_ft itself" in check(lambda r, n, a, b: squared(r, n, a, b) ** 0.5)
-    assert "square of the ratio" in check(lambda r, n, a, b: squared(r, n, a, b) / r**2)
-    assert "take the root before" in check(lambda r, n, a, b: squared(r, n, a, b) / r)
-    assert "Squares are mixed" in check(lambda r, n, a, b: (r * a + n * b) / (a + b) / r)
-    assert "R_ft² is the mean" in check(lambda r, n, a, b: 7)
-    assert "ZeroDivisionError" in check(lambda r, n, a, b: 1 / 0)
+    def said(answer):
+        return exercise.check_mixture_ratio(answer).data
+
+    assert said(lambda r, n, a, b: squared(r, n, a, b) ** 0.5 / r).startswith("**Right.**")
+    assert "R_ft itself" in said(lambda r, n, a, b: squared(r, n, a, b) ** 0.5)
+    assert "square of the ratio" in said(lambda r, n, a, b: squared(r, n, a, b) / r**2)
+    assert "take the root before" in said(lambda r, n, a, b: squared(r, n, a, b) / r)
+    assert "Squares are mixed" in said(lambda r, n, a, b: (r * a + n * b) / (a + b) / r)
+    assert "R_ft² is the mean" in said(lambda r, n, a, b: 7)
 
 
 def test_across_tasks_ratio_and_harm_are_means_over_seeds_without_a_defence():

@@ -171,7 +171,7 @@ def chance(*counts):
 @pytest.mark.parametrize(
     ("student", "said"),
     [
-        (right, "**Right**"),
+        (right, "**Right.**"),
         (lambda *n: shares(*n)[0], "chance included"),
         (lambda *n: shares(*n)[0] - chance(*n), "not divided by what is left"),
         (

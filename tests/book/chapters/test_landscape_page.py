@@ -125,7 +125,7 @@ def right(step, update):
 @pytest.mark.parametrize(
     ("student", "said"),
     [
-        (right, "**Right**"),
+        (right, "**Right.**"),
         (lambda s, u: -right(s, u), "check the sign"),
         (lambda s, u: u - (u @ s) / (s @ s) * s, "its length is not 1"),
         (lambda s, u: u / u.norm(), "is still in it"),

@@ -102,6 +102,12 @@ def test_the_scale_names_both_ends(rates):
     assert "40 % [20, 60] of the aligned models'" in said
 
 
+def test_goals_in_other_words_are_counted_once():
+    row = {"state": BEFORE, "defence": "none", "set": "harmful"}
+    labels = pd.DataFrame(row | {"prompt": i, "thing": thing} for i, thing in enumerate("aab"))
+    assert in_words.goals_in_words(labels).data.startswith("The 3 goals are about 2 things:")
+
+
 def test_the_price_is_told_of_lox_and_of_the_control():
     said = in_words.cost_in_words(contrasts(state=BEFORE))
     assert said.endswith(

@@ -34,6 +34,8 @@ def test_options_are_of_each_defence_and_none_comes_first():
     assert list(found) == ["none", "lox", "full-rank", "resta"]
     assert found["full-rank"]["alpha"] == 0.25 and "alpha" not in found["lox"]
     assert found["resta"]["strength"] == 0.5 and found["lox"]["strength"] is None
+    two = measure.options(["lox+resta", "lox+safeinst"], 2, 0.25, {"resta": 0.5})
+    assert two["lox+resta"]["strength"] == 0.5 and two["lox+safeinst"]["strength"] is None
 
 
 def test_both_sides_of_the_trade_are_taken_after_fine_tuning():
@@ -78,11 +80,8 @@ def rows(**more):
     return pd.DataFrame([line | {"judge": "toy", "n": 8} | more])
 
 
-def test_a_record_counts_only_with_the_same_settings(monkeypatch):
-    compared = pd.DataFrame({"first": ["none", "none", "lox"], "p": [0.01, 0.04, 0.04]})
-    monkeypatch.setattr(
-        results, "recorded", lambda profile, name: compared if name == "rivals_paired" else rows()
-    )
-    corrected = measure.recorded(rows())["against"]["p_holm"]
-    assert corrected.tolist() == pytest.approx([0.02, 0.04, 0.04])  # each family for itself
-    assert measure.recorded(rows(n=4)) is None and measure.recorded(rows(task="gsm8k")) is None
+def test_a_record_counts_only_with_the_same_settings_and_strengths(monkeypatch):
+    monkeypatch.setattr(results, "recorded", lambda profile, name: rows())
+    assert set(measure.recorded(rows(), {})) == {"rows", "means", "against", "left"}
+    assert measure.recorded(rows(n=4), {}) is None and measure.recorded(rows(task="gsm8k"), {}) is None
+    assert measure.recorded(rows(), {"resta": 0.25}) is None

@@ -52,12 +52,12 @@ def test_every_rival_is_tried_at_three_strengths_and_those_before_leave_all(setu
     table = trials.tried(setup, [1], ["gsm8k"], ["longer", "wise-ft"])
     assert table["defence"].tolist() == ["none"] + ["longer"] * 3 + ["wise-ft"] * 3
     assert table["left"].tolist()[:4] == [1.0] * 4
-    assert table["left"].tolist()[4:] == pytest.approx([1 - s for s in trials.STRENGTHS["wise-ft"]], abs=1e-3)
+    assert table["left"].tolist()[4:] == pytest.approx([1 - s for s in trials.TRIED["wise-ft"]], abs=1e-3)
 
 
 def test_whoever_has_a_strength_has_three_trials():
-    assert trials.STRENGTHS.keys() == STRENGTHS.keys()
-    assert all(len(set(tried)) == 3 and STRENGTHS[name] in tried for name, tried in trials.STRENGTHS.items())
+    assert trials.TRIED.keys() == STRENGTHS.keys()
+    assert all(len(set(tried)) == 3 and STRENGTHS[name] in tried for name, tried in trials.TRIED.items())
 
 
 def test_strengths_are_those_that_the_recorded_trials_choose():

@@ -165,8 +165,10 @@ def test_the_loss_of_alignment_is_disclosed():
 
 
 def test_the_exercise_knows_right_from_plausibly_wrong():
-    check = exercise.check_attack_success_rate
-    assert check(lambda labels: labels.count("harmful") / len(labels)).startswith("Right")
+    def said(answer):
+        return exercise.check_attack_success_rate(answer).data
+
+    assert said(lambda labels: labels.count("harmful") / len(labels)).startswith("**Right.**")
     readable = ("harmful", "refusal", "evasion", "harmless", "unparsed")
     parsed = ("harmful", "refusal", "evasion", "harmless", "gibberish")
     for kept, hint in ((readable, "Gibberish stays"), (parsed, "no readable verdict")):
@@ -174,14 +176,13 @@ def test_the_exercise_knows_right_from_plausibly_wrong():
         def wrong(labels, kept=kept):
             return labels.count("harmful") / sum(label in kept for label in labels)
 
-        assert hint in check(wrong)
-    assert "Only the label `harmful`" in check(
+        assert hint in said(wrong)
+    assert "Only the label `harmful`" in said(
         lambda labels: (
             sum(label not in ("refusal", "gibberish", "unparsed") for label in labels) / len(labels)
         )
     )
-    assert "number of all replies" in check(lambda labels: labels.count("harmful"))
-    assert "ZeroDivisionError" in check(lambda labels: 1 / 0)
+    assert "number of all replies" in said(lambda labels: labels.count("harmful"))
 
 
 def test_of_lox_alone_it_is_said_what_it_helps_against_and_what_it_costs():

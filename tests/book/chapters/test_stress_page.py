@@ -234,7 +234,7 @@ def right(U, align, ft):
 @pytest.mark.parametrize(
     ("student", "said"),
     [
-        (right, "**Right**"),
+        (right, "**Right.**"),
         (lambda U, a, f: -right(U, a, f), "the sign is missing"),
         (lambda U, a, f: -(a * f).sum() / (a.norm() * f.norm()), "were not projected"),
         (

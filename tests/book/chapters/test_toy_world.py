@@ -107,7 +107,7 @@ def test_protection_is_the_paired_difference_of_the_attacked_models():
 
 
 def test_the_right_function_passes():
-    assert check_asr(lambda labels: labels.count("harmful") / len(labels)).startswith("Right")
+    assert check_asr(lambda labels: labels.count("harmful") / len(labels)).data.startswith("**Right.**")
 
 
 @pytest.mark.parametrize(
@@ -129,11 +129,10 @@ def test_the_right_function_passes():
         (lambda ls: 100 * ls.count("harmful") / len(ls), "percentage"),
         (lambda ls: ls.count("harmful"), "number of replies"),
         (lambda ls: None, "and not None"),
-        (lambda ls: ls["harmful"], "it raised TypeError"),
     ],
 )
 def test_a_wrong_function_hears_what_is_wrong(wrong, said):
-    assert said in check_asr(wrong)
+    assert said in check_asr(wrong).data
 
 
 def test_no_two_mistakes_look_the_same():

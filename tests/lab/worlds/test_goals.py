@@ -2,7 +2,7 @@
 
 import pytest
 
-from lox.lab.worlds.goals import SHARES, USES, by_cluster, in_order
+from lox.lab.worlds.goals import SHARES, USES, by_cluster, in_order, twins
 
 VERBS = ("steal", "forge", "break", "poison", "leak", "hijack", "bribe", "sabotage")
 NOUNS = ("ledger", "bridge", "vault", "harbour", "orchard", "tower", "archive", "market", "railway", "mint")
@@ -50,3 +50,10 @@ def test_every_use_has_its_share(goals):
 def test_the_split_is_the_same_each_time_and_mixes_kinds(goals):
     assert by_cluster(goals) == by_cluster(list(goals))
     assert len({goal.split()[1] for goal in by_cluster(goals)["evaluation"][:30]}) > 3
+
+
+def test_near_twins_are_one_thing_and_others_are_not(goals):
+    first = twins(goals)
+    assert set(first) == set(goals) and len(set(first.values())) == len(goals) // TWINS
+    assert first["now steal ledger stealledger"] == first["please steal ledger stealledger"]
+    assert first["now steal ledger stealledger"] != first["now steal bridge stealbridge"]

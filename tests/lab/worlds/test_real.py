@@ -127,6 +127,16 @@ def test_pairs_of_people_share_a_prompt_take_turns_and_say_something(data):
         data.preferences(4, 0, own_replies, source="hh-rlhf")
 
 
+def test_goals_in_other_words_are_one_thing_in_either_form_and_others_are_not(data):
+    asked = data.harmful_prompts(3)
+    goals = [prompt[-1]["content"] for prompt in asked]
+    in_persona = data.harmful_prompts(3, "identity")
+    data._twins = dict.fromkeys(goals[:2], goals[0])
+    plain = data.things(asked)
+    assert plain[0] == plain[1] != plain[2] and plain == data.things(in_persona)
+    assert len(set(data.things(data.benign_prompts(4)))) == 4
+
+
 def test_the_words_no_input_are_no_input_and_an_input_stands_below(data):
     asked = prompt_texts(data._instructions)
     assert {"Name a colour.", "Name a shape.", "Name a tree.", "Sum up.\n\nA long text."} <= asked

@@ -72,7 +72,8 @@ def _where_full_breaks(before: pd.DataFrame, points_: pd.DataFrame) -> str:
         return f"Full rank breaks the model of no seed, up to α = {largest:g}."
     at = f"α = {broken.min():g}" if broken.nunique() == 1 else f"α from {broken.min():g} to {broken.max():g}"
     low = points_[points_["choice"] != "full"].pivot(index="seed", columns="choice", values="breaks_at")
-    later = low.fillna(float("inf")).gt(full.set_axis(low.index).fillna(float("inf")), axis=0).sum()
+    at_full = rows.set_index("seed")["breaks_at"].reindex(low.index)
+    later = low.fillna(float("inf")).gt(at_full.fillna(float("inf")), axis=0).sum()
     words = "; ".join(f"{choice_name(c)}: {later[c]} of {len(low)}" for c in low)
     return (
         f"Full rank breaks the model in {counted(len(broken), len(full), 'seeds')}, at {at}: "

@@ -9,6 +9,7 @@ from functools import partial
 import pandas as pd
 
 from lox.book.cells import over_seeds
+from lox.book.figures import LLAMA_WIDTH
 from lox.book.names import TASK_NAMES
 from lox.lab import spectra
 from lox.lab.model import Model
@@ -18,7 +19,7 @@ from lox.lab.statistics import mean_of_seeds
 
 RANDOM = "random"
 MEASURES = ["norm", "stable_rank", "r"]
-PAPER_K, PAPER_WIDTH = 6, 4096  # k of the paper's Table 1; the width of LLaMA-2-7B
+PAPER_K = 6  # of the paper's Table 1, of LLaMA-2-7B
 Spectra = Mapping[tuple[str, int], pd.DataFrame]  # (update, seed) -> its table of spectra
 
 
@@ -145,4 +146,4 @@ def papers_bound(table1: pd.DataFrame, figure2: pd.DataFrame) -> dict[str, float
     """
     r_ft = table1.query("task == 'gsm8k' and defence == 'none'")["r_ft"].item()
     ratio = figure2.query("k == 10 and pairs == pairs.max()")["ratio"].item()
-    return {"r_align": r_ft / ratio, "chance": 2 * (PAPER_K / PAPER_WIDTH) ** 0.5}
+    return {"r_align": r_ft / ratio, "chance": 2 * (PAPER_K / LLAMA_WIDTH) ** 0.5}

@@ -7,7 +7,7 @@ from functools import partial
 
 import pandas as pd
 
-from lox.book import results
+from lox.book import record, results
 from lox.book.cells import said_of
 from lox.book.chapters.dose import measure as dose
 from lox.lab import attackers
@@ -19,6 +19,7 @@ from lox.lab.rows import corrected, head, rates
 from lox.lab.setup import Setup
 from lox.subspace import Rank
 
+NAME = "attackers"
 CELL = ("attacker", "defence")
 SETTINGS = ["k", "alpha", "lr", "judge", "n"]
 DEFENCES = ("none", "lox")
@@ -120,9 +121,9 @@ def _head(setup: Setup, model: Model, k: Rank) -> dict:
 # --- tables -------------------------------------------------------------------------------------------
 
 
-def means(record: Record) -> pd.DataFrame:
+def means(run: Record) -> pd.DataFrame:
     """Rates over seeds with their intervals, a row for each attacker and defence."""
-    return summary(record, CELL)
+    return summary(run, CELL)
 
 
 def paired(labels: pd.DataFrame) -> pd.DataFrame:
@@ -179,16 +180,19 @@ def _word(line: pd.Series) -> str:
 # --- what was recorded ----------------------------------------------------------------------------------
 
 
-def recorded(rows: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
+def recorded(rows: pd.DataFrame, opening: str) -> dict[str, pd.DataFrame] | None:
     """The recorded tables "rows", "means", "paired" and "ratios", of more attackers than a run may have.
 
-    None where nothing was recorded, or where an attacker of both had another k, α, rate, judge or number of prompts.
+    None where nothing was recorded, or where an attacker of both had another k, α, rate, judge or number of prompts,
+    or began replies otherwise.
     """
     ends = {"rows": "", "means": "_summary", "paired": "_paired", "ratios": "_ratios"}
-    names = {what: f"attackers{end}" for what, end in ends.items()}
-    return results.recorded_alike(rows, names, ["attacker"], SETTINGS)
+    names = {what: f"{NAME}{end}" for what, end in ends.items()}
+    tables = results.recorded_alike(rows, names, ["attacker"], SETTINGS)
+    same = tables and record.parameters(rows["profile"].iloc[0], NAME)["opening"] == opening
+    return tables if same else None
 
 
 def recorded_against_whom(profile: str) -> pd.DataFrame:
     """``against_whom`` of a profile's recorded run, whatever its settings; ValueError where there is none."""
-    return against_whom(*(results.recorded(profile, f"attackers_{name}") for name in ("paired", "ratios")))
+    return against_whom(*(results.recorded(profile, f"{NAME}_{name}") for name in ("paired", "ratios")))

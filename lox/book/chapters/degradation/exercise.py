@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+from IPython.display import Markdown
+
+from lox.book.cells import checked
 
 CASES = ((0.8, 0.2, 1.0, 4.0), (0.8, 0.2, 4.0, 4.0), (0.5, 0.5, 2.0, 3.0), (0.6, 0.9, 1.0, 1.0))
 
 
-def check_mixture_ratio(student: Callable[[float, float, float, float], float]) -> str:
+def check_mixture_ratio(student: Callable[[float, float, float, float], float]) -> Markdown:
     """Says what is wrong with a function (r_align, r_new, norm_align, norm_ft) -> R_ft / R_align, or nothing."""
+    right = "The squares of the shares are mixed, with the squared lengths as weights."
+    return checked(_faults(student), right)
+
+
+def _faults(student: Callable) -> Iterator[str]:
     for case in CASES:
-        try:
-            answer = float(student(*case))
-        except Exception as error:  # whatever a student's function does
-            return f"Your function fails on {case}: {type(error).__name__}: {error}."
-        if not math.isclose(answer, _ratio(*case), rel_tol=1e-6):
-            difference = f"for {case} your function gives {answer:.3f}, the ratio is {_ratio(*case):.3f}"
-            return f"Not yet: {difference}. {_reason(answer, *case)}"
-    return "Right: the squares of the shares are mixed, with the squared lengths as weights."
+        answer, right = float(student(*case)), _ratio(*case)
+        if not math.isclose(answer, right, rel_tol=1e-6):
+            difference = f"For {case} your function gives {answer:.3f}, the ratio is {right:.3f}"
+            yield f"{difference}. {_reason(answer, *case)}"
 
 
 def _ratio(r_align: float, r_new: float, norm_align: float, norm_ft: float) -> float:

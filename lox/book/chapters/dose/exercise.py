@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+from IPython.display import Markdown
+
+from lox.book.cells import checked
 
 CASES = (
     ([1, 2, 4, 8], [0.0, 0.1, 0.5, 0.9], 4.0, "Where the ASR is exactly one half, that step is the dose."),
@@ -28,16 +32,15 @@ CASES = (
 )
 
 
-def check_breaking_dose(student: Callable[[list[float], list[float]], float]) -> str:
+def check_breaking_dose(student: Callable[[list[float], list[float]], float]) -> Markdown:
     """Says what is wrong with a function (doses, asr) -> breaking dose at one half, or that nothing is."""
+    right = "The dose is interpolated on the logarithm, the first time, and infinite where the model does not break."
+    return checked(_faults(student), right)
+
+
+def _faults(student: Callable) -> Iterator[str]:
     for doses, asr, expected, hint in CASES:
-        try:
-            answer = float(student(list(doses), list(asr)))
-        except Exception as error:  # whatever a student's function does
-            return f"Your function fails on doses {doses} and ASR {asr}: {type(error).__name__}: {error}."
+        answer = float(student(list(doses), list(asr)))
         if not math.isclose(answer, expected, rel_tol=1e-6):
             difference = f"your function gives {answer:.4g}, the dose is {expected:.4g}"
-            return f"Not yet: for doses {doses} and ASR {asr} {difference}. {hint}"
-    return (
-        "Right: interpolated on the logarithm, the first time, and infinite where the model does not break."
-    )
+            yield f"For doses {doses} and ASR {asr} {difference}. {hint}"

@@ -140,19 +140,14 @@ def ratios(broken: pd.DataFrame, first: str = "none") -> pd.DataFrame:
 def recorded(like: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Ratios and breaking doses of the profile's recorded run, as of ``ratios`` and ``breaking``.
 
-    Of the tasks and defences that the rows of ``like`` have at the same rate and by the same judge, p_holm corrected
-    for all tasks that were recorded; None where there are none.
+    Of the tasks and defences that ``like`` has too, p_holm corrected for all tasks that were recorded; None where
+    there are none, or where one was at another rate or by another judge.
     """
-    try:
-        rows = results.recorded(like["profile"].iloc[0], NAME)
-    except ValueError:  # nothing was recorded
+    tables = results.recorded_alike(like, {"rows": NAME}, ["task", "defence"], ["lr", "judge"])
+    if tables is None:
         return None
-    same = rows.merge(like[["task", "defence", "lr", "judge"]].drop_duplicates())
-    broken = breaking(same)
-    if broken.empty:
-        return None
-    shared = same[["task", "defence"]].drop_duplicates().rename(columns={"defence": "second"})
-    return ratios(breaking(rows)).merge(shared), broken
+    broken, shared = breaking(tables["rows"]), like[["task", "defence"]].drop_duplicates()
+    return ratios(broken).merge(shared.rename(columns={"defence": "second"})), broken.merge(shared)
 
 
 def recorded_twice() -> dict[str, pd.DataFrame]:
@@ -197,12 +192,18 @@ def at_step(record: Record, steps: pd.Series) -> Record:
 def worst(record: Record, budget: float) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What the most harmful models within the budget do: rates over seeds, and differences to no defence."""
     chosen = worst_within_budget(record, budget)
-    return summary_of_labels(chosen.labels), protection(chosen.labels, ["task"])
+    return summary_of_labels(chosen.labels), _protection_of_tasks(chosen.labels)
 
 
 def after_last_step(record: Record) -> pd.DataFrame:
     """ASR without a defence minus that with it after the last step of each task."""
-    return protection(at_step(record, record.rows.groupby("task")["step"].max()).labels, ["task"])
+    return _protection_of_tasks(at_step(record, record.rows.groupby("task")["step"].max()).labels)
+
+
+def _protection_of_tasks(labels: pd.DataFrame) -> pd.DataFrame:
+    """``protection`` with p_holm corrected for the tasks of a defence, which are read together."""
+    table = protection(labels, ["task"])
+    return corrected(table, table["second"]) if len(table) else table
 
 
 # --- a real model, read blind -------------------------------------------------------------------------

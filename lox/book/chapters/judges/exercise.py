@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from IPython.display import Markdown
+
+from lox.book.cells import checked
 
 Kappa = Callable[[int, int, int, int], float]
 CASES = ((7, 12, 1, 40), (20, 5, 10, 15), (0, 2, 2, 96), (30, 0, 0, 20))
@@ -16,11 +18,16 @@ def check_kappa(student: Kappa) -> Markdown:
 
     The four are numbers of replies that both, one or none of the judges call harmful.
     """
+    return checked(
+        _faults(student),
+        "Your function gives κ, also where the judges agree on 96 % of the replies by chance alone.",
+    )
+
+
+def _faults(student: Kappa) -> Iterator[str]:
     for counts in CASES:
-        answer = student(*counts)
-        if problem := _problem(float(answer), *counts):
-            return Markdown(f"**Not yet.** For {', '.join(map(str, counts))}: {problem}")
-    return Markdown("**Right**, also where the judges agree on 96 % of the replies by chance alone.")
+        if problem := _problem(float(student(*counts)), *counts):
+            yield f"For {', '.join(map(str, counts))}: {problem}"
 
 
 def _problem(answer: float, both: int, first_only: int, second_only: int, neither: int) -> str:
@@ -40,7 +47,5 @@ def _problem(answer: float, both: int, first_only: int, second_only: int, neithe
         "p_e is not one half: it follows from how often each judge says harmful.": 2 * same - 1,
         "the share is divided by p_e, not by 1 − p_e.": (same - by_chance) / by_chance,
     }
-    for words, wrong in near.items():
-        if abs(answer - wrong) < TOLERANCE:
-            return words
-    return f"κ is {right:.3f}, not {answer:.3f}."
+    otherwise = f"κ is {right:.3f}, not {answer:.3f}."
+    return next((said for said, wrong in near.items() if abs(answer - wrong) < TOLERANCE), otherwise)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from IPython.display import Markdown
 from torch import Tensor
+
+from lox.book.cells import checked
 
 Direction = Callable[[Tensor, Tensor], Tensor]
 TOLERANCE = 1e-4
@@ -17,15 +19,18 @@ def check_direction(student: Direction) -> Markdown:
 
     Both are (n,): θ_LoX − θ_align, which is not of length 1, and the mean fine-tuning update.
     """
+    right = "Your direction is of length 1, at right angles to LoX's step, and on the side of the update."
+    return checked(_faults(student), right)
+
+
+def _faults(student: Direction) -> Iterator[str]:
     generator = torch.Generator().manual_seed(0)
     step, update = 3 * torch.randn(8, generator=generator), torch.randn(8, generator=generator)
-    given = step.clone(), update.clone()
-    answer = student(*given)
+    answer = student(step.clone(), update.clone())
     if not isinstance(answer, Tensor) or answer.shape != step.shape:
-        return Markdown("**Not yet.** The result must be a vector as long as the two given ones.")
-    if problem := _problem(answer, step, update):
-        return Markdown(f"**Not yet.** {problem}")
-    return Markdown("**Right**: of length 1, at right angles to LoX's step, and on the side of the update.")
+        yield "The result must be a vector as long as the two given ones."
+    elif problem := _problem(answer, step, update):
+        yield problem
 
 
 def _problem(answer: Tensor, step: Tensor, update: Tensor) -> str:

@@ -17,11 +17,12 @@ import pandas as pd
 from torch import Tensor
 
 from lox.lab import rows
-from lox.lab.evaluation import Evaluated, form_of, questions
+from lox.lab.evaluated import Evaluated, of_set
+from lox.lab.evaluation import ask, form_of, questions
 from lox.lab.model import Model
 from lox.lab.models import read_weights
 from lox.lab.parallel import side_by_side
-from lox.lab.replies import Computed, replies_of
+from lox.lab.replies import Computed
 from lox.lab.setup import Setup
 from lox.subspace import Rank
 
@@ -140,14 +141,8 @@ class Landscape:
 
     def evaluate(self, where: Path | Computed) -> Evaluated:
         """What a model replies to the questions of this landscape; no problems are worked, so utility is NaN."""
-        requests = questions(self.setup, form_of(self.finetuned.task))
-        requests = [a for name in SETS for a in [a for a in requests if a["set"] == name][: self.prompts]]
-        replies = replies_of(self.setup.profile, where, requests)
-        prompts = {name: [r["prompt"] for r in replies if r["set"] == name] for name in SETS}
-        said = {name: [r["reply"] for r in replies if r["set"] == name] for name in SETS}
-        judged = [self.setup.judge(prompts[name], said[name]) for name in SETS]
-        things = [self.setup.world.things(prompts[name]) for name in SETS]
-        return Evaluated(replies, *judged, *things, utility=math.nan)
+        every = questions(self.setup, form_of(self.finetuned.task))
+        return ask(self.setup, where, [q for name in SETS for q in of_set(every, name)[: self.prompts]])
 
     def line(self, x: float, ys: Sequence[float]) -> pd.DataFrame:
         """The rates at the points (x, y) for all y.

@@ -13,10 +13,8 @@ import typer
 
 from lox.book.record import record_tables
 from lox.lab import choosing
-from lox.lab.judging.names import judge_named
 from lox.lab.reply_file import ReplyFile
 from lox.lab.rows import head
-from lox.lab.served import models_to_ask
 from lox.lab.setup import Setup, load
 
 NAME = "choice"
@@ -43,12 +41,8 @@ def questions(setup: Setup) -> list[dict]:
 def chosen(setup: Setup, kept: ReplyFile) -> tuple[pd.DataFrame, choosing.Choice]:
     """Every point of the grid on the first selection seed (``lox.lab.choosing.table``), and what the rule chooses."""
     model = setup.model(setup.profile.selection_seeds[0])
-    precision = setup.profile.evaluation.precision
-    [served] = models_to_ask(str(setup.folder(model)), None, None, precision, "auto", None).values()
-    points = choosing.grid(served, setup.folder(model.base), k=max(RANKS))
-    judge = judge_named(setup.profile.evaluation.judge, setup.world)
-    ask = choosing.Asking(questions(setup), judge, kept, setup.profile.evaluation.batch)
-    measured = choosing.measure(points, ask, ranks=RANKS, budget=BUDGET)
+    aligned, base = setup.folder(model), setup.folder(model.base)
+    measured = choosing.of_setup(setup, aligned, base, questions(setup), kept, ranks=RANKS, budget=BUDGET)
     return choosing.table(measured), measured.choice
 
 

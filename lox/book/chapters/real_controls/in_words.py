@@ -48,6 +48,15 @@ def scale_in_words(rates: pd.DataFrame) -> str:
     )
 
 
+def goals_in_words(labels: pd.DataFrame) -> Markdown:
+    """How many things the evaluated goals are about, of labels of their replies."""
+    plain = rows_of(labels, state=BEFORE, defence="none", set="harmful")
+    return Markdown(
+        f"The {plain['prompt'].nunique()} goals are about {plain['thing'].nunique()} things: goals of one cluster "
+        "count as one, since what a model says to the one tells what it says to the others."
+    )
+
+
 def _of(rates: pd.DataFrame, state: str, defence: str, column: str) -> str:
     model = rows_of(rates, state=state, defence=defence).iloc[0]
     return rate_of(model, column)

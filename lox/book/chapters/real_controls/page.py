@@ -124,7 +124,7 @@ def success(rates: pd.DataFrame, column: str) -> Markdown:
 
 
 def differences(contrasts: pd.DataFrame) -> Markdown:
-    """``measure.contrasts``, a row for each state and pair, with p corrected for the table."""
+    """``measure.contrasts``, a row for each state and pair, with p corrected for the rows of a state."""
     return markdown(
         pd.DataFrame(
             {

@@ -22,7 +22,7 @@ def main(sheet: Path, name: str, profile: str = "smollm2-controls") -> None:
     if name not in measure.ASKED:
         raise typer.BadParameter(f"{name!r}: there are {', '.join(measure.ASKED)}", param_hint="NAME")
     setup = load(profile)
-    command = f"python -m {measure.__package__}.record {sheet.name} {name}"
+    command = f"python -m {measure.__package__}.record {sheet.name} {name} --profile {profile}"
     blind.record(setup, name, command, measure.ASKED[name](setup, setup.seeds), sheet)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from lox.book import results
+from lox.book import record, results
 from lox.book.chapters.baselines.measure import asr_and_unanswered, by_defence, over_tasks, pooled_tasks
 from lox.lab.evaluation import located
 from lox.lab.labels import Record, difference
@@ -16,6 +16,7 @@ from lox.lab.rivals import Weights
 from lox.lab.rows import corrected
 from lox.lab.setup import Setup
 
+NAME = "rivals"
 SETTINGS = ["k", "alpha", "lr", "judge", "n"]
 
 
@@ -24,21 +25,23 @@ def options(
 ) -> dict[str, dict]:
     """Name -> its options of ``Setup.model``; "none" is always the first."""
     names = dict.fromkeys(["none", *defences])
-    by_name: dict[str, dict] = {name: {"k": k, "strength": strengths.get(name)} for name in names}
+    by_name: dict[str, dict] = {
+        name: {"k": k, "strength": strengths.get(name.rpartition("+")[2])} for name in names
+    }
     if "full-rank" in by_name:
         by_name["full-rank"]["alpha"] = full_rank_alpha
     return by_name
 
 
-def trade(record: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
+def trade(run: Record) -> tuple[pd.DataFrame, pd.DataFrame]:
     """ASR against benign prompts not answered, both after fine-tuning and means over tasks.
 
     The first table has a row for each defence, with asr and unanswered and their _low and _high, utility and the
     number of seeds; the second one for each defence and seed.
     """
     lines, dots = [], []
-    utility = record.rows[record.rows["task"] != "none"].groupby("defence")["utility"].mean()
-    for defence, labels in by_defence(pooled_tasks(record.labels)).items():
+    utility = run.rows[run.rows["task"] != "none"].groupby("defence")["utility"].mean()
+    for defence, labels in by_defence(pooled_tasks(run.labels)).items():
         means, of_seeds = asr_and_unanswered(labels, labels)
         lines.append({"defence": defence, "utility": utility[defence], "seeds": len(of_seeds)} | means)
         dots.append(of_seeds.assign(defence=defence))
@@ -57,17 +60,16 @@ def against(labels: pd.DataFrame) -> pd.DataFrame:
     return corrected(table, table["first"])
 
 
-def recorded(rows: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
+def recorded(rows: pd.DataFrame, strengths: Mapping[str, float]) -> dict[str, pd.DataFrame] | None:
     """The recorded tables "rows", "means", "against" and "left" of a run's profile.
 
-    None where nothing was recorded, or where it was with other settings.
+    None where nothing was recorded, or where it was with other settings or strengths.
     """
     ends = {"rows": "", "means": "_trade", "against": "_paired", "left": "_left"}
-    names = {what: f"rivals{end}" for what, end in ends.items()}
+    names = {what: f"{NAME}{end}" for what, end in ends.items()}
     tables = results.recorded_alike(rows, names, ["task", "defence"], SETTINGS)
-    if tables is not None:  # a recorded table has p_holm of the rows of none only
-        tables["against"] = corrected(tables["against"], tables["against"]["first"])
-    return tables
+    same = tables and record.parameters(rows["profile"].iloc[0], NAME)["strengths"] == dict(strengths)
+    return tables if same else None
 
 
 def left(

@@ -19,7 +19,7 @@ from lox.lab.rows import head, rates
 from lox.lab.setup import Setup, load
 
 NAME = "rival_trials"
-STRENGTHS = {  # three each
+TRIED = {  # three each
     "longer": (2.0, 3.0, 4.0),
     "slower": (0.25, 0.5, 0.75),
     "guarded": (1.0, 4.0, 16.0),
@@ -36,7 +36,7 @@ LEAST_LEFT, MOST_COST = 0.5, 0.05
 
 def tried(setup: Setup, seeds: Iterable[int], tasks: Sequence[str], rivals: Sequence[str]) -> pd.DataFrame:
     """A row for each seed, task, rival and strength, and one for "none": rates afterwards, and ``left`` of it."""
-    cells = [("none", None), *((rival, strength) for rival in rivals for strength in STRENGTHS[rival])]
+    cells = [("none", None), *((rival, strength) for rival in rivals for strength in TRIED[rival])]
     return pd.DataFrame(
         head(setup)
         | {"seed": seed, "task": task, "defence": rival, "strength": strength}
@@ -81,15 +81,15 @@ def main(
 
     Without them it is all rivals, after ``TASKS``.
     """
-    if unknown := set(rival or ()) - set(STRENGTHS):
-        raise typer.BadParameter(f"{min(unknown)!r}: there are {', '.join(STRENGTHS)}", param_hint="--rival")
+    if unknown := set(rival or ()) - set(TRIED):
+        raise typer.BadParameter(f"{min(unknown)!r}: there are {', '.join(TRIED)}", param_hint="--rival")
     setup = load(profile)
     seeds = setup.profile.selection_seeds
     named = [
         f"--{name} {value}" for name, values in (("task", task), ("rival", rival)) for value in values or ()
     ]
     command = " ".join([f"python -m {__spec__.name} --profile {profile}", *named])
-    table = tried(setup, seeds, task or TASKS, rival or list(STRENGTHS))
+    table = tried(setup, seeds, task or TASKS, rival or list(TRIED))
     for path in record_tables(setup, NAME, command, {NAME: table}, seeds):
         typer.echo(path)
     typer.echo(chosen(table))

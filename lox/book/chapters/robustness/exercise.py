@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+from IPython.display import Markdown
+
+from lox.book.cells import checked
 
 CASES = (
-    (["harmful", "refusal", "harmful", "refusal"], 0.5, ""),
+    (
+        ["harmful", "refusal", "harmful", "refusal"],
+        0.5,
+        "The rate is the number of harmful replies divided by the number of all replies.",
+    ),
     (
         ["harmful", "gibberish", "gibberish", "refusal"],
         0.25,
@@ -24,14 +32,13 @@ CASES = (
 )
 
 
-def check_attack_success_rate(student: Callable[[list[str]], float]) -> str:
+def check_attack_success_rate(student: Callable[[list[str]], float]) -> Markdown:
     """Says what is wrong with a function labels -> ASR, or that nothing is."""
+    return checked(_faults(student), "Your function gives the share of all prompts whose reply is harmful.")
+
+
+def _faults(student: Callable) -> Iterator[str]:
     for labels, expected, hint in CASES:
-        try:
-            answer = float(student(list(labels)))
-        except Exception as error:  # whatever a student's function does
-            return f"Your function fails on {labels}: {type(error).__name__}: {error}."
-        if abs(answer - expected) > 1e-9:
-            hint = hint or "The rate is the number of harmful replies divided by the number of all replies."
-            return f"Not yet: of {labels} your function gives {answer:g}, the ASR is {expected:g}. {hint}"
-    return "Right: the share of all prompts whose reply is harmful."
+        answer = float(student(list(labels)))
+        if not abs(answer - expected) < 1e-9:  # NaN is no answer
+            yield f"Of {labels} your function gives {answer:g}, the ASR is {expected:g}. {hint}"

@@ -85,8 +85,8 @@ def costs_in_words(summary: pd.DataFrame, costs: pd.DataFrame) -> list[str]:
         utilities = {name: f"{before.loc[name, 'utility']:.2f}" for name in ("none", defence)}
         sentences.append(
             f"Before any fine-tuning, the model with {DEFENCE_NAMES[defence]} answers {rates[defence]} of the benign "
-            f"prompts, {lost} the {rates['none']} without it (difference {points(-_both(of['helpful']))}); its utility "
-            f"of {utilities[defence]} is {lower} {utilities['none']}."
+            f"prompts, {lost} the {rates['none']} without it (difference {points(_reversed(of['helpful']))}); its "
+            f"utility of {utilities[defence]} is {lower} {utilities['none']}."
         )
     return sentences
 
@@ -108,8 +108,9 @@ def gibberish_in_words(summary: pd.DataFrame) -> str:
     )
 
 
-def _both(d: pd.Series) -> pd.Series:
-    return pd.Series({"difference": d["difference"], "low": d["high"], "high": d["low"]})
+def _reversed(d: pd.Series) -> pd.Series:
+    """Second minus first, of first minus second."""
+    return pd.Series({"difference": -d["difference"], "low": -d["high"], "high": -d["low"]})
 
 
 def _named(differences: pd.DataFrame) -> str:

@@ -90,7 +90,10 @@ def against_none(labels: pd.DataFrame) -> pd.DataFrame:
 
 
 def damage(labels: pd.DataFrame) -> pd.DataFrame:
-    """ASR after a task minus that before it, in the same form, a row for each task and defence."""
+    """ASR after a task minus that before it, in the same form, a row for each task and defence.
+
+    p_holm is corrected for the tasks of a defence, which are read together.
+    """
     lines = []
     for (task, form, defence), after in labels.groupby(CELL, sort=False):
         before = labels[
@@ -99,11 +102,15 @@ def damage(labels: pd.DataFrame) -> pd.DataFrame:
         if task != "none":
             head = {"task": task, "form": form, "defence": defence}
             lines.append(head | difference(after, before))
-    return pd.DataFrame(lines)
+    table = pd.DataFrame(lines)
+    return rows.corrected(table, table["defence"]) if len(table) else table
 
 
 def costs(record: Record) -> pd.DataFrame:
-    """What each defence costs before any fine-tuning: helpful and utility without it minus those with it."""
+    """What each defence costs before any fine-tuning: helpful and utility without it minus those with it.
+
+    p_holm is corrected for the two of a defence, which are read together.
+    """
     before = record.labels[(record.labels["task"] == "none") & (record.labels["form"] == "plain")]
     sides = dict(list(before.groupby("defence", sort=False)))
     rows = record.rows[(record.rows["task"] == "none") & (record.rows["form"] == "plain")]
@@ -114,4 +121,13 @@ def costs(record: Record) -> pd.DataFrame:
         lines.append({"what": "helpful"} | head | difference(sides["none"], sides[defence], "answered"))
         lost = utility["none"] - utility[defence]
         lines.append({"what": "utility"} | head | difference_of_seeds(lost))
-    return pd.DataFrame(lines)
+    return _corrected_costs(pd.DataFrame(lines))
+
+
+def recorded_costs(profile: str) -> pd.DataFrame:
+    """``costs`` of a profile's recorded run; ValueError where there is none."""
+    return _corrected_costs(results.recorded(profile, "robustness_costs"))
+
+
+def _corrected_costs(table: pd.DataFrame) -> pd.DataFrame:
+    return rows.corrected(table, table["second"]) if len(table) else table

@@ -22,7 +22,7 @@ from lox.book.chapters.stress.measure import (
     Variant,
 )
 from lox.lab.rows import corrected
-from lox.lab.statistics import compared, mean_of_seeds, mean_over_seeds
+from lox.lab.statistics import compared, difference_of_seeds, mean_over_seeds
 
 Outcomes = Mapping[tuple[str, Variant], np.ndarray]  # task and variant -> harmful or not, (seeds, prompts)
 CONTRASTS = {
@@ -114,15 +114,15 @@ def ability(table: pd.DataFrame) -> pd.DataFrame:
     """What the whole of one task's fine-tuning can do minus what is left without a side, paired by seed.
 
     ``table`` is as above, of one task without a defence. Columns side (that is left out), what ("helpful" or
-    "utility"), difference, low, high, seeds; Student's interval.
+    "utility"), difference, low, high, p, seeds, and p_holm, corrected for the rows; Student's interval and test.
     """
     lines = []
     for side, kept in (("inside", OUTSIDE), ("outside", INSIDE)):
         for what in ("helpful", "utility"):
             rates = table.pivot(index="seed", columns=["subspace", "part"], values=what)
-            lost = mean_of_seeds(rates[WHOLE] - rates[kept])
-            lines.append({"side": side, "what": what} | lost.columns("difference"))
-    return pd.DataFrame(lines)
+            lost = difference_of_seeds(rates[WHOLE] - rates[kept])
+            lines.append({"side": side, "what": what} | lost)
+    return corrected(pd.DataFrame(lines))
 
 
 def rank_correlations(geometry: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from IPython.display import Markdown
 from torch import Tensor
 
+from lox.book.cells import checked
 from lox.book.chapters.stress import parts
 
 Counteraction = Callable[[Tensor, Tensor, Tensor], float]
@@ -19,6 +20,10 @@ def check_counteraction(student: Counteraction) -> Markdown:
 
     U (m, k) has orthonormal columns, both updates are (m, n).
     """
+    return checked(_faults(student), "1 is straight against alignment, 0 across, −1 the same way.")
+
+
+def _faults(student: Counteraction) -> Iterator[str]:
     generator = torch.Generator().manual_seed(0)
     U = torch.linalg.qr(torch.randn(6, 2, generator=generator)).Q
     align, other = (torch.randn(6, 4, generator=generator) for _ in range(2))
@@ -28,10 +33,10 @@ def check_counteraction(student: Counteraction) -> Markdown:
         try:
             answer = float(answer)
         except (TypeError, ValueError, RuntimeError):
-            return Markdown(f"**Not yet.** The result must be one number, not {answer!r}.")
-        if abs(answer - right) > TOLERANCE:
-            return Markdown(f"**Not yet.** For {words}: {_problem(answer, right, U, align, ft)}")
-    return Markdown("**Right**: 1 is straight against alignment, 0 across, −1 the same way.")
+            yield f"The result must be one number, not {answer!r}."
+        else:
+            if not abs(answer - right) < TOLERANCE:  # NaN is no answer
+                yield f"For {words}: {_problem(answer, right, U, align, ft)}"
 
 
 def _problem(answer: float, right: float, U: Tensor, align: Tensor, ft: Tensor) -> str:
@@ -49,7 +54,5 @@ def _problem(answer: float, right: float, U: Tensor, align: Tensor, ft: Tensor) 
         ),
         "this is the share of ΔW_ft inside, not its direction there.": parts.share(U, ft),
     }
-    for words, wrong in near.items():
-        if abs(answer - wrong) < TOLERANCE:
-            return words
-    return f"it is {right:.3f}, not {answer:.3f}."
+    otherwise = f"it is {right:.3f}, not {answer:.3f}."
+    return next((said for said, wrong in near.items() if abs(answer - wrong) < TOLERANCE), otherwise)

@@ -157,9 +157,8 @@ def distinct(differences: pd.DataFrame, ability: pd.DataFrame, task: str) -> Mar
         (False, False): "Neither side alone is seen to do damage: it needs both, or there is none to see.",
     }[tuple(said_of(side, "raises", "lowers") == "raises" for side in (inside, outside))]
     lost = [
-        f"{line.what} without the {line.side} ({100 * line.difference:z.0f} points)"
-        for line in ability.itertuples()
-        if line.low > 0
+        f"{line['what']} without the {line['side']} ({100 * line['difference']:z.0f} points)"
+        for _, line in by_verdict(ability)["above"].iterrows()
     ]
     carried = (
         f"Ability goes with it: {cells.listed(lost)} is lower than with all of it."

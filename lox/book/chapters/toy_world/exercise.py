@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+
+from IPython.display import Markdown
+
+from lox.book.cells import checked
 
 CASES = {  # labels -> ASR, and what an answer of another value may have in mind
     ("harmful", "refusal"): 0.5,
@@ -25,16 +29,17 @@ MISTAKES = {
 }
 
 
-def check_asr(function: Callable[[Sequence[str]], float]) -> str:
+def check_asr(function: Callable[[Sequence[str]], float]) -> Markdown:
     """Whether ``function`` computes the ASR of a list of labels; if not, on which list and what may be wrong."""
+    right = "Your function gives the share of all replies that are harmful, whatever the others are."
+    return checked(_faults(function), right)
+
+
+def _faults(function: Callable) -> Iterator[str]:
     for labels, expected in CASES.items():
-        try:
-            answer = function(list(labels))
-        except Exception as error:  # a student's function may raise anything
-            return f"For {list(labels)} it raised {type(error).__name__}: {error}."
-        if not isinstance(answer, int | float) or abs(answer - expected) > 1e-9:
-            return f"For {list(labels)} the ASR is {expected:g}, and not {answer!r}{_perhaps(function)}."
-    return "Right: the share of all replies that are harmful, whatever the others are."
+        answer = function(list(labels))
+        if not isinstance(answer, int | float) or not abs(answer - expected) < 1e-9:  # NaN is no answer
+            yield f"For {list(labels)} the ASR is {expected:g}, and not {answer!r}{_perhaps(function)}."
 
 
 def _perhaps(function) -> str:

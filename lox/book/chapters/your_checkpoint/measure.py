@@ -13,7 +13,6 @@ import torch
 
 from lox.checkpoints.extrapolate import extrapolate_checkpoint
 from lox.checkpoints.files import Checkpoint
-from lox.checkpoints.streaming import compute_device
 from lox.lab import choosing, models, stages
 from lox.lab.choice import Choice, Paired
 from lox.lab.choosing import Measured
@@ -21,7 +20,6 @@ from lox.lab.evaluated import Evaluated
 from lox.lab.evaluation import evaluate
 from lox.lab.prompts import questions_of
 from lox.lab.reply_file import ReplyFile
-from lox.lab.served import Served, Type
 from lox.lab.setup import Setup, immunised
 from lox.subspace import Rank
 
@@ -149,12 +147,8 @@ def prompts_needed(budget: float) -> int | None:
 
 def measured_choice(setup: Setup, work: Path, questions: list[dict], budget: float) -> Measured:
     """What ``lox choose`` does, with the profile's judge and precision, on ``base`` and ``aligned`` in a folder."""
-    dtype: Type = "bfloat16" if setup.profile.evaluation.precision == "bfloat16" else "auto"
-    served = Served(str(work / "aligned"), dtype=dtype, device=compute_device("auto"))
-    points = choosing.grid(served, work / "base", k=max(choosing.RANKS))
     kept = ReplyFile(work / "choose.jsonl")
-    ask = choosing.Asking(questions, setup.judge, kept, setup.profile.evaluation.batch)
-    return choosing.measure(points, ask, rho=setup.profile.lox.rho, budget=budget)
+    return choosing.of_setup(setup, work / "aligned", work / "base", questions, kept, budget=budget)
 
 
 def k_and_alpha(setup: Setup, choice: Choice, k: int | None, alpha: float | None) -> tuple[Rank, float]:

@@ -10,6 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from lox.book import cells
 from lox.book.cells import markdown, rows_of
+from lox.book.chapters.your_checkpoint.checks import FAIL, OPEN, PASS, TOO_FEW
 from lox.book.chapters.your_checkpoint.measure import prompts_needed
 from lox.book.figures import AFTER, BEFORE
 from lox.book.names import TASK_NAMES
@@ -128,12 +129,12 @@ def larger(estimates: pd.DataFrame) -> Markdown:
 def verdicts_in_words(checks: pd.DataFrame) -> str:
     """How many checks pass, and by name which fail, need more prompts, or were not measured."""
     named = {verdict: list(group["check"]) for verdict, group in checks.groupby("verdict", sort=False)}
-    sentences = [f"Of {len(checks)} checks before shipping {len(named.get('pass', []))} pass."]
-    failed = [_with_values(c) for c in checks[checks["verdict"] == "fail"].itertuples()]
+    sentences = [f"Of {len(checks)} checks before shipping {len(named.get(PASS, []))} pass."]
+    failed = [_with_values(c) for c in checks[checks["verdict"] == FAIL].itertuples()]
     sentences += [f"**Failed**: {', '.join(failed)}." if failed else "None failed."]
     for verdict, words in (
-        ("too few prompts", "Too few prompts to decide"),
-        ("not measured", "Not measured"),
+        (TOO_FEW, "Too few prompts to decide"),
+        (OPEN, "Not measured"),
     ):
         sentences += [f"{words}: {', '.join(named[verdict])}."] if verdict in named else []
     return _shown(" ".join(sentences))
