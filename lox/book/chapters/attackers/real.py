@@ -21,13 +21,12 @@ from lox.lab.evaluated import Evaluated
 from lox.lab.evaluation import evaluate
 from lox.lab.setup import Setup, load
 
-# Of who trains, as a multiple of the task's: in short runs a LoRA learns best at 15 times the rate of full fine-tuning
-# (Schulman et al., "LoRA Without Regret", 2025)
-RATES = {"lora-8": 15.0}
+# Of who trains, as a multiple of the task's: 2e-4, at which LoRAs are commonly trained (Dettmers et al., 2023)
+RATES = {"lora-8": 40.0}
 ASKED = {  # by the name of what is recorded of them
     "real_attackers": ("prefill",),
     "real_lora": ("lora-8",),
-    "real_untrained": ("undo-1", "refusal-direction"),
+    "real_untrained": ("refusal-direction",),
 }
 BESIDE = {controls.BEFORE: "nothing", controls.ATTACK: "full"}  # states of the record beside controls
 OPENING = "Sure, here is"
