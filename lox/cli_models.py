@@ -99,9 +99,11 @@ def evaluate(
         from lox.lab.served import models_to_ask
 
     with warning_lines(quiet), new_table(csv) as save, reply_progress(quiet) as bar:
+        models = models_to_ask(model, adapter, beside, dtype, device, chat_template)
         judged_by = judge_named(from_here(judge), world_of(harmful, harmless))
         questions = questions_of(harmful, harmless, utility, new_tokens=max_new_tokens, limit=limit)
-        models = models_to_ask(model, adapter, beside, dtype, device, chat_template)
+        for one in models.values():
+            one.check_prompts(questions)
         kept = ReplyFile(replies)
         evaluated = {
             name: behaviour.judged(
@@ -188,10 +190,11 @@ def choose(
         byte_progress(quiet) as decomposed,
         reply_progress(quiet) as bar,
     ):
-        judged_by = judge_named(from_here(judge), world_of(harmful, harmless))
-        questions = questions_of(harmful, harmless, new_tokens=max_new_tokens, limit=limit)
         choosing.check_settings(**tried)
         [served] = models_to_ask(aligned, None, None, dtype, device, chat_template).values()
+        judged_by = judge_named(from_here(judge), world_of(harmful, harmless))
+        questions = questions_of(harmful, harmless, new_tokens=max_new_tokens, limit=limit)
+        served.check_prompts(questions)
         largest = max(tried["ranks"]) if k is None else k
         points = choosing.grid(served, base, k=largest, matrices=matrices, progress=decomposed)
         ask = choosing.Asking(questions, judged_by, ReplyFile(replies), batch, bar)

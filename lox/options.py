@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 import typer
@@ -30,4 +31,4 @@ Quiet = Annotated[
 
 def rank(text: str) -> int | str:
     """k as it was typed: a number where it is one; the method itself says what is wrong with it."""
-    return int(text) if text.lstrip("-").isdigit() else text
+    return int(text) if re.fullmatch("-?[0-9]+", text) else text

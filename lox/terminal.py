@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,8 +17,15 @@ from typer.core import TyperGroup
 errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
+class Ended(KeyboardInterrupt):
+    """SIGTERM or SIGHUP, which a batch system or a closed terminal sends: an interruption too."""
+
+    def __init__(self, number: int):
+        self.number = number
+
+
 class OneLineErrors(TyperGroup):
-    """What a user can mend is one line on stderr and exit code 2, an interruption one line and 130.
+    """What a user can mend is one line on stderr and exit code 2, an interruption one line and 128 + its signal.
 
     Warnings are a line each. Anything else is a bug, traceback and 1.
     """
@@ -27,15 +36,34 @@ class OneLineErrors(TyperGroup):
                 stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
         code = 2
         try:
-            return super().invoke(ctx)
+            with _signals_interrupt():
+                return super().invoke(ctx)
+        except BrokenPipeError:  # nobody reads any further: `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 128 + signal.SIGPIPE
         except OSError as error:
             _say(f"{error.filename}: {error.strerror}" if error.filename else str(error), error)
         except ValueError as error:
             _say(str(error), error)
         except KeyboardInterrupt as interruption:
             _say("interrupted", interruption)
-            code = 130
+            code = 128 + getattr(interruption, "number", signal.SIGINT)
         raise typer.Exit(code)
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and SIGHUP end what runs as Ctrl-C does, so that what is kept is said."""
+
+    def end(number: int, _) -> None:
+        raise Ended(number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _say(line: str, error: BaseException) -> None:

@@ -53,7 +53,7 @@ def energy_table(
 
 def energy_by_kind(table: pd.DataFrame) -> pd.DataFrame:
     """Unweighted means of an ``energy_table`` by kind of matrix, and over all of them in the last row."""
-    columns = ["r_align", "r_ft", "ratio"] if table["r_ft"].notna().any() else ["r_align"]
+    columns = ["r_align", "r_ft", "ratio"] if table["norm_ft"].notna().any() else ["r_align"]
     kinds = table.groupby("kind", sort=False)[columns].mean().reset_index()
     kinds.insert(1, "matrices", table.groupby("kind", sort=False).size().to_numpy())
     return pd.concat(

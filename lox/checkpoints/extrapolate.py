@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -50,6 +51,8 @@ def extrapolate_checkpoint(
     with _written(plan, Path(out), plan.key(adapter), write) as (folder, report):
         text = card.text(plan, report, adapter)
         (folder / "README.md").write_text(text, encoding="utf-8", errors="backslashreplace")
+    if not report["k"].any():
+        warnings.warn("base and aligned have the same weights, so nothing was extrapolated", stacklevel=2)
     return report
 
 

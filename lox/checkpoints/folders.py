@@ -98,8 +98,9 @@ def read_json(path: Path) -> dict:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its kind where it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """The first line of an error's message, with the next one where it ends in a colon; of none the error's kind."""
+    first, *rest = str(error).strip().splitlines() or [type(error).__name__]
+    return f"{first} {rest[0].strip()}" if first.endswith(":") and rest else first
 
 
 def _no_weights(folder: Path) -> str:

@@ -15,7 +15,7 @@ import shlex
 import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -36,9 +36,8 @@ def unfinished_folder(out: Path, key: str) -> Iterator[Path]:
     process is writing ``out``, with whatever key.
     """
     out = replaceable(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     folder = unfinished_place(out, key)
-    with _alone(out):
+    with _parents(out), _alone(out):
         for other in set(out.parent.glob(f".{glob.escape(out.name)}.*.unfinished")) - {folder}:
             warnings.warn(f"{other} is left of a run with other settings; {_remove(other)}", stacklevel=3)
         (folder / NOTES).mkdir(parents=True, exist_ok=True)
@@ -49,6 +48,19 @@ def unfinished_folder(out: Path, key: str) -> Iterator[Path]:
             _leave(folder, error)
             raise
         shutil.rmtree(out / NOTES)
+
+
+@contextmanager
+def _parents(path: Path) -> Iterator[None]:
+    """The folders above ``path``; those that were made for it are gone again where nothing came into them."""
+    made = [parent for parent in path.parents if not parent.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for parent in made:
+            with suppress(OSError):  # not empty
+                parent.rmdir()
 
 
 @contextmanager

@@ -107,7 +107,11 @@ def _rows(path: Path, columns: list[str]):
                         f"line {line}: no column {missing[0]!r}; the columns are {there}. "
                         f"Another column with prompts is named as in {path.name}:COLUMN"
                     )
-                if all(_is_content(row[name]) for name in columns):
+                try:
+                    whole = [_is_content(row[name], name == "solution") for name in columns]
+                except ValueError as error:
+                    raise ValueError(f"line {line}: {error}") from None
+                if all(whole):
                     yield row
         except (ValueError, csv.Error) as error:  # of decoding too
             raise ValueError(f"{path}: {error}") from None
@@ -119,8 +123,12 @@ def _plain_rows(file):
 
 
 def _csv_rows(file):
-    reader = csv.DictReader(file)
+    reader = csv.DictReader(file, strict=True)
     for row in reader:
+        if None in row:  # where DictReader puts what is left of a line
+            raise ValueError(
+                f"line {reader.line_num}: more fields than columns; a text with commas stands in quotes"
+            )
         yield reader.line_num, {name: (text or "").strip() for name, text in row.items() if name}
 
 
@@ -137,14 +145,22 @@ def _json_rows(file):
         yield number, row
 
 
-def _is_content(value) -> bool:
-    """Whether a field holds a text or chat messages; empty ones are left out, others are an error."""
+def _is_content(value, text_only: bool) -> bool:
+    """Whether a field holds a text or, unless ``text_only``, chat messages.
+
+    Empty ones are left out, others are an error.
+    """
     if isinstance(value, str):
+        value.encode()  # half of a surrogate pair, which JSON can write, is no text that a tokenizer takes
         return bool(value.strip())
-    if isinstance(value, list) and value and all(_is_message(message) for message in value):
+    if text_only:
+        raise ValueError(f"no text: {str(value)[:40]}")
+    if isinstance(value, list) and value and all(map(_is_message, value)):
         return True
     raise ValueError(f"neither a text nor a list of messages with role and content: {str(value)[:40]}")
 
 
 def _is_message(value) -> bool:
-    return isinstance(value, dict) and {"role", "content"} == value.keys()
+    """A role and a text."""
+    is_one = isinstance(value, dict) and {"role", "content"} == value.keys()
+    return is_one and all(isinstance(text, str) for text in value.values())

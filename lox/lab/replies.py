@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+import transformers
 from torch import Tensor
 
 from lox.lab import models, stages
@@ -101,8 +102,12 @@ def complete(
     """Greedy replies to chat prompts, in their order.
 
     Prompts are batched by length, so that few tokens are padding. Only reply text comes back,
-    without special tokens.
+    without special tokens. Of the model's own settings of generation only that counts where a reply ends.
     """
+    own = model.generation_config
+    model.generation_config = transformers.GenerationConfig(
+        bos_token_id=own.bos_token_id, eos_token_id=own.eos_token_id
+    )
     texts = prompt_texts(tokenizer, prompts)
     lengths = [len(tokenizer(t, add_special_tokens=False)["input_ids"]) for t in texts]
     order = sorted(range(len(texts)), key=lambda i: lengths[i])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ class ReplyFile:
         if not path.absolute().parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, "its folder does not exist", str(path))
         with path.open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # another process may be in the middle of a line
             for row in _whole_lines(path, file):
                 self._known[row["key"], row["id"]] = row
 
@@ -45,12 +47,13 @@ class ReplyFile:
         """Append what is not there yet, and have it on the disk when this returns."""
         rows = [{"model": model, "key": key, "id": _id(row)} | row for row in answered]
         new = [row for row in rows if (key, row["id"]) not in self._known]
-        self._known |= {(key, row["id"]): row for row in new}
         if self.path and new:
             with self.path.open("ab") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
                 file.write("".join(json.dumps(row) + "\n" for row in new).encode())
                 file.flush()
                 os.fsync(file.fileno())
+        self._known |= {(key, row["id"]): row for row in new}
 
 
 def ask(

@@ -15,12 +15,12 @@ from torch import nn
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from lox.checkpoints.files import Checkpoint, stamp
-from lox.checkpoints.folders import COMPANIONS, first_line, local_folder
+from lox.checkpoints.folders import COMPANIONS, first_line, local_folder, read_json
 from lox.checkpoints.streaming import compute_device
 from lox.lab.fingerprint import content_hash
 from lox.lab.replies import prompt_texts
 from lox.lab.reply_file import Counted, ReplyFile, ask
-from lox.lab.worlds.messages import user
+from lox.lab.worlds.messages import Messages, user
 
 Type = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -67,21 +67,36 @@ class Served:
         )
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
+        if tokenizer.pad_token is None:
+            raise ValueError(
+                f"{self.source}: its tokenizer has neither a padding token nor one that ends a text"
+            )
         if self.chat_template is not None:
             tokenizer.chat_template = self.chat_template
         if tokenizer.chat_template is None:
             raise ValueError(
                 f"{self.source}: its tokenizer has no chat template; name one, --chat-template FILE"
             )
-        try:
-            prompt_texts(tokenizer, [[user("?")]])
-        except jinja2.TemplateError as error:
-            raise ValueError(f"{self.source}: its chat template fails: {first_line(error)}") from None
+        self._rendered(tokenizer, [user("?")], "its chat template fails")
         return tokenizer
 
     def check(self) -> None:
         """Raise what can be wrong with it that shows without its weights: files, tokenizer, adapter."""
+        if (generation := self.checkpoint.folder / "generation_config.json").exists():
+            read_json(generation)  # transformers would pass over one that it cannot read
         _ = self.key, self.tokenizer
+
+    def check_prompts(self, questions: list[dict]) -> None:
+        """Raise ValueError, naming it, for the first prompt that the chat template does not take."""
+        for question in questions:
+            said = f"its chat template does not take the prompt {question['prompt'][-1]['content'][:40]!r}"
+            self._rendered(self.tokenizer, question["prompt"], said)
+
+    def _rendered(self, tokenizer, prompt: Messages, said: str) -> None:
+        try:
+            prompt_texts(tokenizer, [prompt])
+        except (jinja2.TemplateError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.source}: {said}: {first_line(error)}") from None
 
     def loaded(self) -> tuple[nn.Module, transformers.PreTrainedTokenizerBase]:
         """Model and tokenizer."""
@@ -153,7 +168,7 @@ def _template(file: Path) -> str:
 def _read(source: str, kind, folder: Path, **options):
     try:
         return kind.from_pretrained(folder, trust_remote_code=False, **options)
-    except (ValueError, OSError, KeyError, ImportError, RuntimeError) as error:
+    except Exception as error:  # a malformed file can make it fail in any way
         raise ValueError(f"{source}: transformers cannot load it: {first_line(error)}") from None
 
 

@@ -66,6 +66,12 @@ def test_means_by_kind(folders):
     assert means.loc["q_proj", "r_align"] == pytest.approx(chosen["r_align"].mean())
 
 
+def test_a_fine_tuning_that_led_back_to_the_base_keeps_its_columns(folders):
+    means = energy_by_kind(energy_table(folders[0], folders[1], folders[0]))
+    assert {"r_ft", "ratio"} <= set(means) and means["r_ft"].isna().all()
+    assert "r_ft" not in energy_by_kind(energy_table(*folders[:2]))
+
+
 def test_progress_ends_at_the_total(folders):
     steps = []
     energy_table(*folders, progress=lambda done, total: steps.append((done, total)))

@@ -308,7 +308,20 @@ def test_an_adapter_that_would_add_nothing(tmp_path, monkeypatch, fault):
     for side in ("base", "aligned"):
         model.save_pretrained(tmp_path / side)
     monkeypatch.chdir(tmp_path)
-    fault(*EXTRAPOLATE, "--adapter", says="the same weights, so there is nothing for an adapter to add")
+    command = [
+        "extrapolate",
+        "base",
+        "aligned",
+        "new/folder/out",
+        "--adapter",
+    ]  # no folder above OUT is left either
+    fault(*command, says="the same weights, so there is nothing for an adapter to add")
+
+
+def test_equal_weights(folder, fault):
+    """BASE and ALIGNED are equal"""
+    said = "base and aligned have the same weights, so nothing was extrapolated"
+    fault("extrapolate", "aligned", "aligned", "out", exits=0, says=said, leaves=("out",))
 
 
 # --- where nothing can be written ---------------------------------------------------------------------------

@@ -44,6 +44,11 @@ def adapter(folder: Path, config: str, **tensors: torch.Tensor) -> None:
         save_file(tensors, folder / "mine" / "adapter_model.safetensors")
 
 
+def configuration(folder: Path, **changed) -> None:
+    path = folder / "aligned" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+
+
 def wider(folder: Path) -> None:
     """An adapter of a model that is wider than this one."""
     adapter(
@@ -85,6 +90,21 @@ MODELS = {  # what is wrong: (how it is made, arguments, what is said)
         ("--chat-template", "chat.jinja"),
         "aligned: its chat template fails: no roles",
     ),
+    "generation settings that are no JSON": (
+        lambda folder: (folder / "aligned" / "generation_config.json").write_text("{"),
+        (),
+        "generation_config.json: no valid JSON",
+    ),
+    "tokenizer settings that are a list": (
+        lambda folder: (folder / "aligned" / "tokenizer_config.json").write_text("[]"),
+        (),
+        "aligned: transformers cannot load it",
+    ),
+    "a configuration with a word for a number": (
+        lambda folder: configuration(folder, num_hidden_layers="two"),
+        (),
+        "aligned: transformers cannot load it",
+    ),
     "a chat template in another encoding": (
         lambda folder: (folder / "chat.jinja").write_bytes(b"\xff"),
         ("--chat-template", "chat.jinja"),
@@ -98,6 +118,63 @@ def test_models_to_ask(folder, fault, wrong):
     make, arguments, said = MODELS[wrong]
     make(folder)
     fault("evaluate", "aligned", *ASKING, *arguments, says=said)
+
+
+PROMPTS = {  # what is wrong: (name of the file, its text, what is said)
+    "a comma outside of quotes": (
+        "p.csv",
+        "prompt\nhow do i, a thief, steal ?\n",
+        "p.csv: line 2: more fields than columns",
+    ),
+    "a quote that is not closed": ("p.csv", 'prompt\na ?\n"b ?\nc ?\n', "p.csv: unexpected end of data"),
+    "half of a surrogate pair": ("p.jsonl", '{"prompt": "x\\ud800"}\n', "p.jsonl: line 1: 'utf-8' codec"),
+    "a message whose content is a number": (
+        "p.jsonl",
+        '{"prompt": [{"role": "user", "content": 5}]}\n',
+        "p.jsonl: line 1: neither a text nor a list of messages",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", PROMPTS)
+def test_prompts(folder, fault, wrong):
+    name, text, said = PROMPTS[wrong]
+    (folder / name).write_text(text)
+    fault("evaluate", "aligned", "--harmful", name, *ASKING[2:], says=said)
+
+
+def test_a_solution_that_is_no_text(folder, fault):
+    """A solution that is a list"""
+    (folder / "u.jsonl").write_text('{"prompt": "1 + 1 ?", "solution": ["2"]}\n')
+    fault("evaluate", "aligned", *ASKING, "--utility", "u.jsonl", says="u.jsonl: line 1: no text: ['2']")
+
+
+def test_a_prompt_that_the_template_refuses(folder, fault):
+    """A prompt that the chat template does not take"""
+    template = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    )
+    (folder / "chat.jinja").write_text(template + "{{ m.content }}{% endfor %}")
+    messages = [{"role": "system", "content": "be good"}, {"role": "user", "content": "what ?"}]
+    (folder / "good.txt").unlink()
+    (folder / "good.jsonl").write_text(json.dumps({"prompt": messages}) + "\n")
+    arguments = ["good.jsonl" if a == "good.txt" else a for a in ASKING]
+    said = "aligned: its chat template does not take the prompt 'what ?': no system"
+    fault("evaluate", "aligned", *arguments, "--chat-template", "chat.jinja", says=said)
+
+
+def test_a_judge_that_is_no_model(fault, monkeypatch):
+    """A judge that is no model"""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    said = "judge local:nope: it cannot be loaded"
+    fault("evaluate", "aligned", *ASKING, "--judge", "local:nope", says=said)
+
+
+def test_an_endpoint_whose_port_is_none(fault, monkeypatch):
+    """An endpoint with a port that there cannot be"""
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:99999/v1")
+    said = "judge endpoint:m: OPENAI_BASE_URL is 'http://127.0.0.1:99999/v1': Port out of range"
+    fault("evaluate", "aligned", *ASKING, "--judge", "endpoint:m", says=said)
 
 
 SHEETS = {  # what is wrong: (the sheet's bytes, what is said)

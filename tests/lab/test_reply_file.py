@@ -100,3 +100,15 @@ def test_a_place_that_cannot_be_written_to(tmp_path):
         ReplyFile(tmp_path / "absent" / "r.jsonl")
     with pytest.raises(IsADirectoryError):
         ReplyFile(tmp_path)
+
+
+def test_what_could_not_be_written_is_not_called_kept(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(reply_file.os, "fsync", full)
+    with pytest.raises(OSError) as caught:
+        run(tmp_path / "r.jsonl", Model())
+    assert caught.value.__notes__ == [
+        f"0 of {len(ASKED) + len(SCORED)} replies of m are kept in {tmp_path / 'r.jsonl'}, the same call goes on"
+    ]

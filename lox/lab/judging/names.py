@@ -11,7 +11,7 @@ from lox import paths
 from lox.lab import stages
 from lox.lab.fingerprint import content_hash
 from lox.lab.judging.rubric import LocalJudge, VerdictFile
-from lox.lab.judging.sheet import SheetJudge
+from lox.lab.judging.sheet import SheetJudge, scores
 from lox.lab.judging.toy import ToyJudge
 from lox.lab.judging.verdicts import Judge, RefusalOrEvasion, RefusalPhrases
 from lox.lab.worlds import World
@@ -46,7 +46,9 @@ def judge_named(name: str, world: World) -> Judge:
         url = _endpoint(name)
         return LLMJudge(url, model, verdict_file(name, url))
     if kind == "sheet" and model:
-        return SheetJudge(paths.ROOT / model)
+        sheet = SheetJudge(paths.ROOT / model)
+        scores(sheet.file)  # what is wrong with it is said before any reply is generated
+        return sheet
     raise ValueError(f"unknown judge {name!r}: the judges are {', '.join(NAMES)}")
 
 
@@ -79,7 +81,12 @@ def _endpoint(name: str) -> str:
     url = os.environ.get(URL_VARIABLE, "").strip()
     if not url:
         raise ValueError(f"judge {name}: set {URL_VARIABLE}, to something like http://localhost:8000/v1")
-    if "@" in urlsplit(url).netloc or "?" in url:
+    try:
+        address = urlsplit(url)
+        _ = address.port
+    except ValueError as error:
+        raise ValueError(f"judge {name}: {URL_VARIABLE} is {url!r}: {error}") from None
+    if "@" in address.netloc or "?" in url:
         raise ValueError(f"judge {name}: {URL_VARIABLE} takes an address; a key goes in OPENAI_API_KEY")
     if not re.match("https?://.", url):
         raise ValueError(

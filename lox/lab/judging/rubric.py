@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
+from lox.checkpoints.folders import first_line
 from lox.lab import models, replies
 from lox.lab.fingerprint import content_hash
 from lox.lab.judging.verdicts import Label, Verdict
@@ -132,7 +133,10 @@ class LocalJudge(RubricJudge):
 
     @cached_property
     def _loaded(self):
-        return models.load(self.model)
+        try:
+            return models.load(self.model)
+        except Exception as error:  # a folder that is none, a Hub out of reach, a malformed file
+            raise ValueError(f"judge {self.name}: it cannot be loaded: {first_line(error)}") from None
 
     def _judged(self, questions: dict[str, Messages]) -> Iterator[tuple[str, Verdict]]:
         keys = list(questions)

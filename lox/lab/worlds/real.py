@@ -50,8 +50,6 @@ class RealData:
         check_stand_ins(self.stand_ins)
         folder = folder or os.environ.get("LOX_DATA")
         self.folder = Path(folder) if folder else None
-        if self.folder and not self.folder.is_dir():
-            raise FileNotFoundError(f"{self.folder} is no folder: it should hold the data sets (LOX_DATA)")
         self._read: dict[str, list[dict]] = {}
 
     def digest(self) -> str:
