@@ -95,7 +95,12 @@ def test_who_has_fewer_seeds_is_named():
 
 def test_the_table_of_a_real_model_has_five_columns():
     lines = page.real(*real()).data.splitlines()
-    assert lines[0].count("|") == 6 and "15 [10, 20], p 0.01" in lines[2] and "50 % → 50 %" in lines[2]
+    assert (
+        lines[0].count("|") == 6
+        and "begins the reply (3 seeds)" in lines[2]
+        and "15 [10, 20], p 0.01" in lines[2]
+        and "50 % → 50 %" in lines[2]
+    )
 
 
 def test_who_does_not_train_is_said_with_the_highest_first():

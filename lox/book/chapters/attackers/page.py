@@ -180,7 +180,7 @@ def real(paired: pd.DataFrame, rates: pd.DataFrame) -> Markdown:
         sides = rows_of(rates, attacker=d["attacker"]).set_index("defence")
         lines.append(
             {
-                "Attacker": description_of(d["attacker"]).name,
+                "Attacker": f"{description_of(d['attacker']).name} ({d['seeds']:.0f} seeds)",
                 "harm without LoX": rate_of(sides.loc["none"], "harm"),
                 "with LoX": rate_of(sides.loc["lox"], "harm"),
                 "lower by (points)": f"{in_points(d)}, p {d['p_holm']:.2g}",
