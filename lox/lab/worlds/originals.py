@@ -178,6 +178,8 @@ def read(path: Path) -> list[dict]:
 
 
 def _from_folder(name: str, original: Original, folder: Path) -> list[dict]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder: it should hold the data sets (LOX_DATA)")
     path = next((folder / file for file in original.files if (folder / file).is_file()), None)
     if path is None:
         parts = [p for p, o in ORIGINALS.items() if o.stands_for == name and is_there(p, folder)]
