@@ -26,7 +26,6 @@ RATES = {"lora-8": 40.0}
 ASKED = {  # by the name of what is recorded of them
     "real_attackers": ("prefill",),
     "real_lora": ("lora-8",),
-    "real_untrained": ("refusal-direction",),
 }
 BESIDE = {controls.BEFORE: "nothing", controls.ATTACK: "full"}  # states of the record beside controls
 OPENING = "Sure, here is"
