@@ -67,7 +67,11 @@ def test_problems_have_solutions(tmp_path):
         ("a.jsonl", '{"prompt": "x"}\n{"prompt', "a.jsonl: line 2: no valid JSON"),
         ("a.jsonl", "[1]\n", "a.jsonl: line 1: a JSON object is expected"),
         ("a.jsonl", '{"prompt": 7}\n', "a.jsonl: line 1: neither a text nor a list of messages"),
-        ("a.jsonl", '{"prompt": [{"text": "x"}]}\n', "a.jsonl: line 1: neither a text nor a list of messages"),
+        (
+            "a.jsonl",
+            '{"prompt": [{"text": "x"}]}\n',
+            "a.jsonl: line 1: neither a text nor a list of messages",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_line(tmp_path, name, content, said):
