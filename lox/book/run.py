@@ -161,6 +161,8 @@ def run(name: str, profile: str = "toy", given: Iterable[tuple[str, str]] = (), 
                 extra_arguments=["--log-level=CRITICAL"],  # of the kernel: its log lands on the terminal
             )
         except KeyboardInterrupt as interruption:
+            # asyncio would print the cell that was interrupted, with its whole traceback, when this process ends
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             interruption.add_note(f"models and replies that were finished are kept in {stages.root()}")
             raise
         except PapermillExecutionError as error:

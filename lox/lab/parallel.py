@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -25,8 +27,8 @@ def side_by_side(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
         raise ValueError(f"workers is a number of processes, 1 or more, not {workers!r}")
     if workers == 1 or len(calls) < 2:
         return [call() for call in calls]
-    one_thread = {"initializer": torch.set_num_threads, "initargs": (1,)}
-    with ProcessPoolExecutor(min(workers, len(calls)), get_context("spawn"), **one_thread) as pool:
+    processes = min(workers, len(calls))
+    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_begin_worker) as pool:
         made = list(pool.map(_with_stages, calls))  # after the first failure no further call begins
     for _, used in made:
         stages.also_used(used)
@@ -36,3 +38,9 @@ def side_by_side(calls: Sequence[Callable[[], T]], workers: int) -> list[T]:
 def _with_stages(call: Callable[[], T]) -> tuple[T, dict[Path, dict]]:
     """A call's result, and the stages that its process has asked for."""
     return call(), stages.used()
+
+
+def _begin_worker() -> None:
+    """One thread; an interruption ends the process without a word, for the one that waits for it speaks."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))

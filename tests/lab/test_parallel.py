@@ -1,5 +1,8 @@
 """Stages made by several processes, and then found by the one that asked."""
 
+import signal
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -36,3 +39,11 @@ def test_one_worker_is_this_process():
 def test_no_worker_is_refused():
     with pytest.raises(ValueError, match="1 or more, not 0"):
         side_by_side([], workers=0)
+
+
+def test_an_interrupted_worker_ends_without_a_word():
+    """What waits for it says what happened."""
+    interrupted = "parallel._begin_worker(); os.kill(os.getpid(), signal.SIGINT)"
+    code = f"import os, signal; from lox.lab import parallel; {interrupted}"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
+    assert ended.returncode == 128 + signal.SIGINT and ended.stderr == ""
