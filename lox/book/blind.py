@@ -48,8 +48,8 @@ def record(
     """Record the tables of NAME, and write a blank sheet of the replies that no reader has scored yet.
 
     Of each of ``models`` there is its cell, which are columns of both tables, and what came out; ``seeds`` are theirs
-    where they are not all reported ones. FileExistsError,
-    before any of them is asked, where BLANK is there: somebody may have written scores into it.
+    where they are not all reported ones. FileExistsError, before any of them is asked, where BLANK is there: somebody
+    may have written scores into it.
     """
     with new_table(blank) as save:
         made = []

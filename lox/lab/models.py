@@ -109,9 +109,13 @@ def as_found(settings: PretrainedModel) -> str | list | None:
             return version(settings.package.replace("_", "-"))
         except PackageNotFoundError:
             return None
-    folder = Path(settings.source)
+    return files_as_found(Path(settings.source)) or None
+
+
+def files_as_found(folder: Path) -> list:
+    """Name, size and time of the files in a folder, without reading them; empty for a Hub id."""
     files = sorted(path for path in folder.glob("*") if path.is_file())
-    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files] or None
+    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
 
 
 def fetch(settings: PretrainedModel, folder: Path) -> None:

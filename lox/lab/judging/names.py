@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lox import paths
-from lox.lab import stages
+from lox.lab import models, stages
 from lox.lab.fingerprint import content_hash
 from lox.lab.judging.rubric import LocalJudge, VerdictFile
 from lox.lab.judging.sheet import SheetJudge, scores
@@ -39,7 +39,7 @@ def judge_named(name: str, world: World) -> Judge:
     if name in plain:
         return plain[name]()
     if kind == "local" and model:
-        return LocalJudge(model, verdict_file(name, _files(Path(model))))
+        return LocalJudge(model, verdict_file(name, models.files_as_found(Path(model))))
     if kind == "endpoint" and model:
         from lox.lab.judging.endpoint import LLMJudge  # OpenAI's client is slow to import
 
@@ -68,12 +68,6 @@ def _toy_judge(world: World) -> ToyJudge:
     if world.name != "toy":
         raise ValueError("the judge toy knows only the toy world: for real data take another")
     return ToyJudge(world)
-
-
-def _files(folder: Path) -> list:
-    """What tells whether the model in a folder was replaced, without reading it; empty for a Hub id."""
-    files = sorted(path for path in folder.glob("*") if path.is_file())
-    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
 
 
 def _endpoint(name: str) -> str:
