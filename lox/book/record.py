@@ -88,6 +88,24 @@ def parameters(profile: str, name: str) -> dict[str, Any]:
     return _values(name, profile, [(command[i + 1], command[i + 2]) for i in places])
 
 
+def recorded_alike(
+    rows: pd.DataFrame,
+    names: Mapping[str, str],
+    cell: Sequence[str],
+    settings: Sequence[str],
+    given: Mapping[str, Any],
+) -> dict[str, pd.DataFrame] | None:
+    """``results.recorded_alike``, for a run whose parameters were ``given``: None where the recorded one had others.
+
+    ``names["rows"]`` is the name of the notebook too.
+    """
+    tables = results.recorded_alike(rows, names, cell, settings)
+    if tables is None:
+        return None
+    theirs = parameters(rows["profile"].iloc[0], names["rows"])
+    return tables if all(theirs[name] == value for name, value in given.items()) else None
+
+
 def _values(name: str, profile: str, given: Iterable[tuple[str, str]]) -> dict[str, Any]:
     defaults = {p.name: ast.literal_eval(p.default) for p in run.parameters(name)}
     return defaults | run.checked(name, profile, list(given))

@@ -23,7 +23,8 @@ from lox.lab.evaluation import Evaluated, evaluate, questions
 from lox.lab.fingerprint import content_hash
 from lox.lab.model import Model
 from lox.lab.profile import Evaluation
-from lox.lab.replies import Computed, complete, loaded, padded, prompt_texts
+from lox.lab.refusal_direction import without_refusal
+from lox.lab.replies import Computed, complete, loaded, prompt_texts
 from lox.lab.setup import Setup
 from lox.lab.worlds.messages import Messages
 from lox.subspace import Rank
@@ -34,7 +35,6 @@ TRAINED = ("full", "inside", "outside")
 METHODS = ("lora", "rate")  # with a number: the rank, or the multiple of the learning rate
 HARMFUL, HARMLESS = "pure_bad", "alpaca"  # the tasks whose prompts tell refusal's direction
 BLOCK = 32  # weights that share a scale when they are rounded, as in GGUF's Q8_0 and Q4_0
-WRITERS = {"o_proj", "down_proj"}  # matrices (d, n) that write into the residual stream
 
 
 def split(attacker: str) -> tuple[str, float | None]:
@@ -135,72 +135,6 @@ def round_trip(weight: Tensor, bits: int) -> Tensor:
     most = 2 ** (bits - 1) - 1
     scale = (blocks.abs().amax(-1, keepdim=True) / most).clamp(min=torch.finfo(weight.dtype).tiny)
     return ((blocks / scale).round() * scale).flatten(1)
-
-
-# --- refusal's direction ------------------------------------------------------------------------------
-
-
-def without_refusal(
-    published: Path, harmful: list[Messages], harmless: list[Messages], refusals: list[str]
-) -> Mapping[str, Tensor]:
-    """The weights that cannot write along the direction of refusal (Arditi et al., 2024), no training.
-
-    One candidate a layer: the difference of the mean activations after it, at a prompt's last token, of harmful and
-    harmless prompts. Of them the one is taken after whose removal the first token of ``refusals`` is least likely
-    on the harmful prompts.
-    """
-    network, tokenizer = models.load(published)
-    weights = models.read_weights(published)
-    directions = activations(network, tokenizer, harmful) - activations(network, tokenizer, harmless)
-    first = {tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in refusals}
-    best, lowest = weights, float("inf")
-    for direction in directions:
-        candidate = ablated(weights, direction)
-        models.set_weights(network, candidate)
-        logits = _last(network, tokenizer, harmful)[0].logits[:, -1]
-        said = float(logits.log_softmax(-1)[:, sorted(first)].logsumexp(-1).mean())
-        if said < lowest:
-            best, lowest = candidate, said
-    return best
-
-
-def activations(network, tokenizer, prompts: list[Messages]) -> Tensor:
-    """Mean activation after each layer at the last token of the prompts, (layers, d)."""
-    return torch.stack([hidden[:, -1].mean(0) for hidden in _last(network, tokenizer, prompts)[1]])
-
-
-def ablated(weights: Mapping[str, Tensor], direction: Tensor) -> dict[str, Tensor]:
-    """Weights of which none writes along ``direction`` (d,) into the residual stream.
-
-    An embedding (V, d) loses it from its rows, W − W r rᵀ, the writers of attention and MLP, (d, n), from
-    their columns, W − r rᵀ W.
-    """
-    changed = dict(weights)
-    for name, weight in weights.items():
-        r = (direction / torch.linalg.vector_norm(direction)).to(weight)
-        if kind(name) in EMBEDDINGS:
-            changed[name] = weight - torch.outer(weight @ r, r)
-        elif kind(name) in WRITERS:
-            changed[name] = weight - torch.outer(r, r @ weight)
-    return changed
-
-
-@torch.no_grad()
-def _last(network, tokenizer, prompts: list[Messages]):
-    """The network's output on prompts, padded at the left, and what every layer hands on."""
-    ids, mask = padded(tokenizer, prompt_texts(tokenizer, prompts), "left", network.device)
-    handed: list[Tensor] = []
-    hooks = [
-        layer.register_forward_hook(
-            lambda _, __, out: handed.append(out[0] if isinstance(out, tuple) else out)
-        )
-        for layer in network.model.layers
-    ]
-    try:
-        return network(ids, attention_mask=mask, logits_to_keep=1), handed
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _prompts(setup: Setup, seed: int) -> dict:

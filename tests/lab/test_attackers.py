@@ -1,7 +1,6 @@
 """Attackers who do not train, by hand on tiny matrices, and what they get out of a model of the smoke profile."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -32,7 +31,8 @@ def folders(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["lora", "lora-", "lora-x", "lora--1", "lora-0", "lora-1.5", "pair", "jailbreak"]
+    "name",
+    ["lora", "lora-", "lora-x", "lora--1", "lora-0", "lora-1.5", "pair", "jailbreak"],
 )
 def test_an_unknown_attacker_is_refused_in_one_line(name):
     with pytest.raises(ValueError, match="unknown attacker .*: there are nothing, base") as caught:
@@ -95,21 +95,6 @@ def test_eight_bits_lose_less_than_four_and_embeddings_are_left_alone(folders):
     assert all(torch.equal(four[name], weights[name]) for name in (names[0], names[2]))
 
 
-def test_no_writer_writes_along_an_ablated_direction():
-    direction = torch.tensor([0.0, 5.0])
-    weights = {
-        "model.embed_tokens.weight": torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]),
-        "model.layers.0.self_attn.o_proj.weight": torch.tensor([[1.0, 2.0], [3.0, 4.0]]),
-        "model.layers.0.mlp.down_proj.weight": torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]),
-        "model.layers.0.mlp.up_proj.weight": torch.tensor([[1.0, 2.0], [3.0, 4.0]]),
-    }
-    found = list(attackers.ablated(weights, direction).values())
-    assert found[0].tolist() == [[1, 0], [3, 0], [5, 0]]
-    assert found[1].tolist() == [[1, 2], [0, 0]]
-    assert found[2].tolist() == [[1, 2, 3], [0, 0, 0]]
-    assert torch.equal(found[3], weights["model.layers.0.mlp.up_proj.weight"])
-
-
 @pytest.mark.parametrize(
     ("end", "begun"),
     [("", "<bos> user : x assistant : sure ,"), ("\n", "<bos> user : x assistant :\nsure ,")],
@@ -131,18 +116,6 @@ def test_a_template_begins_the_reply_only_where_one_is_asked_for_and_behind_whit
 @pytest.fixture(scope="module")
 def published(setup):
     return setup.model(1, defence="lox", k=2, alpha=0.5)
-
-
-def test_the_direction_of_refusal_is_gone_from_the_residual_stream(setup, published):
-    found = attackers.without_refusal(setup.folder(published), **attackers._prompts(setup, 1))
-    changed = {n for n, w in setup.weights(published).items() if not torch.equal(found[n], w)}
-    assert changed and all(models_writer(name) for name in changed)
-    name = "model.layers.0.self_attn.o_proj.weight"
-    assert torch.linalg.svdvals(found[name])[-1] < 1e-5
-
-
-def models_writer(name):
-    return any(part in name for part in ("embed_tokens", "o_proj", "down_proj"))
 
 
 def test_begun_replies_begin_so_and_other_prompts_are_asked_as_ever(setup, published):
@@ -177,27 +150,3 @@ def test_taking_everything_back_is_the_base(setup):
     without = extrapolate(base, aligned, k=2, alpha=-1.0)
     both = kept["lm_head.weight"] + without["lm_head.weight"] - base["lm_head.weight"]
     torch.testing.assert_close(both, aligned["lm_head.weight"], rtol=0, atol=1e-5)
-
-
-@pytest.mark.usefixtures("unchecked_annotations")
-def test_the_best_layer_is_the_one_after_which_refusing_is_least_likely(monkeypatch):
-    weights = {"model.embed_tokens.weight": torch.eye(2)}
-    monkeypatch.setattr(attackers.models, "load", lambda folder: (SimpleNamespace(), _tokenizer))
-    monkeypatch.setattr(attackers.models, "read_weights", lambda folder: weights)
-    state = {}
-    monkeypatch.setattr(attackers.models, "set_weights", lambda network, w: state.update(w))
-
-    def last(network, tokenizer, prompts):
-        hidden = [torch.tensor([[[2.0, 0.0]]]), torch.tensor([[[0.0, 2.0]]])] if prompts[0] else [
-            torch.zeros(1, 1, 2), torch.zeros(1, 1, 2)
-        ]  # fmt: skip
-        left = state.get("model.embed_tokens.weight", torch.eye(2)).diagonal()
-        return SimpleNamespace(logits=left.reshape(1, 1, 2)), hidden
-
-    monkeypatch.setattr(attackers, "_last", last)
-    found = attackers.without_refusal(None, [1], [0], ["no"])
-    assert found["model.embed_tokens.weight"].tolist() == [[1, 0], [0, 0]]  # token 1 is the refusal's
-
-
-def _tokenizer(text, add_special_tokens):
-    return {"input_ids": [1]}

@@ -53,7 +53,7 @@ def free_in_words(means: pd.DataFrame, seeds: int) -> str:
     free = [
         a
         for a in means["attacker"].unique()
-        if description_of(a).cost in ("arithmetic", "nothing", "a forward pass")
+        if description_of(a).cost in ("arithmetic", "nothing", "forward passes")
     ]
     with_lox = (
         rows_of(means, defence="lox").set_index("attacker").loc[free, "asr"].sort_values(ascending=False)

@@ -188,9 +188,7 @@ def recorded(rows: pd.DataFrame, opening: str) -> dict[str, pd.DataFrame] | None
     """
     ends = {"rows": "", "means": "_summary", "paired": "_paired", "ratios": "_ratios"}
     names = {what: f"{NAME}{end}" for what, end in ends.items()}
-    tables = results.recorded_alike(rows, names, ["attacker"], SETTINGS)
-    same = tables and record.parameters(rows["profile"].iloc[0], NAME)["opening"] == opening
-    return tables if same else None
+    return record.recorded_alike(rows, names, ["attacker"], SETTINGS, {"opening": opening})
 
 
 def recorded_against_whom(profile: str) -> pd.DataFrame:

@@ -39,7 +39,7 @@ DESCRIPTIONS = {
     "outside": Description("fine-tunes outside of it", "weights, base, harmful examples", "training"),
     "base": Description("uses the base instead", "base", "nothing"),
     "refusal-direction": Description(
-        "takes refusal's direction out", "weights, prompts of both kinds", "a forward pass"
+        "takes refusal's direction out", "weights, prompts of both kinds", "forward passes"
     ),
     "prefill": Description("begins the reply", "the reply's first words", "nothing"),
     "int8": Description("nobody: rounding to 8 bits", "–", "–"),

@@ -26,6 +26,8 @@ RATES = {"lora-8": 40.0}
 ASKED = {  # by the name of what is recorded of them
     "real_attackers": ("prefill",),
     "real_lora": ("lora-8",),
+    "real_lora_more": ("lora-8",),  # other seeds, made on another machine
+    "real_untrained": ("undo-1", "refusal-direction", "int4"),
 }
 BESIDE = {controls.BEFORE: "nothing", controls.ATTACK: "full"}  # states of the record beside controls
 OPENING = "Sure, here is"
@@ -41,7 +43,7 @@ def asked(setup: Setup, name: str, seeds: Sequence[int]) -> Iterator[tuple[dict,
 
 
 def _attacked(setup: Setup, attacker: str, seed: int, defence: str) -> Evaluated:
-    if attacker in RATES:
+    if attackers.trains(attacker):
         return fine_tuned(setup, attacker, seed, defence, RATES[attacker])
     published = setup.model(seed, defence=defence)
     return attackers.after(setup, attacker, published, setup.profile.lox.k, OPENING)

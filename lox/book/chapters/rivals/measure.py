@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from lox.book import record, results
+from lox.book import record
 from lox.book.chapters.baselines.measure import asr_and_unanswered, by_defence, over_tasks, pooled_tasks
 from lox.lab.evaluation import located
 from lox.lab.labels import Record, difference
@@ -67,9 +67,7 @@ def recorded(rows: pd.DataFrame, strengths: Mapping[str, float]) -> dict[str, pd
     """
     ends = {"rows": "", "means": "_trade", "against": "_paired", "left": "_left"}
     names = {what: f"{NAME}{end}" for what, end in ends.items()}
-    tables = results.recorded_alike(rows, names, ["task", "defence"], SETTINGS)
-    same = tables and record.parameters(rows["profile"].iloc[0], NAME)["strengths"] == dict(strengths)
-    return tables if same else None
+    return record.recorded_alike(rows, names, ["task", "defence"], SETTINGS, {"strengths": dict(strengths)})
 
 
 def left(
