@@ -9,7 +9,9 @@ import pandas as pd
 
 from lox import paths
 from lox.book import cells
+from lox.book.blind import Blind
 from lox.book.cells import rows_of
+from lox.book.chapters.attackers.in_words import free_in_words
 from lox.book.chapters.dose import measure as dose
 from lox.book.chapters.dose import page as dose_page
 from lox.book.chapters.real_controls import measure as controls
@@ -22,6 +24,7 @@ from lox.book.results import recorded
 
 READER, PHRASES = unaligned.READER, "refusal-or-evasion"
 DEFENCES = {"none": "without LoX", "lox": "with"}
+STEPS_OF_SIZE = ("none", "lox", "random")
 STEPS = {
     UNALIGNED: "unaligned",
     "none": "aligned",
@@ -29,6 +32,39 @@ STEPS = {
     "half": "+ half of LoX",
     "lox": "+ LoX",
 }
+
+
+def in_short(record: Blind, free: str) -> str:
+    """What LoX stops and costs on SmolLM2 beside controls, and ``free``, what attackers reach without training on the toy, as a list.
+
+    What is established goes by p, corrected as on the page of controls.
+    """
+    models = controls.rates(record).set_index(["state", "defence"])
+    harm, answered = (
+        controls.contrasts(labels, [state], what).set_index(["first", "second"])
+        for labels, state, what in (
+            (record.reader, controls.ATTACK, "harmful"),
+            (record.phrases, controls.BEFORE, "answered"),
+        )
+    )
+    after = {step: cells.rate_of(models.loc[(controls.ATTACK, step)], "harm") for step in STEPS_OF_SIZE}
+    before = {step: cells.rate_of(models.loc[(controls.BEFORE, step)], "helpful") for step in ("none", "lox")}
+    seeds = int(models.loc[(controls.ATTACK, "lox"), "seeds"])
+    return "\n".join(
+        [
+            f"- **What it stops.** After fine-tuning on harmful examples (Pure Bad) SmolLM2 complies with {after['none']} "
+            f"of harmful requests without LoX, {after['lox']} with it and {after['random']} with a step of its size in "
+            f"random directions; over {seeds} seeds, read blind, LoX's gain is {_said(harm.loc[('none', 'lox')])} and "
+            f"that of random directions {_said(harm.loc[('none', 'random')])}.",
+            f"- **What it costs.** Before any fine-tuning {before['none']} of harmless requests are answered without it "
+            f"and {before['lox']} with it; that it costs answers is {_said(answered.loc[('none', 'lox')])}.",
+            f"- **Who attacks without training.** On the toy: {free[0].lower()}{free[1:]}",
+        ]
+    )
+
+
+def _said(difference: pd.Series) -> str:
+    return cells.said_of(difference, "established", "established to be below zero", "not established")
 
 
 def toy_table(summary: pd.DataFrame) -> str:
@@ -128,8 +164,11 @@ def controls_table(rates: pd.DataFrame) -> str:
 
 def tables() -> dict[str, str]:
     """Name of a marked place of the README -> what stands there."""
-    beside = controls.rates(controls.recorded("smollm2-controls"))
+    record = controls.recorded("smollm2-controls")
+    beside = controls.rates(record)
+    attacked = recorded("toy", "attackers_summary")
     return {
+        "in short": in_short(record, free_in_words(attacked, int(attacked["seeds"].max()))),
         "toy": toy_table(recorded("toy", "robustness_summary")),
         "dose": dose_table(*(recorded(folder, dose.NAME) for folder in dose.RECORDS)),
         "smollm2": real_table(recorded("smollm2", "judges_labels"), unaligned.recorded("smollm2")),
