@@ -35,7 +35,7 @@ STEPS = {
 
 
 def in_short(record: Blind, free: str) -> str:
-    """What LoX stops and costs on SmolLM2 beside controls, and ``free``, what attackers reach without training on the toy, as a list.
+    """As a list: what LoX stops and costs on SmolLM2, and ``free``, what attackers reach on the toy without training.
 
     What is established goes by p, corrected as on the page of controls.
     """
@@ -52,11 +52,11 @@ def in_short(record: Blind, free: str) -> str:
     seeds = int(models.loc[(controls.ATTACK, "lox"), "seeds"])
     return "\n".join(
         [
-            f"- **What it stops.** After fine-tuning on harmful examples (Pure Bad) SmolLM2 complies with {after['none']} "
-            f"of harmful requests without LoX, {after['lox']} with it and {after['random']} with a step of its size in "
-            f"random directions; over {seeds} seeds, read blind, LoX's gain is {_said(harm.loc[('none', 'lox')])} and "
-            f"that of random directions {_said(harm.loc[('none', 'random')])}.",
-            f"- **What it costs.** Before any fine-tuning {before['none']} of harmless requests are answered without it "
+            "- **What it stops.** After fine-tuning on harmful examples (Pure Bad) SmolLM2 complies with "
+            f"{after['none']} of harmful requests without LoX, {after['lox']} with it and {after['random']} with a step "
+            f"of its size in random directions; over {seeds} seeds, read blind, LoX's gain is "
+            f"{_said(harm.loc[('none', 'lox')])} and that of random directions {_said(harm.loc[('none', 'random')])}.",
+            f"- **What it costs.** Before fine-tuning {before['none']} of harmless requests are answered without it "
             f"and {before['lox']} with it; that it costs answers is {_said(answered.loc[('none', 'lox')])}.",
             f"- **Who attacks without training.** On the toy: {free[0].lower()}{free[1:]}",
         ]

@@ -26,8 +26,6 @@ RATES = {"lora-8": 40.0}
 ASKED = {  # by the name of what is recorded of them
     "real_attackers": ("prefill",),
     "real_lora": ("lora-8",),
-    "real_lora_more": ("lora-8",),  # other seeds, made on another machine
-    "real_untrained": ("undo-1", "refusal-direction", "int4"),
 }
 BESIDE = {controls.BEFORE: "nothing", controls.ATTACK: "full"}  # states of the record beside controls
 OPENING = "Sure, here is"
