@@ -53,8 +53,8 @@ def in_short(record: Blind, free: str) -> str:
     return "\n".join(
         [
             "- **What it stops.** After fine-tuning on harmful examples (Pure Bad) SmolLM2 complies with "
-            f"{after['none']} of harmful requests without LoX, {after['lox']} with it and {after['random']} with a step "
-            f"of its size in random directions; over {seeds} seeds, read blind, LoX's gain is "
+            f"{after['none']} of harmful requests without LoX, {after['lox']} with it and {after['random']} with a "
+            f"step of its size in random directions; over {seeds} seeds, read blind, LoX's gain is "
             f"{_said(harm.loc[('none', 'lox')])} and that of random directions {_said(harm.loc[('none', 'random')])}.",
             f"- **What it costs.** Before fine-tuning {before['none']} of harmless requests are answered without it "
             f"and {before['lox']} with it; that it costs answers is {_said(answered.loc[('none', 'lox')])}.",
