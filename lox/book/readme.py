@@ -19,8 +19,10 @@ from lox.book.chapters.real_controls import page as controls_page
 from lox.book.chapters.real_controls.measure import UNALIGNED
 from lox.book.chapters.real_model import unaligned
 from lox.book.chapters.real_model.measure import attack_success
+from lox.book.chapters.robustness import measure as robustness
 from lox.book.names import TASK_NAMES, tasks_in
 from lox.book.results import recorded
+from lox.lab import labels
 
 READER, PHRASES = unaligned.READER, "refusal-or-evasion"
 DEFENCES = {"none": "without LoX", "lox": "with"}
@@ -169,7 +171,7 @@ def tables() -> dict[str, str]:
     attacked = recorded("toy", "attackers_summary")
     return {
         "in short": in_short(record, free_in_words(attacked, int(attacked["seeds"].max()))),
-        "toy": toy_table(recorded("toy", "robustness_summary")),
+        "toy": toy_table(labels.summary(robustness.of_records("toy"))),
         "dose": dose_table(*(recorded(folder, dose.NAME) for folder in dose.RECORDS)),
         "smollm2": real_table(recorded("smollm2", "judges_labels"), unaligned.recorded("smollm2")),
         "real dose": real_dose_table(dose.recorded_blind("smollm2-controls")),

@@ -43,6 +43,12 @@ def recorded_in(profile: str) -> Path:
     return ROOT / "results" / profile
 
 
+def records_of(profile: str) -> list[str]:
+    """The folders in which a profile's runs are recorded, the latest first; the run before it is kept as -earlier."""
+    earlier = f"{profile}-earlier"
+    return [profile, earlier] if recorded_in(earlier).is_dir() else [profile]
+
+
 def recorded(profile: str, name: str) -> pd.DataFrame:
     """A table that a run too long for a build left, ``results/<profile>/<name>.csv`` (``lox run --record``).
 

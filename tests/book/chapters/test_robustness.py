@@ -85,6 +85,16 @@ def test_a_record_is_used_only_where_it_is_of_the_same_settings(monkeypatch):
         assert measure.recorded(Record(other, labels())) is None
 
 
+def test_seeds_of_two_records_are_other_base_models(monkeypatch):
+    kept = {"robustness": rows(k="6"), "robustness_labels": pd.concat([labels(), labels(defence="lox")])}
+    monkeypatch.setattr(results, "recorded", lambda profile, name: kept[name])
+    monkeypatch.setattr(results, "records_of", lambda profile: [profile, f"{profile}-earlier"])
+    found = measure.recorded(Record(rows(), labels()))
+    assert set(found.rows["seed"]) == {1, 1001} and len(found.labels) == 2 * len(kept["robustness_labels"])
+    whole = measure.of_records("made-up")
+    assert len(whole.rows) == len(found.rows) and set(whole.labels["seed"]) == set(found.labels["seed"])
+
+
 def test_without_a_record_there_is_none():
     assert measure.recorded(Record(rows(), labels())) is None
 

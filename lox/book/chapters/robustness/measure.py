@@ -21,6 +21,9 @@ from lox.lab.setup import Setup
 from lox.lab.statistics import difference_of_seeds
 
 SETTINGS = ["pairs", "k", "alpha", "lr", "epochs", "judge", "n"]
+TABLES = {"rows": "robustness", "labels": "robustness_labels"}  # of a Record -> what was recorded
+
+
 # --- making and asking the models ---------------------------------------------------------------
 
 
@@ -64,16 +67,36 @@ def measured(setup: Setup, model: Model, form: str) -> tuple[dict, pd.DataFrame]
 
 
 def recorded(like: Record) -> Record | None:
-    """What the recorded run of the same profile says of the same tasks, forms and defences.
+    """What the recorded runs of the same profile say of the same tasks, forms and defences, as of ``of_records``.
 
     None where nothing was recorded, or where it was with other settings, another judge or other prompts.
     """
-    names = {"rows": "robustness", "labels": "robustness_labels"}
-    tables = results.recorded_alike(like.rows, names, CELL, SETTINGS)
-    if tables is None:
+    profile, shared = like.rows["profile"].iloc[0], like.rows[CELL].drop_duplicates()
+    found = [
+        results.recorded_alike(like.rows.assign(profile=folder), TABLES, CELL, SETTINGS)
+        for folder in results.records_of(profile)
+    ]
+    if not any(found):
         return None
-    shared = like.rows[CELL].drop_duplicates()
-    return Record(*(tables[name].merge(shared, on=CELL) for name in names))
+    whole = _together([tables for tables in found if tables])
+    return Record(*(table.merge(shared, on=CELL) for table in (whole.rows, whole.labels)))
+
+
+def of_records(profile: str) -> Record:
+    """All recorded runs of a profile as one: what has the same seed in two of them is another base model.
+
+    So the seeds of a second run are counted on from 1000.
+    """
+    folders = results.records_of(profile)
+    return _together([{w: results.recorded(f, name) for w, name in TABLES.items()} for f in folders])
+
+
+def _together(runs: Sequence[dict[str, pd.DataFrame]]) -> Record:
+    numbered = [
+        {what: table.assign(seed=table["seed"] + 1000 * i) for what, table in tables.items()}
+        for i, tables in enumerate(runs)
+    ]
+    return Record(*(pd.concat([tables[what] for tables in numbered], ignore_index=True) for what in TABLES))
 
 
 # --- reading labels -------------------------------------------------------------------------------
@@ -113,21 +136,13 @@ def costs(record: Record) -> pd.DataFrame:
     """
     before = record.labels[(record.labels["task"] == "none") & (record.labels["form"] == "plain")]
     sides = dict(list(before.groupby("defence", sort=False)))
-    rows = record.rows[(record.rows["task"] == "none") & (record.rows["form"] == "plain")]
-    utility = rows.pivot(index="seed", columns="defence", values="utility")
+    models = record.rows[(record.rows["task"] == "none") & (record.rows["form"] == "plain")]
+    utility = models.pivot(index="seed", columns="defence", values="utility")
     lines = []
     for defence in [name for name in sides if name != "none"]:
         head = {"first": "none", "second": defence}
         lines.append({"what": "helpful"} | head | difference(sides["none"], sides[defence], "answered"))
         lost = utility["none"] - utility[defence]
         lines.append({"what": "utility"} | head | difference_of_seeds(lost))
-    return _corrected_costs(pd.DataFrame(lines))
-
-
-def recorded_costs(profile: str) -> pd.DataFrame:
-    """``costs`` of a profile's recorded run; ValueError where there is none."""
-    return _corrected_costs(results.recorded(profile, "robustness_costs"))
-
-
-def _corrected_costs(table: pd.DataFrame) -> pd.DataFrame:
+    table = pd.DataFrame(lines)
     return rows.corrected(table, table["second"]) if len(table) else table
