@@ -195,7 +195,7 @@ def test_a_reader_has_read_what_was_recorded_beside_controls_and_nothing_else():
 
 
 def test_no_claim_flips_on_another_arithmetic():
-    recorded, made = results.recorded("toy", "robustness"), wishes.arithmetics("toy")
+    recorded, made = robustness.of_records("toy").rows, wishes.arithmetics("toy")
     assert set(made) >= {"default", "avx2"}
     for name, (rows, _) in made.items():
         how = results.how_recorded("toy", f"{wishes.ARITHMETIC}{name}")

@@ -7,6 +7,7 @@ import pytest
 
 from lox import paths
 from lox.book import claims
+from lox.book.chapters.robustness import measure
 from lox.book.results import paper, recorded
 from lox.lab import profile
 
@@ -20,14 +21,14 @@ def robustness() -> pd.DataFrame:
 
 
 def test_claims_rest_on_seeds_that_settings_were_not_chosen_on(robustness):
-    rows = recorded("toy", "robustness")
+    rows = measure.of_records("toy").rows
     assert set(robustness.seed) == set(TOY.seeds) and len(TOY.seeds) >= 3
-    assert rows.seed.nunique() >= 10
+    assert rows.seed.nunique() >= 20
     assert not {*robustness.seed, *rows.seed} & set(TOY.selection_seeds)
 
 
 def test_each_attack_was_run_with_and_without_lox_on_every_seed(robustness):
-    for rows in (robustness, recorded("toy", "robustness")):
+    for rows in (robustness, measure.of_records("toy").rows):
         counted = rows[rows.task != "none"].groupby(["task", "defence"]).seed.nunique()
         for defence in ("none", "lox"):
             assert counted.xs(defence, level="defence").to_dict() == dict.fromkeys(
@@ -36,7 +37,7 @@ def test_each_attack_was_run_with_and_without_lox_on_every_seed(robustness):
 
 
 def test_every_row_after_an_attack_has_its_row_before_in_the_same_form(robustness):
-    for rows in (robustness, recorded("toy", "robustness")):
+    for rows in (robustness, measure.of_records("toy").rows):
         before = set(
             rows[rows.task == "none"][["seed", "defence", "form"]].itertuples(index=False, name=None)
         )
@@ -50,7 +51,7 @@ def test_rates_lie_in_their_intervals(robustness):
 
 
 def test_this_build_bears_out_what_the_recorded_seeds_claim(robustness):
-    assert claims.flipped(robustness, recorded("toy", "robustness"), claims.CLAIMS) == []
+    assert claims.flipped(robustness, measure.of_records("toy").rows, claims.CLAIMS) == []
 
 
 @pytest.mark.parametrize("table", claims.BEYOND)
