@@ -204,6 +204,12 @@ def test_no_claim_flips_on_another_arithmetic():
     assert wishes.flipped(made, recorded) == dict.fromkeys(made, [])
 
 
+def test_no_base_model_is_in_both_records_that_are_taken_together():
+    rows = robustness.of_records("toy").rows
+    rates = rows.pivot(index="seed", columns=["task", "form", "defence"], values=["asr", "r_align", "r_ft"])
+    assert len(rates) == 20 and not rates.duplicated().any()
+
+
 @pytest.mark.parametrize(
     ("changed", "ending"),
     [(None, ""), ("results/toy/dose.csv", ""), ("lox/code.py", "-dirty"), ("new.py", "")],
