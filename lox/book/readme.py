@@ -11,6 +11,7 @@ from lox import paths
 from lox.book import cells
 from lox.book.blind import Blind
 from lox.book.cells import rows_of
+from lox.book.chapters.attackers import measure as attackers
 from lox.book.chapters.attackers.in_words import free_in_words
 from lox.book.chapters.dose import measure as dose
 from lox.book.chapters.dose import page as dose_page
@@ -168,7 +169,7 @@ def tables() -> dict[str, str]:
     """Name of a marked place of the README -> what stands there."""
     record = controls.recorded("smollm2-controls")
     beside = controls.rates(record)
-    attacked = recorded("toy", "attackers_summary")
+    attacked = attackers.of_records("toy")["means"]
     return {
         "in short": in_short(record, free_in_words(attacked, int(attacked["seeds"].max()))),
         "toy": toy_table(labels.summary(robustness.of_records("toy"))),

@@ -81,11 +81,12 @@ def seeds_of(name: str, profile: str, given: Iterable[tuple[str, str]]) -> list[
     return seeds
 
 
-def parameters(profile: str, name: str) -> dict[str, Any]:
+def parameters(folder: str, name: str) -> dict[str, Any]:
     """What a notebook's recorded run was made with: the parameters of its command, else the notebook's."""
-    command = shlex.split(results.how_recorded(profile, name)["command"])
+    how = results.how_recorded(folder, name)
+    command = shlex.split(how["command"])
     places = [i for i, word in enumerate(command) if word == "-p"]
-    return _values(name, profile, [(command[i + 1], command[i + 2]) for i in places])
+    return _values(name, how["profile"], [(command[i + 1], command[i + 2]) for i in places])
 
 
 def recorded_alike(
@@ -94,16 +95,21 @@ def recorded_alike(
     cell: Sequence[str],
     settings: Sequence[str],
     given: Mapping[str, Any],
-) -> dict[str, pd.DataFrame] | None:
-    """``results.recorded_alike``, for a run whose parameters were ``given``: None where the recorded one had others.
+) -> list[dict[str, pd.DataFrame]]:
+    """``results.recorded_alike`` of each record of a run's profile that was made with the ``given`` parameters.
 
-    ``names["rows"]`` is the name of the notebook too.
+    ``names["rows"]`` is the name of the notebook too. The latest is the first; without any the list is empty.
     """
-    tables = results.recorded_alike(rows, names, cell, settings)
-    if tables is None:
-        return None
-    theirs = parameters(rows["profile"].iloc[0], names["rows"])
-    return tables if all(theirs[name] == value for name, value in given.items()) else None
+    found = []
+    for folder in results.records_of(rows["profile"].iloc[0]):
+        tables = results.recorded_alike(rows.assign(profile=folder), names, cell, settings)
+        if tables is not None and _has(parameters(folder, names["rows"]), given):
+            found.append(tables)
+    return found
+
+
+def _has(parameters: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    return all(parameters[name] == value for name, value in given.items())
 
 
 def _values(name: str, profile: str, given: Iterable[tuple[str, str]]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ experiments. Nothing here is random.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
+from scipy.stats import combine_pvalues
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
@@ -176,6 +177,27 @@ def p_of_seeds(values: ArrayLike) -> float:
 def difference_of_seeds(values: ArrayLike) -> dict:
     """Differences of one number a seed, (S,), as columns: their mean, ``mean_of_seeds``' interval, ``p_of_seeds``."""
     return mean_of_seeds(values).columns("difference") | {"p": p_of_seeds(values)}
+
+
+def mean_of_two(first: Iterable[float], second: Iterable[float]) -> tuple[float, float, float]:
+    """The mean of two independent estimates, each (value, low, high), with its interval (Zou and Donner, 2008).
+
+    Each end lies as far from the mean as half the root of the two squared distances of theirs: no end need lie as far
+    as the other, as those of rates do not.
+    """
+    (a, a_low, a_high), (b, b_low, b_high) = (tuple(map(float, ends)) for ends in (first, second))
+    mean = (a + b) / 2
+    return mean, mean - np.hypot(a - a_low, b - b_low) / 2, mean + np.hypot(a_high - a, b_high - b) / 2
+
+
+def p_of_two(tests: Sequence[tuple[float, float]]) -> float:
+    """Two-sided p of two independent tests of one question, each (two-sided p, estimate): Stouffer's method.
+
+    Where the estimates lie on different sides of 0 they speak against each other.
+    """
+    one_sided = [p / 2 if estimate > 0 else 1 - p / 2 for p, estimate in tests]
+    above = combine_pvalues(one_sided, method="stouffer").pvalue
+    return float(min(1.0, 2 * min(above, 1 - above)))
 
 
 def holm(p_values: ArrayLike) -> list[float]:

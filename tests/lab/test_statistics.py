@@ -293,3 +293,35 @@ def test_the_rounding_of_one_seed_s_mean_is_no_variation_of_seeds():
     values = [0.1 * i / 7 for i in range(70)]
     found = mean_over_seeds([values], [str(i) for i in range(70)])
     assert 0 < found.low < found.value < found.high < 1
+
+
+def test_the_mean_of_two_estimates_has_the_width_of_a_mean():
+    mean, low, high = statistics.mean_of_two((0.2, 0.1, 0.4), (0.4, 0.3, 0.6))
+    assert mean == pytest.approx(0.3)
+    assert (low, high) == pytest.approx((0.3 - 0.1 / np.sqrt(2), 0.3 + 0.2 / np.sqrt(2)))
+
+
+def test_the_interval_of_two_estimates_covers_their_mean():
+    random = np.random.default_rng(0)
+    covered = []
+    for _ in range(1500):
+        sides = [statistics.mean_of_seeds(random.normal(0.3, 0.3, 10)) for _ in range(2)]
+        _, low, high = statistics.mean_of_two(*((s.value, s.low, s.high) for s in sides))
+        covered.append(low <= 0.3 <= high)
+    assert 0.94 < np.mean(covered) < 0.98
+
+
+def test_two_tests_of_one_question_agree_or_speak_against_each_other():
+    assert statistics.p_of_two([(0.04, 0.1), (0.04, 0.2)]) == pytest.approx(0.00368, abs=1e-4)
+    assert statistics.p_of_two([(0.04, 0.1), (0.04, -0.2)]) == pytest.approx(1.0)
+    assert statistics.p_of_two([(0.04, -0.1), (0.04, -0.2)]) == pytest.approx(0.00368, abs=1e-4)
+    assert statistics.p_of_two([(1.0, 0.0), (1.0, 0.0)]) == pytest.approx(1.0)
+
+
+def test_p_of_two_is_uniform_where_there_is_nothing():
+    random = np.random.default_rng(1)
+    found = []
+    for _ in range(2000):
+        sides = [random.normal(0, 1, 10) for _ in range(2)]
+        found.append(statistics.p_of_two([(statistics.p_of_seeds(s), s.mean()) for s in sides]))
+    assert 0.035 < np.mean(np.array(found) < 0.05) < 0.065

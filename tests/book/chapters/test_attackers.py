@@ -116,7 +116,7 @@ def rows(**more):
 
 
 def test_a_record_counts_only_with_the_same_settings(monkeypatch):
-    table = rows()
+    table = rows(defence="none", difference=0.2, low=0.1, high=0.3, p=0.01)
     monkeypatch.setattr(results, "recorded", lambda profile, name: table)
     assert len(measure.recorded(rows(), "sure ,")["paired"]) == 1
     assert measure.recorded(rows(), "here is") is None
@@ -125,13 +125,14 @@ def test_a_record_counts_only_with_the_same_settings(monkeypatch):
 
 
 def test_what_the_toy_recorded_is_read_like_a_run():
-    found = measure.recorded_against_whom("toy")
+    kept = measure.of_records("toy")
+    found = measure.against_whom(kept["paired"], kept["ratios"])
     assert (
         set(found["word"]) <= {"helps", "hurts", "mixed", "open"}
         and len(found) == found["attacker"].nunique()
     )
     with pytest.raises(ValueError, match="no recorded table"):
-        measure.recorded_against_whom("smoke")
+        measure.of_records("smoke")
 
 
 def test_without_a_record_there_is_none(monkeypatch):

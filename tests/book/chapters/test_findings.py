@@ -94,24 +94,22 @@ def test_claims_of_a_kind_are_corrected_together():
 @pytest.fixture
 def beyond():
     """Recorded tables of two questions, with a gain and without one."""
-    tables = {
-        "dose": pd.DataFrame(
-            {"task": "dolly", "defence": defence, "seed": seed, "step": step, "asr": float(step >= breaks)}
-            for seed in range(10)
-            for defence, breaks in (("none", 8), ("lox", 16), ("random", (4, 16)[seed % 2]))
-            for step in (0, 1, 2, 4, 8 + seed % 2, 16 + seed, 32)
-        ),
-        "rivals_paired": pd.DataFrame(
-            {
-                "first": ["none", "lox"],
-                "second": ["lox", "resta"],
-                "difference": [0.3, 0.1],
-                "low": [0.1, 0.0],
-            }
-            | {"high": [0.5, 0.2], "p_holm": [0.04, None], "seeds": [10, 10]}
-        ),
-    }
-    return measure.beyond(tables.__getitem__)
+    doses = pd.DataFrame(
+        {"task": "dolly", "defence": defence, "seed": seed, "step": step, "asr": float(step >= breaks)}
+        for seed in range(10)
+        for defence, breaks in (("none", 8), ("lox", 16), ("random", (4, 16)[seed % 2]))
+        for step in (0, 1, 2, 4, 8 + seed % 2, 16 + seed, 32)
+    )
+    rivals = pd.DataFrame(
+        {
+            "first": ["none", "lox"],
+            "second": ["lox", "resta"],
+            "difference": [0.3, 0.1],
+            "low": [0.1, 0.0],
+        }
+        | {"high": [0.5, 0.2], "p_holm": [0.04, None], "seeds": [10, 10]}
+    )
+    return measure.beyond(doses, rivals)
 
 
 def test_what_is_said_beyond_the_paper_follows_the_corrected_p(beyond):

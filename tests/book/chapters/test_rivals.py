@@ -81,7 +81,9 @@ def rows(**more):
 
 
 def test_a_record_counts_only_with_the_same_settings_and_strengths(monkeypatch):
-    monkeypatch.setattr(results, "recorded", lambda profile, name: rows())
-    assert set(measure.recorded(rows(), {})) == {"rows", "means", "against", "left"}
+    difference = {"first": "none", "second": "resta", "difference": 0.2, "low": 0.1, "high": 0.3, "p": 0.01}
+    tables = {"rivals_paired": pd.DataFrame([difference])}
+    monkeypatch.setattr(results, "recorded", lambda profile, name: tables.get(name, rows()))
+    assert set(measure.recorded(rows(), {})) == {"means", "against", "left"}
     assert measure.recorded(rows(n=4), {}) is None and measure.recorded(rows(task="gsm8k"), {}) is None
     assert measure.recorded(rows(), {"resta": 0.25}) is None

@@ -10,6 +10,7 @@ import pandas as pd
 from lox.book import record, results
 from lox.book.cells import said_of
 from lox.book.chapters.dose import measure as dose
+from lox.book.together import together
 from lox.lab import attackers
 from lox.lab.evaluation import evaluate
 from lox.lab.labels import Record, difference, labels_of, summary
@@ -23,6 +24,12 @@ NAME = "attackers"
 CELL = ("attacker", "defence")
 SETTINGS = ["k", "alpha", "lr", "judge", "n"]
 DEFENCES = ("none", "lox")
+TABLES = {
+    "means": "summary",
+    "paired": "paired",
+    "ratios": "ratios",
+}  # of what was recorded -> the end of its name
+OTHERWISE = ("refusal-direction",)  # who attacked by another rule in an earlier record
 # Columns of a ratio -> what they are called beside a difference
 DOSE = {"low": "dose_low", "high": "dose_high", "p_holm": "dose_p_holm"}
 RATIOS = ["attacker", "ratio", "low", "high", "p", "seeds", "measured", "left_out"]
@@ -181,16 +188,31 @@ def _word(line: pd.Series) -> str:
 
 
 def recorded(rows: pd.DataFrame, opening: str) -> dict[str, pd.DataFrame] | None:
-    """The recorded tables "rows", "means", "paired" and "ratios", of more attackers than a run may have.
+    """The tables "means", "paired" and "ratios" of the recorded runs, of more attackers than a run may have.
 
-    None where nothing was recorded, or where an attacker of both had another k, α, rate, judge or number of prompts,
-    or began replies otherwise.
+    Two runs are taken together. None where nothing was recorded, or where an attacker of both had another k, α, rate,
+    judge or number of prompts, or began replies otherwise.
     """
-    ends = {"rows": "", "means": "_summary", "paired": "_paired", "ratios": "_ratios"}
-    names = {what: f"{NAME}{end}" for what, end in ends.items()}
-    return record.recorded_alike(rows, names, ["attacker"], SETTINGS, {"opening": opening})
+    names = {"rows": NAME, **{what: f"{NAME}_{end}" for what, end in TABLES.items()}}
+    found = record.recorded_alike(rows, names, ["attacker"], SETTINGS, {"opening": opening})
+    return _together(found) if found else None
 
 
-def recorded_against_whom(profile: str) -> pd.DataFrame:
-    """``against_whom`` of a profile's recorded run, whatever its settings; ValueError where there is none."""
-    return against_whom(*(results.recorded(profile, f"{NAME}_{name}") for name in ("paired", "ratios")))
+def of_records(profile: str) -> dict[str, pd.DataFrame]:
+    """``recorded``'s tables of a profile's runs, whatever their settings; ValueError where there is none."""
+    names = {what: f"{NAME}_{end}" for what, end in TABLES.items()}
+    folders = results.records_of(profile)
+    return _together([{what: results.recorded(f, name) for what, name in names.items()} for f in folders])
+
+
+def _together(runs: Sequence[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
+    latest, *earlier = runs
+    known = [
+        {what: table[~table["attacker"].isin(OTHERWISE)] for what, table in run.items()} for run in earlier
+    ]
+    keys = {"means": list(CELL)}
+    tables = {
+        what: together([run[what] for run in (latest, *known)], keys.get(what, ["attacker"]))
+        for what in TABLES
+    }
+    return tables | {"paired": corrected(tables["paired"])}

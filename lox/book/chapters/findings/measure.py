@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -80,14 +80,13 @@ def overall(words: pd.Series) -> str:
     return "not here" if "not here" in words else "open"
 
 
-def beyond(recorded: Callable[[str], pd.DataFrame]) -> pd.DataFrame:
-    """What the paper did not ask, of the recorded doses and rivals.
+def beyond(doses: pd.DataFrame, rivals: pd.DataFrame) -> pd.DataFrame:
+    """What the paper did not ask, of recorded ASR at doses and of ``rivals.measure.against``.
 
     Columns: page; of, the row's task or defence; second, what is compared with none; value, low, high; even,
     the value at which nothing is gained (1 for a ratio of doses, 0 for a difference of ASR); p_holm; seeds; and word,
     as a claim's, by p_holm.
     """
-    doses, rivals = (recorded(name) for name in ("dose", "rivals_paired"))
     doses = dose.ratios(dose.breaking(doses))
     tables = [
         doses.assign(page="dose", of=doses["task"], value=doses["ratio"], even=1.0),

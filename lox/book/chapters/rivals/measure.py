@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from lox.book import record
+from lox.book import record, results
 from lox.book.chapters.baselines.measure import asr_and_unanswered, by_defence, over_tasks, pooled_tasks
+from lox.book.together import together
 from lox.lab.evaluation import located
 from lox.lab.labels import Record, difference
 from lox.lab.model import AFTERWARDS, DURING, SLOWER, Model
@@ -17,6 +18,11 @@ from lox.lab.rows import corrected
 from lox.lab.setup import Setup
 
 NAME = "rivals"
+TABLES = {  # of what was recorded -> its name, and the columns that tell its rows apart
+    "means": ("rivals_trade", ["defence"]),
+    "against": ("rivals_paired", ["first", "second"]),
+    "left": ("rivals_left", ["defence"]),
+}
 SETTINGS = ["k", "alpha", "lr", "judge", "n"]
 
 
@@ -61,13 +67,29 @@ def against(labels: pd.DataFrame) -> pd.DataFrame:
 
 
 def recorded(rows: pd.DataFrame, strengths: Mapping[str, float]) -> dict[str, pd.DataFrame] | None:
-    """The recorded tables "rows", "means", "against" and "left" of a run's profile.
+    """The tables "means", "against" and "left" of the recorded runs of a run's profile, taken together.
 
     None where nothing was recorded, or where it was with other settings or strengths.
     """
-    ends = {"rows": "", "means": "_trade", "against": "_paired", "left": "_left"}
-    names = {what: f"{NAME}{end}" for what, end in ends.items()}
-    return record.recorded_alike(rows, names, ["task", "defence"], SETTINGS, {"strengths": dict(strengths)})
+    given = {"strengths": dict(strengths)}
+    names = {"rows": NAME, **{what: name for what, (name, _) in TABLES.items()}}
+    found = record.recorded_alike(rows, names, ["task", "defence"], SETTINGS, given)
+    return _together(found) if found else None
+
+
+def recorded_against(profile: str) -> pd.DataFrame:
+    """``against`` of all recorded runs of a profile, whatever their settings; ValueError where there is none."""
+    name, _ = TABLES["against"]
+    return _together([{"against": results.recorded(f, name)} for f in results.records_of(profile)])["against"]
+
+
+def _together(runs: Sequence[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
+    tables = {
+        what: together([run[what] for run in runs], key)
+        for what, (_, key) in TABLES.items()
+        if what in runs[0]
+    }
+    return tables | {"against": corrected(tables["against"], tables["against"]["first"])}
 
 
 def left(
