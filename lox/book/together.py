@@ -10,6 +10,7 @@ import pandas as pd
 from lox.lab.statistics import mean_of_two, p_of_two
 
 COUNTS = ("seeds", "measured", "left_out")  # columns whose numbers add up
+ALONE = ("difference", "ratio", "asr")  # estimates whose interval may be called low and high
 MEANS = ("utility", "left", "without", "with")  # columns without an interval, where they have none
 
 
@@ -35,6 +36,12 @@ def together(tables: Sequence[pd.DataFrame], key: Sequence[str]) -> pd.DataFrame
     return pd.concat([pd.DataFrame(lines), rest[list(first)]], ignore_index=True).infer_objects()
 
 
+def seeds_together(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Rows of one run or two with a column ``seed``; those of the second run are other base models, from 1000 on."""
+    numbered = [table.assign(seed=table["seed"] + 1000 * i) for i, table in enumerate(tables)]
+    return pd.concat(numbered, ignore_index=True)
+
+
 def _of_two(row: pd.Series, other: pd.Series) -> pd.Series:
     found = row.copy()
     for name in row.index:
@@ -42,7 +49,7 @@ def _of_two(row: pd.Series, other: pd.Series) -> pd.Series:
             there, back = (np.log, np.exp) if name == "ratio" else (np.asarray, np.asarray)
             found[ends] = back(mean_of_two(*(there(side[ends].astype(float)) for side in (row, other))))
         elif name in COUNTS:
-            found[name] = row[name] + other[name]
+            found[name] = int(row[name] + other[name])
         elif name in MEANS:
             found[name] = (row[name] + other[name]) / 2
     if "p" in row.index:
@@ -53,5 +60,7 @@ def _of_two(row: pd.Series, other: pd.Series) -> pd.Series:
 
 def _ends(name: str, columns: pd.Index) -> list[str]:
     """An estimate's column with those of its interval; empty for a column that has none."""
-    ends = ["low", "high"] if name in ("difference", "ratio") else [f"{name}_low", f"{name}_high"]
-    return [name, *ends] if ends[0] in columns else []
+    for ends in ([f"{name}_low", f"{name}_high"], ["low", "high"] if name in ALONE else []):
+        if set(ends) <= set(columns) and ends:
+            return [name, *ends]
+    return []

@@ -197,7 +197,7 @@ def p_of_two(tests: Sequence[tuple[float, float]]) -> float:
     """
     one_sided = [p / 2 if estimate > 0 else 1 - p / 2 for p, estimate in tests]
     above = combine_pvalues(one_sided, method="stouffer").pvalue
-    return float(min(1.0, 2 * min(above, 1 - above)))
+    return float(np.clip(2 * min(above, 1 - above), SMALLEST_P, 1))
 
 
 def holm(p_values: ArrayLike) -> list[float]:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lox.book.together import together
+from lox.book.together import seeds_together, together
 
 DIFFERENCE = {"task": "dolly", "difference": 0.2, "low": 0.1, "high": 0.3, "p": 0.01, "seeds": 10, "n": 128}
 
@@ -49,3 +49,11 @@ def test_a_row_of_one_record_stays_as_it_is():
     other = pd.DataFrame([DIFFERENCE | {"task": "alpaca", "p_holm": 0.02}])
     found = together([pd.DataFrame([DIFFERENCE]), other], ["task"])
     pd.testing.assert_frame_equal(found, pd.DataFrame([DIFFERENCE, DIFFERENCE | {"task": "alpaca"}]))
+
+
+def test_means_of_a_table_of_one_rate_and_seeds_of_two_runs():
+    mean = {"task": "dolly", "asr": 0.2, "low": 0.1, "high": 0.4, "seeds": 10}
+    found = together([pd.DataFrame([mean]), pd.DataFrame([mean])], ["task"]).iloc[0]
+    assert (found["asr"], found["seeds"]) == (0.2, 20) and 0.1 < found["low"] < found["high"] < 0.4
+    rows = pd.DataFrame({"seed": [1, 2]})
+    assert seeds_together([rows, rows])["seed"].tolist() == [1, 2, 1001, 1002]

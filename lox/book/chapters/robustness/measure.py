@@ -12,6 +12,7 @@ from functools import partial
 import pandas as pd
 
 from lox.book import results
+from lox.book.together import seeds_together
 from lox.lab import rows
 from lox.lab.evaluation import evaluate, form_of
 from lox.lab.labels import CELL, Record, difference, labels_of, protection
@@ -83,20 +84,13 @@ def recorded(like: Record) -> Record | None:
 
 
 def of_records(profile: str) -> Record:
-    """All recorded runs of a profile as one: what has the same seed in two of them is another base model.
-
-    So the seeds of a second run are counted on from 1000.
-    """
+    """All recorded runs of a profile as one: what has the same seed in two of them is another base model."""
     folders = results.records_of(profile)
     return _together([{w: results.recorded(f, name) for w, name in TABLES.items()} for f in folders])
 
 
 def _together(runs: Sequence[dict[str, pd.DataFrame]]) -> Record:
-    numbered = [
-        {what: table.assign(seed=table["seed"] + 1000 * i) for what, table in tables.items()}
-        for i, tables in enumerate(runs)
-    ]
-    return Record(*(pd.concat([tables[what] for tables in numbered], ignore_index=True) for what in TABLES))
+    return Record(*(seeds_together([tables[what] for tables in runs]) for what in TABLES))
 
 
 # --- reading labels -------------------------------------------------------------------------------

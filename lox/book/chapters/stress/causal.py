@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from lox.book import results
 from lox.book.cells import by_verdict, rows_of
 from lox.book.chapters.stress.measure import (
     BY_DEFENCE,
@@ -14,6 +15,7 @@ from lox.book.chapters.stress.measure import (
     NOTHING,
     NUMBERS,
     OUTSIDE,
+    SETTINGS,
     SPLIT_ONLY,
     SPLIT_OUTSIDE,
     TRANSPLANT,
@@ -21,6 +23,7 @@ from lox.book.chapters.stress.measure import (
     Stress,
     Variant,
 )
+from lox.book.together import seeds_together, together
 from lox.lab.rows import corrected
 from lox.lab.statistics import compared, difference_of_seeds, mean_over_seeds
 
@@ -40,6 +43,12 @@ CONTRASTS = {
         (SPLIT_ONLY, SPLIT_OUTSIDE),
     ),
     "lox": ((WHOLE, NOTHING), (TRANSPLANT, NOTHING)),
+}
+TABLES = {  # of what was recorded -> its name
+    "rows": "stress",
+    "means": "stress_means",
+    "paired": "stress_paired",
+    "geometry": "stress_geometry",
 }
 EVERY_TASK = "all"  # the mean over the tasks, prompt by prompt
 TASKS_TO_RANK = 3  # the fewest tasks whose ranks can be compared
@@ -84,9 +93,39 @@ def contrasts(by_variant: Outcomes, things: Sequence[str], defence: str) -> pd.D
             names = {"first": ": ".join(first), "second": ": ".join(second)}
             sides = by_variant[task, first], by_variant[task, second]
             lines.append({"task": task, "defence": defence} | names | compared(*sides, things))
-    table = pd.DataFrame(lines)
-    family = (table["first"] + table["second"]).where(table["task"] != EVERY_TASK, EVERY_TASK)
-    return corrected(table, family)
+    return _corrected(pd.DataFrame(lines))
+
+
+def _corrected(table: pd.DataFrame) -> pd.DataFrame:
+    pair = (table["first"] + table["second"]).where(table["task"] != EVERY_TASK, EVERY_TASK)
+    return corrected(table, table["defence"] + pair)
+
+
+def recorded(table: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
+    """The tables "rows", "means", "paired" and "geometry" of the recorded runs of the profile of ``variant_rows``.
+
+    Two runs are taken together. None where nothing was recorded, or where it was with other settings.
+    """
+    found = [
+        results.recorded_alike(table.assign(profile=folder), TABLES, ["task", "defence"], SETTINGS)
+        for folder in results.records_of(table["profile"].iloc[0])
+    ]
+    runs = [tables for tables in found if tables]
+    if not runs:
+        return None
+    means = together([run["means"] for run in runs], ["task", "subspace", "part", "defence"])
+    rows, geometry = (seeds_together([run[what] for run in runs]) for what in ("rows", "geometry"))
+    return {"rows": rows, "means": means, "paired": _paired(runs), "geometry": geometry}
+
+
+def recorded_contrasts(profile: str) -> pd.DataFrame:
+    """``contrasts`` of all recorded runs of a profile, whatever their settings; ValueError where there is none."""
+    folders = results.records_of(profile)
+    return _paired([{"paired": results.recorded(folder, TABLES["paired"])} for folder in folders])
+
+
+def _paired(runs: Sequence[Mapping[str, pd.DataFrame]]) -> pd.DataFrame:
+    return _corrected(together([run["paired"] for run in runs], ["task", "defence", "first", "second"]))
 
 
 def contrast(differences: pd.DataFrame, first: Variant, second: Variant) -> pd.DataFrame:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 from torch import Tensor
 
-from lox.book import results
 from lox.book.chapters.stress import parts
 from lox.lab import rows
 from lox.lab.evaluation import Evaluated, evaluate, form_of
@@ -177,16 +176,6 @@ def geometry(stresses: Iterable[Stress]) -> pd.DataFrame:
     """``Stress.geometry`` of several models, means over their matrices."""
     matrices = pd.concat([stress.geometry() for stress in stresses]).drop(columns="name")
     return matrices.groupby(["seed", "task", "defence", "subspace"], sort=False).mean().reset_index()
-
-
-def recorded(table: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
-    """The recorded tables "rows", "means", "paired" and "geometry" of the profile of ``variant_rows``.
-
-    None where nothing was recorded, or where it was with other settings.
-    """
-    ends = {"rows": "", "means": "_means", "paired": "_paired", "geometry": "_geometry"}
-    names = {what: f"stress{end}" for what, end in ends.items()}
-    return results.recorded_alike(table, names, ["task", "defence"], SETTINGS)
 
 
 # --- weights ------------------------------------------------------------------------------------------
