@@ -94,16 +94,16 @@ def recorded_alike(
     names: Mapping[str, str],
     cell: Sequence[str],
     settings: Sequence[str],
-    given: Mapping[str, Any],
+    given: Mapping[str, Any] | None = None,
 ) -> list[dict[str, pd.DataFrame]]:
-    """``results.recorded_alike`` of each record of a run's profile that was made with the ``given`` parameters.
+    """``results.recorded_alike`` of each record of a run's profile, the latest first; without any the list is empty.
 
-    ``names["rows"]`` is the name of the notebook too. The latest is the first; without any the list is empty.
+    With ``given``, of those that were made with these parameters of the notebook ``names["rows"]``.
     """
     found = []
     for folder in results.records_of(rows["profile"].iloc[0]):
         tables = results.recorded_alike(rows.assign(profile=folder), names, cell, settings)
-        if tables is not None and _has(parameters(folder, names["rows"]), given):
+        if tables and (not given or _has(parameters(folder, names["rows"]), given)):
             found.append(tables)
     return found
 

@@ -60,7 +60,6 @@ def _of_two(row: pd.Series, other: pd.Series) -> pd.Series:
 
 def _ends(name: str, columns: pd.Index) -> list[str]:
     """An estimate's column with those of its interval; empty for a column that has none."""
-    for ends in ([f"{name}_low", f"{name}_high"], ["low", "high"] if name in ALONE else []):
-        if set(ends) <= set(columns) and ends:
-            return [name, *ends]
-    return []
+    if f"{name}_low" in columns:
+        return [name, f"{name}_low", f"{name}_high"]
+    return [name, "low", "high"] if name in ALONE and "low" in columns else []

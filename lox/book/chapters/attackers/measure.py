@@ -193,26 +193,23 @@ def recorded(rows: pd.DataFrame, opening: str) -> dict[str, pd.DataFrame] | None
     Two runs are taken together. None where nothing was recorded, or where an attacker of both had another k, α, rate,
     judge or number of prompts, or began replies otherwise.
     """
-    names = {"rows": NAME, **{what: f"{NAME}_{end}" for what, end in TABLES.items()}}
+    names = {"rows": NAME} | {what: name for what, (name, _) in TABLES.items()}
     found = record.recorded_alike(rows, names, ["attacker"], SETTINGS, {"opening": opening})
     return _together(found) if found else None
 
 
 def of_records(profile: str) -> dict[str, pd.DataFrame]:
     """``recorded``'s tables of a profile's runs, whatever their settings; ValueError where there is none."""
-    names = {what: f"{NAME}_{end}" for what, end in TABLES.items()}
     folders = results.records_of(profile)
-    return _together([{what: results.recorded(f, name) for what, name in names.items()} for f in folders])
+    return _together([{w: results.recorded(f, name) for w, (name, _) in TABLES.items()} for f in folders])
 
 
 def _together(runs: Sequence[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
     latest, *earlier = runs
-    known = [
-        {what: table[~table["attacker"].isin(OTHERWISE)] for what, table in run.items()} for run in earlier
+    comparable = [
+        {what: run[what][~run[what]["attacker"].isin(OTHERWISE)] for what in TABLES} for run in earlier
     ]
-    keys = {"means": list(CELL)}
     tables = {
-        what: together([run[what] for run in (latest, *known)], keys.get(what, ["attacker"]))
-        for what in TABLES
+        what: together([run[what] for run in (latest, *comparable)], key) for what, (_, key) in TABLES.items()
     }
     return tables | {"paired": corrected(tables["paired"])}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -62,8 +62,11 @@ def against(labels: pd.DataFrame) -> pd.DataFrame:
     against_none, sides = over_tasks(labels, ()), by_defence(pooled_tasks(labels))
     rivals = [name for name in sides if name not in ("none", "lox")] if "lox" in sides else []
     lines = [{"first": "lox", "second": name} | difference(sides["lox"], sides[name]) for name in rivals]
-    table = pd.concat([against_none, pd.DataFrame(lines)], ignore_index=True)
-    return corrected(table, table["first"])
+    return _corrected(pd.concat([against_none, pd.DataFrame(lines)], ignore_index=True))
+
+
+def _corrected(against: pd.DataFrame) -> pd.DataFrame:
+    return corrected(against, against["first"])
 
 
 def recorded(rows: pd.DataFrame, strengths: Mapping[str, float]) -> dict[str, pd.DataFrame] | None:
@@ -72,24 +75,18 @@ def recorded(rows: pd.DataFrame, strengths: Mapping[str, float]) -> dict[str, pd
     None where nothing was recorded, or where it was with other settings or strengths.
     """
     given = {"strengths": dict(strengths)}
-    names = {"rows": NAME, **{what: name for what, (name, _) in TABLES.items()}}
+    names = {"rows": NAME} | {what: name for what, (name, _) in TABLES.items()}
     found = record.recorded_alike(rows, names, ["task", "defence"], SETTINGS, given)
-    return _together(found) if found else None
+    if not found:
+        return None
+    tables = {what: together([run[what] for run in found], key) for what, (_, key) in TABLES.items()}
+    return tables | {"against": _corrected(tables["against"])}
 
 
 def recorded_against(profile: str) -> pd.DataFrame:
     """``against`` of all recorded runs of a profile, whatever their settings; ValueError where there is none."""
-    name, _ = TABLES["against"]
-    return _together([{"against": results.recorded(f, name)} for f in results.records_of(profile)])["against"]
-
-
-def _together(runs: Sequence[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
-    tables = {
-        what: together([run[what] for run in runs], key)
-        for what, (_, key) in TABLES.items()
-        if what in runs[0]
-    }
-    return tables | {"against": corrected(tables["against"], tables["against"]["first"])}
+    name, key = TABLES["against"]
+    return _corrected(together([results.recorded(f, name) for f in results.records_of(profile)], key))
 
 
 def left(

@@ -11,7 +11,7 @@ from functools import partial
 
 import pandas as pd
 
-from lox.book import results
+from lox.book import record, results
 from lox.book.together import seeds_together
 from lox.lab import rows
 from lox.lab.evaluation import evaluate, form_of
@@ -72,14 +72,10 @@ def recorded(like: Record) -> Record | None:
 
     None where nothing was recorded, or where it was with other settings, another judge or other prompts.
     """
-    profile, shared = like.rows["profile"].iloc[0], like.rows[CELL].drop_duplicates()
-    found = [
-        results.recorded_alike(like.rows.assign(profile=folder), TABLES, CELL, SETTINGS)
-        for folder in results.records_of(profile)
-    ]
-    if not any(found):
+    found = record.recorded_alike(like.rows, TABLES, CELL, SETTINGS)
+    if not found:
         return None
-    whole = _together([tables for tables in found if tables])
+    whole, shared = _together(found), like.rows[CELL].drop_duplicates()
     return Record(*(table.merge(shared, on=CELL) for table in (whole.rows, whole.labels)))
 
 

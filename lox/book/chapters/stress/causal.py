@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from lox.book import results
+from lox.book import record, results
 from lox.book.cells import by_verdict, rows_of
 from lox.book.chapters.stress.measure import (
     BY_DEFENCE,
@@ -106,11 +106,7 @@ def recorded(table: pd.DataFrame) -> dict[str, pd.DataFrame] | None:
 
     Two runs are taken together. None where nothing was recorded, or where it was with other settings.
     """
-    found = [
-        results.recorded_alike(table.assign(profile=folder), TABLES, ["task", "defence"], SETTINGS)
-        for folder in results.records_of(table["profile"].iloc[0])
-    ]
-    runs = [tables for tables in found if tables]
+    runs = record.recorded_alike(table, TABLES, ["task", "defence"], SETTINGS)
     if not runs:
         return None
     means = together([run["means"] for run in runs], ["task", "subspace", "part", "defence"])
