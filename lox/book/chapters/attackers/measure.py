@@ -24,11 +24,11 @@ NAME = "attackers"
 CELL = ("attacker", "defence")
 SETTINGS = ["k", "alpha", "lr", "judge", "n"]
 DEFENCES = ("none", "lox")
-TABLES = {
-    "means": "summary",
-    "paired": "paired",
-    "ratios": "ratios",
-}  # of what was recorded -> the end of its name
+TABLES = {  # of what was recorded -> its name, and the columns that tell its rows apart
+    "means": ("attackers_summary", list(CELL)),
+    "paired": ("attackers_paired", ["attacker"]),
+    "ratios": ("attackers_ratios", ["attacker"]),
+}
 OTHERWISE = ("refusal-direction",)  # who attacked by another rule in an earlier record
 # Columns of a ratio -> what they are called beside a difference
 DOSE = {"low": "dose_low", "high": "dose_high", "p_holm": "dose_p_holm"}
