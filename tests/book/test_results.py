@@ -259,6 +259,9 @@ def test_the_readme_claims_no_more_than_was_recorded():
     points = results.recorded("smollm2-controls", "choice")
     assert (points["alpha"] > 0).any() and not points["chosen"].any()
     costs = rows_of(robustness.costs(robustness.of_records("toy")), second="lox")
+    before = rows_of(robustness.of_records("toy").rows, task="none", form="plain")
+    utility = before.pivot(index="seed", columns="defence", values="utility")
+    assert (utility["none"] - utility["lox"] > 0.5).sum() == 1
     said = {cost["what"]: said_of(cost, "costs", "gains", "open") for _, cost in costs.iterrows()}
     assert said == {"helpful": "costs", "utility": "open"}
     assert round(100 * rows_of(costs, what="helpful")["difference"].item()) == 1
