@@ -31,8 +31,7 @@ def folders(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["lora", "lora-", "lora-x", "lora--1", "lora-0", "lora-1.5", "pair", "jailbreak"],
+    "name", ["lora", "lora-", "lora-x", "lora--1", "lora-0", "lora-1.5", "pair", "jailbreak"]
 )
 def test_an_unknown_attacker_is_refused_in_one_line(name):
     with pytest.raises(ValueError, match="unknown attacker .*: there are nothing, base") as caught:

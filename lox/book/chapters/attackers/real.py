@@ -41,7 +41,7 @@ def asked(setup: Setup, name: str, seeds: Sequence[int]) -> Iterator[tuple[dict,
 
 
 def _attacked(setup: Setup, attacker: str, seed: int, defence: str) -> Evaluated:
-    if attackers.trains(attacker):
+    if attacker in RATES:
         return fine_tuned(setup, attacker, seed, defence, RATES[attacker])
     published = setup.model(seed, defence=defence)
     return attackers.after(setup, attacker, published, setup.profile.lox.k, OPENING)
